@@ -1,0 +1,3 @@
+//! The trefoil binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Public suites that prove a transport or a backend correct, whoever wrote it.

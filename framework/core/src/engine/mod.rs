@@ -1,0 +1,1 @@
+//! The decisions, in the order a write travels.

@@ -1,0 +1,62 @@
+//! Who leads, and whose journals must hold an update before the host is answered.
+
+use super::{Generation, Incarnation, SiteName};
+use serde::{Deserialize, Serialize};
+
+/// One member of the in-sync set: a site in one incarnation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Member {
+    /// The site.
+    pub site: SiteName,
+    /// The incarnation that holds what was answered.
+    pub incarnation: Incarnation,
+}
+
+/// What happens to host writes when the sync leg is lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fence {
+    /// Host writes wait, then fail.
+    Data,
+    /// Go on once two of three sites recorded that the secondary is out.
+    #[default]
+    Status,
+    /// Go on at once; a takeover can then not prove zero loss.
+    Never,
+}
+
+/// Who leads a group. It changes only by agreement of two of three sites.
+///
+/// Ordered by (generation, version): the newer one wins wherever two are seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Charter {
+    /// The reign it speaks of.
+    pub generation: Generation,
+    /// Counts the changes within the generation, from 1.
+    pub version: u64,
+    /// The site that leads, or is about to.
+    pub primary: SiteName,
+    /// Whether the primary may answer the host: false between fence and activation.
+    pub active: bool,
+    /// The in-sync set: every answered update is in the journal of each of these.
+    pub in_sync: Vec<Member>,
+    /// What happens when the sync leg is lost.
+    pub fence: Fence,
+}
+
+impl Charter {
+    /// The order in which charters replace one another.
+    pub fn rank(&self) -> (Generation, u64) {
+        (self.generation, self.version)
+    }
+
+    /// The member entry of `site`, whatever its incarnation.
+    pub fn member(&self, site: &SiteName) -> Option<&Member> {
+        self.in_sync.iter().find(|member| &member.site == site)
+    }
+
+    /// Whether `site` in `incarnation` is a member: it holds everything that was answered.
+    pub fn names(&self, site: &SiteName, incarnation: Incarnation) -> bool {
+        self.member(site).is_some_and(|member| member.incarnation == incarnation)
+    }
+}

@@ -1,0 +1,27 @@
+//! The words of the system as types: what is counted, who is meant, and how much is held.
+
+mod chain;
+mod charter;
+mod debt;
+mod extent;
+mod generation;
+mod leg;
+mod lineage;
+mod marks;
+mod name;
+mod number;
+mod position;
+mod state;
+
+pub use chain::Chain;
+pub use charter::{Charter, Fence, Member};
+pub use debt::Debt;
+pub use extent::{Extent, ExtentSet};
+pub use generation::Generation;
+pub use leg::{LegMode, LegState, Role};
+pub use lineage::{Lineage, Reign};
+pub use marks::Marks;
+pub use name::{GroupName, Incarnation, SessionId, SiteName, VolumeId, VolumeName};
+pub use number::UpdateNumber;
+pub use position::Position;
+pub use state::{Durability, MissedMap, SiteState, VolumeSpec};

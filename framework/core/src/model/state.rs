@@ -1,0 +1,99 @@
+//! What a site keeps durably beside its journal, for one group.
+
+use super::{
+    Charter, Debt, Generation, GroupName, Incarnation, Lineage, Position, SiteName, UpdateNumber,
+    VolumeName,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// When a host write is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// When every in-sync site's journal has it (survives killed processes); FLUSH and FUA wait
+    /// until it is durable there. The block-device contract, kept across sites.
+    #[default]
+    Flush,
+    /// When it is durable at every in-sync site.
+    Write,
+}
+
+/// A volume of a group, as configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeSpec {
+    /// Its name.
+    pub name: VolumeName,
+    /// Its size in bytes: a positive multiple of 512.
+    pub size: u64,
+}
+
+/// What one other site lacks, kept because the journal no longer holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissedMap {
+    /// The floor of that site when the map was begun: the map covers a follower at this number or
+    /// later.
+    pub from: UpdateNumber,
+    /// True: everything may differ. (Exact extents are a later format; it is a superset.)
+    pub everything: bool,
+}
+
+/// What a site keeps durably beside its journal, for one group. Saved whole, in two alternating
+/// slots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteState {
+    /// The group it belongs to.
+    pub group: GroupName,
+    /// The site it belongs to.
+    pub site: SiteName,
+    /// The volumes, by index.
+    pub volumes: Vec<VolumeSpec>,
+    /// This site's durable identity.
+    pub incarnation: Incarnation,
+    /// The kernel boot during which the journal was last written; another boot means that the
+    /// unsynced tail may be gone.
+    pub boot: String,
+    /// The newest number known durable when this was saved: a shorter journal has lost something.
+    pub durable_mark: UpdateNumber,
+    /// The newest generation promised: everything older is refused.
+    pub promised: Generation,
+    /// The newest charter seen or made.
+    pub charter: Option<Charter>,
+    /// The reigns that this site's history went through.
+    pub lineage: Lineage,
+    /// Everything up to here is durable in the block store.
+    pub checkpoint: UpdateNumber,
+    /// What the block store owes; `None` when it is what the journal says.
+    pub debt: Option<Debt>,
+    /// For every other registered site, the last durable position known to lie on this history.
+    pub floors: BTreeMap<SiteName, Position>,
+    /// For every other registered site, what was trimmed here that it lacked.
+    pub maps: BTreeMap<SiteName, MissedMap>,
+}
+
+impl SiteState {
+    /// The state of a site that holds nothing yet.
+    pub fn blank(
+        group: GroupName,
+        site: SiteName,
+        volumes: Vec<VolumeSpec>,
+        incarnation: Incarnation,
+        boot: String,
+    ) -> Self {
+        Self {
+            group,
+            site,
+            volumes,
+            incarnation,
+            boot,
+            durable_mark: UpdateNumber::ZERO,
+            promised: Generation::NONE,
+            charter: None,
+            lineage: Lineage::new(),
+            checkpoint: UpdateNumber::ZERO,
+            debt: None,
+            floors: BTreeMap::new(),
+            maps: BTreeMap::new(),
+        }
+    }
+}

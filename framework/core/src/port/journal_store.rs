@@ -1,0 +1,75 @@
+//! Where a site's journal and its state lie.
+
+use crate::Result;
+use crate::model::{Position, UpdateNumber};
+use crate::record::Record;
+use async_trait::async_trait;
+
+/// What a journal held when it was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// The point right before the oldest record that is held.
+    pub base: Position,
+    /// The newest record that is held; equal to `base` when there is none.
+    pub newest: Position,
+    /// Why bytes behind `newest` were cut, if any were: a torn tail.
+    pub cut: Option<String>,
+}
+
+/// The journal of one site for one group: consecutive records, and a small state beside them.
+///
+/// # To be correct
+/// - `append` takes records that follow the newest one consecutively, and refuses others with
+///   [`ErrorKind::Invalid`](crate::ErrorKind::Invalid); when it returns Ok they survive the death of
+///   the process. A batch that does not fit is [`ErrorKind::Full`](crate::ErrorKind::Full) *before*
+///   anything of it is written: space is reserved first.
+/// - When `sync` returns Ok, everything appended before the call survives a power loss. After an
+///   error of `append` (other than `Full` and `Invalid`) or of `sync`, every later call returns an
+///   error: the kernel may have dropped the pages.
+/// - `read` returns consecutive records beginning exactly at `from`, at least one if `from` is
+///   held, and stops after `bytes_max`. Damage is [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
+/// - `trim` may keep more than asked (whole segments), never less. What `trim` let go stays gone
+///   over a restart, or is still there unharmed: never a gap.
+/// - `reset` drops all records and begins anew right after `base`, atomically as seen by the next
+///   open.
+/// - `save_state` replaces the state atomically and durably: after a power loss at any moment the
+///   old or the new one is there, whole.
+/// - Opening a journal of another group, site or format version is refused, nothing is changed.
+///
+/// `trefoil_core::conformance::journal_store` proves these.
+#[async_trait]
+pub trait JournalStore: Send {
+    /// What the journal holds: scans it once, cuts a torn tail durably, syncs what it keeps.
+    /// Called once, first.
+    async fn recover(&mut self) -> Result<Recovery>;
+
+    /// Appends consecutive records.
+    async fn append(&mut self, records: Vec<Record>) -> Result<()>;
+
+    /// A handle that makes durable what was appended before; `append` may go on meanwhile.
+    fn sync(&mut self) -> SyncFuture;
+
+    /// The records from `from` on, up to about `bytes_max` bytes (at least one record).
+    async fn read(&mut self, from: UpdateNumber, bytes_max: usize) -> Result<Vec<Record>>;
+
+    /// Lets go of records up to and including `up_to`; returns the new base.
+    async fn trim(&mut self, up_to: UpdateNumber) -> Result<Position>;
+
+    /// Drops all records and begins anew right after `base`.
+    async fn reset(&mut self, base: Position) -> Result<()>;
+
+    /// The state saved last; `None` if there never was one.
+    async fn load_state(&mut self) -> Result<Option<Vec<u8>>>;
+
+    /// Replaces the state, durably.
+    async fn save_state(&mut self, state: Vec<u8>) -> Result<()>;
+
+    /// Bytes in use, of how many.
+    fn usage(&self) -> (u64, u64);
+
+    /// Where and how it stores, for people.
+    fn describe(&self) -> String;
+}
+
+/// The completion of a sync: what was appended before it was begun is durable.
+pub type SyncFuture = std::pin::Pin<Box<dyn Future<Output = Result<()>> + Send>>;

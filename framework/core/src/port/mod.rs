@@ -1,0 +1,9 @@
+//! The traits that adapters implement: small, batch-shaped, `dyn`, with owned buffers.
+
+mod block_store;
+mod journal_store;
+mod transport;
+
+pub use block_store::{BlockStore, BlockWrite, Content};
+pub use journal_store::{JournalStore, Recovery, SyncFuture};
+pub use transport::{FRAME_BYTES_MAX, FRAME_PARTS_MAX, Frame, FrameReceiver, FrameSender, Lane, Link, Listener, Transport};
