@@ -1,1 +1,17 @@
-//! Frames and messages between sites.
+//! Messages between sites, and how they become frames.
+//!
+//! | version | what changed |
+//! |---|---|
+//! | 1 | the first |
+
+mod codec;
+mod message;
+
+pub use codec::{RECORD_BATCH_BYTES_MAX, decode_control, decode_data, encode_control, encode_data};
+pub use message::{
+    CharterReply, ControlMessage, CopyBlock, DataMessage, Evidence, Follow, Greeting, Heartbeat,
+    Progress, PromiseReply, SiteView, StreamEnd,
+};
+
+/// The protocol version that this program speaks.
+pub const PROTOCOL_VERSION: u16 = 1;

@@ -1,0 +1,134 @@
+//! Messages to frames and back. Control messages are postcard; records keep their own encoding
+//! and are neither copied nor encoded again.
+
+use super::message::{ControlMessage, CopyBlock, DataMessage};
+use crate::engine::judge::Plan;
+use crate::model::{Durability, Lineage, Position, SessionId, UpdateNumber, VolumeId};
+use crate::port::{Content, FRAME_BYTES_MAX, FRAME_PARTS_MAX, Frame};
+use crate::record::{HEADER_BYTES, PAYLOAD_BYTES_MAX, Record};
+use crate::{Error, ErrorKind, Result};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// The most record bytes in one batch, so that a batch always fits into a frame.
+pub const RECORD_BATCH_BYTES_MAX: usize = FRAME_BYTES_MAX - HEADER_BYTES - PAYLOAD_BYTES_MAX;
+
+/// How many records a batch may have: two parts each, and one for the batch's own header.
+pub const RECORD_BATCH_COUNT_MAX: usize = (FRAME_PARTS_MAX - 1) / 2;
+
+/// What comes before the raw bytes of a data message.
+#[derive(Serialize, Deserialize)]
+enum DataHeader {
+    Plan { session: SessionId, plan: Box<Plan>, lineage: Lineage, durability: Durability },
+    Records { session: SessionId, count: u32 },
+    Copy { head: CopyHead, data: bool, length: u64 },
+}
+
+#[derive(Serialize, Deserialize)]
+struct CopyHead {
+    session: SessionId,
+    volume: VolumeId,
+    offset: u64,
+    low: UpdateNumber,
+    high: Position,
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<Bytes> {
+    postcard::to_stdvec(value)
+        .map(Bytes::from)
+        .map_err(|source| Error::with_source(ErrorKind::Invalid, "encode message", source))
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize)> {
+    let (value, rest) = postcard::take_from_bytes(bytes)
+        .map_err(|source| Error::with_source(ErrorKind::Corrupt, "decode message", source))?;
+    Ok((value, bytes.len() - rest.len()))
+}
+
+/// The frame of a control message.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] if it cannot be encoded.
+pub fn encode_control(message: &ControlMessage) -> Result<Frame> {
+    encode(message).map(Frame::of)
+}
+
+/// The control message in a frame.
+///
+/// # Errors
+/// [`ErrorKind::Corrupt`] if the bytes are not exactly one message.
+pub fn decode_control(bytes: &[u8]) -> Result<ControlMessage> {
+    let (message, taken) = decode(bytes)?;
+    if taken != bytes.len() {
+        return Err(Error::corrupt("decode message: bytes are left over"));
+    }
+    Ok(message)
+}
+
+/// The frame of a data message; records and copied blocks are shared, not copied.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] if it cannot be encoded.
+pub fn encode_data(message: DataMessage) -> Result<Frame> {
+    match message {
+        DataMessage::Plan { session, plan, lineage, durability } => {
+            encode(&DataHeader::Plan { session, plan, lineage, durability }).map(Frame::of)
+        }
+        DataMessage::Records { session, records } => {
+            let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
+            let mut parts = Vec::with_capacity(1 + 2 * records.len());
+            parts.push(encode(&DataHeader::Records { session, count })?);
+            for record in &records {
+                parts.push(Bytes::copy_from_slice(record.header_bytes()));
+                if !record.payload().is_empty() {
+                    parts.push(record.payload().clone());
+                }
+            }
+            Ok(Frame { parts })
+        }
+        DataMessage::Copy(CopyBlock { session, volume, offset, content, low, high }) => {
+            let head = CopyHead { session, volume, offset, low, high };
+            let (data, length) = (matches!(content, Content::Data(_)), content.length());
+            let mut parts = vec![encode(&DataHeader::Copy { head, data, length })?];
+            if let Content::Data(bytes) = content {
+                parts.push(bytes);
+            }
+            Ok(Frame { parts })
+        }
+    }
+}
+
+/// The data message in a frame.
+///
+/// # Errors
+/// [`ErrorKind::Corrupt`] if the bytes are not exactly one message with unharmed records.
+pub fn decode_data(bytes: &Bytes) -> Result<DataMessage> {
+    let (header, taken) = decode::<DataHeader>(bytes)?;
+    let mut rest = bytes.slice(taken..);
+    match header {
+        DataHeader::Plan { session, plan, lineage, durability } => {
+            Ok(DataMessage::Plan { session, plan, lineage, durability })
+        }
+        DataHeader::Records { session, count } => {
+            let limit = RECORD_BATCH_COUNT_MAX.min(rest.len() / HEADER_BYTES);
+            let mut records = Vec::with_capacity(limit.min(count as usize));
+            while !rest.is_empty() {
+                let (record, taken) = Record::decode(&rest)?;
+                rest = rest.slice(taken..);
+                records.push(record);
+            }
+            if records.len() != count as usize {
+                return Err(Error::corrupt("decode records: the count does not match"));
+            }
+            Ok(DataMessage::Records { session, records })
+        }
+        DataHeader::Copy { head, data, length } => {
+            let CopyHead { session, volume, offset, low, high } = head;
+            let content = if data { Content::Data(rest.clone()) } else { Content::Zero(length) };
+            if data != !rest.is_empty() || content.length() != length {
+                return Err(Error::corrupt("decode copy: the length does not match"));
+            }
+            Ok(DataMessage::Copy(CopyBlock { session, volume, offset, content, low, high }))
+        }
+    }
+}

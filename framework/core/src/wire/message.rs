@@ -1,0 +1,266 @@
+//! What sites say to each other.
+
+use crate::engine::judge::Plan;
+use crate::model::{
+    Charter, Debt, Durability, Generation, GroupName, Incarnation, Lineage, Marks, Position,
+    SessionId, SiteName, UpdateNumber, VolumeSpec,
+};
+use crate::port::Content;
+use crate::record::Record;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The first frame on a new link's control lane, from both sides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Greeting {
+    /// The protocol version spoken.
+    pub protocol: u16,
+    /// The group that the link is for.
+    pub group: GroupName,
+    /// Who greets.
+    pub from: SiteName,
+    /// Who is meant.
+    pub to: SiteName,
+    /// The greeter's incarnation.
+    pub incarnation: Incarnation,
+    /// The volumes: both sides must be configured alike.
+    pub volumes: Vec<VolumeSpec>,
+}
+
+/// What a site knows of itself; part of evidence and of heartbeats.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteView {
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// The newest generation it promised.
+    pub promised: Generation,
+    /// The newest charter it has seen.
+    pub charter: Option<Charter>,
+    /// The end of its history, as appended.
+    pub newest: Position,
+    /// How far it has come.
+    pub marks: Marks,
+    /// The number before the oldest record in its journal.
+    pub base: UpdateNumber,
+    /// Bytes that its block store still owes; 0 when it is consistent.
+    pub debt_bytes: u64,
+    /// Whether it has ever held anything of this group.
+    pub blank: bool,
+}
+
+/// The sender's state, sent when idle and with every beat; carries the lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The sender's state.
+    pub view: SiteView,
+    /// The sender's monotonic clock when it was sent, in microseconds; echoed by the answer.
+    pub sent_at: u64,
+    /// The receiver's `sent_at` of the newest heartbeat that this one answers; 0 if none.
+    pub echo: u64,
+    /// Whether the echo also grants the lease that the echoed heartbeat asked for.
+    pub grants: bool,
+    /// The generation of the lease that is asked for; `None` when the sender does not lead.
+    pub lease: Option<Generation>,
+    /// Highest number that all of the acking set holds (primary only).
+    pub commit: UpdateNumber,
+    /// Highest number that all of the acking set holds durably (primary only).
+    pub horizon: UpdateNumber,
+    /// What the sender knows durable on its own history at each other site.
+    pub floors: BTreeMap<SiteName, Position>,
+}
+
+/// A follower asks to be judged and served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Follow {
+    /// The session that begins, drawn by the follower.
+    pub session: SessionId,
+    /// The generation that the follower obeys: the source must serve in it.
+    pub generation: Generation,
+    /// Whether the follower is a candidate that rolls forward, not a follower of a primary.
+    pub roll_forward: bool,
+    /// The follower's incarnation.
+    pub incarnation: Incarnation,
+    /// Its reigns.
+    pub lineage: Lineage,
+    /// The end of its history, as appended.
+    pub newest: Position,
+    /// How far it has come.
+    pub marks: Marks,
+    /// The number before the oldest record in its journal.
+    pub base: UpdateNumber,
+    /// What its block store owes.
+    pub debt: Option<Debt>,
+    /// Whether it never held anything of this group.
+    pub blank: bool,
+    /// Bytes it takes before the first [`Progress`].
+    pub credit: u64,
+}
+
+/// How far a follower has come in a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The session.
+    pub session: SessionId,
+    /// The follower's marks; its newest record lies on the source's history.
+    pub marks: Marks,
+    /// The position of `marks.durable`.
+    pub durable: Position,
+    /// Bytes of debt left.
+    pub debt_bytes: u64,
+    /// Bytes of records and copies that the follower takes in this session, from its begin.
+    pub credit: u64,
+}
+
+/// What a site tells a candidate together with its promise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Its state; frozen, since it refuses all older generations from now on.
+    pub view: SiteView,
+    /// Its reigns.
+    pub lineage: Lineage,
+    /// How long a lease that it granted may still be in use, in milliseconds.
+    pub lease_left_ms: u64,
+}
+
+/// The answer to a promise request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PromiseReply {
+    /// Promised, durably.
+    Promised(Box<Evidence>),
+    /// Already promised to a newer or rival generation.
+    Refused {
+        /// That generation.
+        promised: Generation,
+    },
+}
+
+/// The answer to a charter proposal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CharterReply {
+    /// Recorded, durably.
+    Accepted,
+    /// Refused: a newer generation was promised or chartered.
+    Stale {
+        /// The newest generation promised.
+        promised: Generation,
+        /// The newest charter seen.
+        charter: Option<Charter>,
+    },
+}
+
+/// Why a source ended a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamEnd {
+    /// The session.
+    pub session: SessionId,
+    /// In words.
+    pub why: String,
+    /// Whether following again at once makes sense; else back off.
+    pub again: bool,
+}
+
+/// Messages on the control lane: small, never behind data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ControlMessage {
+    /// The first message.
+    Greeting(Greeting),
+    /// The greeting is refused, in words; the link ends.
+    Goodbye(String),
+    /// State, lease, liveness.
+    Heartbeat(Box<Heartbeat>),
+    /// Asks for a promise of `generation`, and for evidence.
+    PromiseRequest {
+        /// The generation wanted.
+        generation: Generation,
+    },
+    /// Answers a promise request.
+    PromiseReply {
+        /// The generation that was asked for.
+        generation: Generation,
+        /// Promised or refused.
+        reply: PromiseReply,
+    },
+    /// Proposes a charter; two of three sites make it the charter.
+    CharterProposal(Charter),
+    /// Answers a proposal.
+    CharterReply {
+        /// The generation of the proposal.
+        generation: Generation,
+        /// The version of the proposal.
+        version: u64,
+        /// Accepted or refused.
+        reply: CharterReply,
+    },
+    /// Asks to be served.
+    Follow(Box<Follow>),
+    /// How far the follower has come.
+    Progress(Progress),
+    /// The follower ends the session.
+    Unfollow {
+        /// The session.
+        session: SessionId,
+    },
+    /// The source wants everything up to `number` durable soon: a host flush waits.
+    SyncTo {
+        /// The session.
+        session: SessionId,
+        /// Up to where.
+        number: UpdateNumber,
+    },
+    /// The source ended the session.
+    StreamEnd(StreamEnd),
+    /// Asks the primary for its newest position.
+    NewestRequest {
+        /// Echoed by the reply.
+        id: u64,
+    },
+    /// Answers a newest request.
+    NewestReply {
+        /// Of the request.
+        id: u64,
+        /// The newest position; `None` if the site does not lead.
+        newest: Option<Position>,
+    },
+}
+
+/// One copied range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyBlock {
+    /// The session.
+    pub session: SessionId,
+    /// The volume.
+    pub volume: crate::model::VolumeId,
+    /// Where it starts, in bytes.
+    pub offset: u64,
+    /// Its content.
+    pub content: Content,
+    /// The source's newest number when the read began: the follower must not hold a newer one.
+    pub low: UpdateNumber,
+    /// The source's newest position when the read ended: the copy may show updates up to here.
+    pub high: Position,
+}
+
+/// Messages on the data lane, in the order of the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataMessage {
+    /// The source's verdict on a `Follow`, then the stream.
+    Plan {
+        /// The session.
+        session: SessionId,
+        /// The plan.
+        plan: Box<Plan>,
+        /// The source's reigns up to the plan's base.
+        lineage: Lineage,
+        /// Whether the follower makes everything durable at once.
+        durability: Durability,
+    },
+    /// Consecutive records.
+    Records {
+        /// The session.
+        session: SessionId,
+        /// The records, unchanged.
+        records: Vec<Record>,
+    },
+    /// A copied range.
+    Copy(CopyBlock),
+}

@@ -1,0 +1,185 @@
+//! What a site shows of a group: one document behind table, JSON and metrics.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use trefoil_core::engine::judge::Plan;
+use trefoil_core::model::{
+    Charter, Durability, Generation, GroupName, LegMode, LegState, Marks, Position, Role, SiteName,
+    UpdateNumber, VolumeSpec,
+};
+
+/// The state of one group as one site sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// The group.
+    pub group: GroupName,
+    /// The site that speaks.
+    pub site: SiteName,
+    /// When this was put together, in microseconds since 1970 by this site's clock.
+    pub as_of_us: u64,
+    /// What this site does.
+    pub role: Role,
+    /// Whether host reads and writes are answered here now.
+    pub serving: bool,
+    /// The generation that this site obeys.
+    pub generation: Generation,
+    /// The newest charter seen.
+    pub charter: Option<Charter>,
+    /// When a host write is answered.
+    pub durability: Durability,
+    /// The volumes.
+    pub volumes: Vec<VolumeSpec>,
+    /// The end of this site's history.
+    pub newest: Position,
+    /// How far this site has come.
+    pub marks: Marks,
+    /// The number before the oldest record in the journal.
+    pub base: UpdateNumber,
+    /// Highest number held by all of the acking set; a secondary repeats what its source said.
+    pub commit: UpdateNumber,
+    /// Highest number held durably by all of the acking set; ditto.
+    pub horizon: UpdateNumber,
+    /// When the newest restored record was made, by the primary's clock, in microseconds since
+    /// 1970; 0 before the first. What this site could serve is as of then.
+    pub recovery_point_us: u64,
+    /// Bytes of the journal in use.
+    pub journal_used_bytes: u64,
+    /// Size of the journal in bytes.
+    pub journal_capacity_bytes: u64,
+    /// Bytes of updates in memory that the block store does not have yet.
+    pub overlay_bytes: u64,
+    /// The limit for those.
+    pub overlay_bytes_max: u64,
+    /// Bytes that the block store owes; 0 when it is consistent.
+    pub debt_bytes: u64,
+    /// The lease on answering the host, in milliseconds; 0 when not leading.
+    pub lease_left_ms: u64,
+    /// The source that this site follows, and the plan by which it does.
+    pub follows: Option<FollowStatus>,
+    /// The other sites, by name.
+    pub legs: BTreeMap<SiteName, LegStatus>,
+    /// What stops this site from doing its job, in words, with the remedy; `None` when nothing.
+    pub trouble: Option<String>,
+    /// Totals since the site was started.
+    pub totals: Totals,
+}
+
+/// How this site follows its source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FollowStatus {
+    /// The source.
+    pub source: SiteName,
+    /// The state of the session.
+    pub state: LegState,
+    /// The plan of the newest session.
+    pub plan: Option<Plan>,
+    /// What was fetched by that plan so far.
+    pub fetched: Fetched,
+}
+
+/// What a follower fetched in one session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetched {
+    /// Records made before the plan's target, that one included.
+    pub delta_updates: u64,
+    /// Their encoded bytes.
+    pub delta_bytes: u64,
+    /// Bytes of blocks copied.
+    pub copied_bytes: u64,
+}
+
+/// What this site knows of another one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LegStatus {
+    /// How the leg would be run from here.
+    pub mode: LegMode,
+    /// The state of the leg as this site sees it; meaningful at the source.
+    pub state: LegState,
+    /// Whether the link is up.
+    pub link_up: bool,
+    /// By which transport.
+    pub transport: String,
+    /// The newest measured round trip in microseconds; 0 before the first.
+    pub rtt_us: u64,
+    /// When the other site was last heard, microseconds since 1970 by this site's clock.
+    pub last_heard_us: u64,
+    /// How far the other site has come, as last heard.
+    pub marks: Marks,
+    /// The generation of its newest record.
+    pub generation: Generation,
+    /// The generation that it promised.
+    pub promised: Generation,
+    /// Bytes that it owes.
+    pub debt_bytes: u64,
+    /// Whether it is in the acking set.
+    pub acking: bool,
+    /// Updates committed here and not restored there.
+    pub lag_updates: u64,
+    /// Encoded bytes of those, where the journal can tell.
+    pub lag_bytes: u64,
+    /// Age of the oldest of those by this site's clock, in microseconds; 0 when there is none.
+    pub lag_us: u64,
+    /// Whether this site's journal still holds every update that the other lacks.
+    pub delta_possible: bool,
+}
+
+/// Totals since the site was started. Monotone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Host writes answered.
+    pub writes: u64,
+    /// Bytes of those.
+    pub write_bytes: u64,
+    /// Host reads answered.
+    pub reads: u64,
+    /// Bytes of those.
+    pub read_bytes: u64,
+    /// Host flushes answered.
+    pub flushes: u64,
+    /// Host requests answered with an error.
+    pub errors: u64,
+    /// Records appended to the journal here.
+    pub appended_updates: u64,
+    /// Bytes of those.
+    pub appended_bytes: u64,
+    /// Syncs of the journal.
+    pub journal_syncs: u64,
+    /// Updates applied to the block store.
+    pub restored_updates: u64,
+    /// Batches in which they were applied.
+    pub restored_batches: u64,
+    /// Bytes of the journal let go.
+    pub trimmed_bytes: u64,
+    /// Records sent to followers.
+    pub shipped_updates: u64,
+    /// Bytes of those.
+    pub shipped_bytes: u64,
+    /// Bytes of blocks copied to followers.
+    pub copied_bytes: u64,
+    /// Links re-established.
+    pub reconnects: u64,
+    /// Messages refused because their generation or session was old.
+    pub stale_refused: u64,
+    /// Takeovers completed here.
+    pub takeovers: u64,
+}
+
+/// Proof of a completed takeover.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The reign that began.
+    pub generation: Generation,
+    /// The site that leads.
+    pub primary: SiteName,
+    /// Where its history stood when it began, before its own Generation record.
+    pub newest: Position,
+    /// What is known of losses.
+    pub verdict: trefoil_core::engine::takeover::Verdict,
+    /// The positions of the sites that promised, at the fence.
+    pub evidence: BTreeMap<SiteName, Position>,
+    /// From the verb (or the end of the old lease, if later) to the first moment a host write can
+    /// be answered, in microseconds.
+    pub took_us: u64,
+    /// The whole time from the verb on, the wait for the old lease included, in microseconds.
+    pub total_us: u64,
+}
