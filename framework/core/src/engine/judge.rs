@@ -1,0 +1,417 @@
+//! The one decision behind every resync: what a follower lacks, and the cheapest way to bring it.
+//!
+//! Takeover, failback, rejoin, resume after a suspension and a new site all go through
+//! [`judge`]. It is pure and total: any two views give a plan, if need be a refusal with choices.
+
+use crate::model::{
+    Chain, Debt, ExtentSet, Generation, Lineage, MissedMap, Position, SiteName, UpdateNumber,
+};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a source says of itself, as seen for one follower.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceView {
+    /// The source.
+    pub site: SiteName,
+    /// The generation under which it serves.
+    pub generation: Generation,
+    /// The reigns that its history went through.
+    pub lineage: Lineage,
+    /// The newest update in its journal (not the horizon: a mirror may be ahead of that).
+    pub newest: UpdateNumber,
+    /// The point right before the oldest record in its journal.
+    pub base: Position,
+    /// Its chain at the follower's newest number, if its journal or its base can tell.
+    pub chain_at_follower: Option<Chain>,
+    /// Where the stream of a copy begins, if the source knows a later point than its base that
+    /// every site it waits for holds durably (its horizon): then no older record is streamed.
+    pub copy_base: Option<Position>,
+    /// What it trimmed that the follower lacked.
+    pub map: Option<MissedMap>,
+    /// Whether the source is in debt itself.
+    pub debt: bool,
+    /// About how many bytes of records the follower lacks, if the source can tell.
+    pub bytes_between: Option<u64>,
+}
+
+/// What a follower says of itself in its `Follow`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowerView {
+    /// The follower.
+    pub site: SiteName,
+    /// The reigns that its history went through.
+    pub lineage: Lineage,
+    /// The newest update in its journal.
+    pub newest: Position,
+    /// The number right before the oldest record in its journal.
+    pub base: UpdateNumber,
+    /// What its volumes owe.
+    pub debt: Option<Debt>,
+    /// Whether it never held anything of the group.
+    pub blank: bool,
+}
+
+/// The name of a plan, from the cheapest to none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanKind {
+    /// Nothing is lacking.
+    InSync,
+    /// The records that the follower lacks are streamed.
+    Delta,
+    /// A tail that the source never had is undone. Named, not executed in this release.
+    Rewind,
+    /// The extents of trimmed records are copied. Named, not executed in this release.
+    Map,
+    /// Differing blocks are found by their hashes. Named, not executed in this release.
+    Compare,
+    /// Blocks are copied, then records streamed.
+    Copy,
+    /// Nothing is done; the operator decides.
+    Refuse {
+        /// What can be done, each a sentence.
+        choices: Vec<String>,
+    },
+}
+
+impl fmt::Display for PlanKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::InSync => "in sync",
+            Self::Delta => "delta",
+            Self::Rewind => "rewind",
+            Self::Map => "map",
+            Self::Compare => "compare",
+            Self::Copy => "copy",
+            Self::Refuse { .. } => "refuse",
+        })
+    }
+}
+
+/// Which blocks of the follower are to be copied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanDebt {
+    /// None.
+    #[default]
+    Nothing,
+    /// These.
+    Extents(ExtentSet),
+    /// All of every volume.
+    Everything,
+}
+
+impl PlanDebt {
+    /// Whether the follower is in debt once it executes the plan. A debt without extents is one
+    /// too: it waits for its `until`.
+    pub fn is_debt(&self) -> bool {
+        !matches!(self, Self::Nothing)
+    }
+}
+
+/// How a follower is brought to its source's history: truncate to `drop_to`, owe `debt`, stream
+/// from right after `base` (a reset of the journal, where `base` is not `drop_to`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The name of the plan.
+    pub kind: PlanKind,
+    /// The highest number up to which both histories are the same.
+    pub fork: UpdateNumber,
+    /// The follower keeps its own records up to here.
+    pub drop_to: UpdateNumber,
+    /// What is to be copied.
+    pub debt: PlanDebt,
+    /// The stream begins right after this point.
+    pub base: Position,
+    /// The source's newest update when it judged.
+    pub target: UpdateNumber,
+    /// How many updates are to be streamed up to `target`.
+    pub updates: u64,
+    /// About how many bytes are to be sent; `None` when that is not known.
+    pub bytes: Option<u64>,
+    /// Why this plan, and why no cheaper one.
+    pub why: String,
+}
+
+/// Decides how `follower` is brought to the history of `source`.
+///
+/// - [`PlanKind::InSync`] and [`PlanKind::Delta`] only where the follower's position, chain
+///   included, is proven to lie on the source's history and the source's journal reaches back.
+/// - [`PlanKind::Copy`] only where the follower has nothing that the source never had.
+/// - Everything else is [`PlanKind::Refuse`]: the follower keeps what it has.
+pub fn judge(source: &SourceView, follower: &FollowerView) -> Plan {
+    let newest = follower.newest.number;
+    let fork = source.lineage.fork(source.newest, &follower.lineage, newest);
+    let case = Case { source, follower, fork };
+    case.unfit_source()
+        .or_else(|| case.initial_copy())
+        .or_else(|| case.divergence())
+        .or_else(|| case.beyond_journal())
+        .or_else(|| case.unproven())
+        .or_else(|| case.open_debt())
+        .unwrap_or_else(|| case.stream())
+}
+
+/// Two views, and where their histories part.
+struct Case<'a> {
+    source: &'a SourceView,
+    follower: &'a FollowerView,
+    fork: UpdateNumber,
+}
+
+impl Case<'_> {
+    /// Refuses where this source must not feed this follower at all.
+    fn unfit_source(&self) -> Option<Plan> {
+        let (source, follower) = (self.source, self.follower);
+        if source.debt {
+            return Some(self.refuse(
+                format!(
+                    "{} is in debt itself: its volumes are not what its journal says",
+                    source.site
+                ),
+                &[
+                    format!("wait until the copy to {} has ended", source.site),
+                    format!("let {} follow a site without debt", follower.site),
+                ],
+            ));
+        }
+        let of_lineage = follower.lineage.last().map(|reign| reign.generation);
+        let theirs = of_lineage.unwrap_or_default().max(follower.newest.generation);
+        if theirs > source.generation {
+            return Some(self.refuse(
+                format!(
+                    "{} holds updates of generation {theirs} (id {:016x}); {} serves under \
+                     generation {} (id {:016x}), which is older",
+                    follower.site, theirs.id, source.site, source.generation, source.generation.id
+                ),
+                &[
+                    format!("let {} follow the site that leads generation {theirs}", source.site),
+                    format!("take over at {}, which has the newer history", follower.site),
+                ],
+            ));
+        }
+        None
+    }
+
+    /// A follower that never held anything is filled.
+    fn initial_copy(&self) -> Option<Plan> {
+        let follower = self.follower;
+        let empty = follower.newest.number == UpdateNumber::ZERO && follower.debt.is_none();
+        (follower.blank && empty).then(|| {
+            self.copy_everything(format!(
+                "initial copy: {} never held anything of the group",
+                follower.site
+            ))
+        })
+    }
+
+    /// Refuses where the follower holds what the source never had: nothing here destroys it.
+    fn divergence(&self) -> Option<Plan> {
+        let (source, follower) = (self.source, self.follower);
+        let newest = follower.newest.number;
+        if newest > self.fork {
+            let trimmed = if follower.base > self.fork {
+                format!(
+                    "; its journal begins at {}, behind the fork, so a comparison would be \
+                     needed as well",
+                    follower.base.next()
+                )
+            } else {
+                String::new()
+            };
+            let why = format!(
+                "{} holds {} updates ({} to {newest}) that {} never had; the histories part after \
+                 {}. A rewind would undo only these, it is not available yet{trimmed}; a copy \
+                 would destroy them",
+                follower.site,
+                newest.since(self.fork),
+                self.fork.next(),
+                source.site,
+                self.fork,
+            );
+            return Some(self.refuse(why, &self.choices_of_divergence("rewind")));
+        }
+        let generation = source.lineage.generation_at(newest);
+        let other_chain = self.chain().is_some_and(|chain| chain != follower.newest.chain);
+        if generation != follower.newest.generation || other_chain {
+            let why = format!(
+                "same number, different content: {} and {} both hold update {newest}, but as {} \
+                 (chain {}) and {} (chain {}). They diverged before it",
+                follower.site,
+                source.site,
+                follower.newest,
+                follower.newest.chain,
+                format_args!("{generation}.{newest}"),
+                self.chain().map_or_else(|| "unknown".into(), |chain| chain.to_string()),
+            );
+            return Some(self.refuse(why, &self.choices_of_divergence("compare")));
+        }
+        None
+    }
+
+    fn choices_of_divergence(&self, later: &str) -> [String; 3] {
+        let (follower, source) = (&self.follower.site, &self.source.site);
+        [
+            format!("keep {follower} as it is until `{later}` is available"),
+            format!(
+                "export what {follower} holds, then empty the site: it is filled by an initial copy"
+            ),
+            format!("take over at {follower} if its updates are the ones to keep; {source} loses"),
+        ]
+    }
+
+    /// Copies everything where the source's journal does not reach back.
+    fn beyond_journal(&self) -> Option<Plan> {
+        let (source, newest) = (self.source, self.follower.newest.number);
+        if newest >= source.base.number {
+            return None;
+        }
+        let cheaper = match &source.map {
+            Some(map) if map.from > self.fork => format!(
+                "the map of what was trimmed begins at {}, too late; a comparison of blocks would \
+                 be cheaper, it is not available yet",
+                map.from
+            ),
+            Some(map) if map.everything => "the map of what was trimmed says that everything may \
+                 differ; a comparison of blocks would be cheaper, it is not available yet"
+                .into(),
+            Some(_) => "a map names what was trimmed, a copy by map is not available yet".into(),
+            None => "no map of what was trimmed was kept; a comparison of blocks would be \
+                 cheaper, it is not available yet"
+                .into(),
+        };
+        Some(self.copy_everything(format!(
+            "the journal of {} begins at {}, {} holds everything up to {newest}{}; {cheaper}",
+            source.site,
+            source.base.number.next(),
+            self.follower.site,
+            if self.follower.debt.is_some() { " and is in debt" } else { "" },
+        )))
+    }
+
+    /// Copies everything where the source should be able to prove the follower's position, and
+    /// cannot.
+    fn unproven(&self) -> Option<Plan> {
+        if self.chain().is_some() {
+            return None;
+        }
+        Some(self.copy_everything(format!(
+            "{} cannot tell its chain at {}, so a delta cannot be proven right",
+            self.source.site, self.follower.newest
+        )))
+    }
+
+    /// Resumes the copy of a follower in debt.
+    fn open_debt(&self) -> Option<Plan> {
+        let (source, follower) = (self.source, self.follower);
+        let debt = follower.debt.as_ref()?;
+        let until = debt.until;
+        let known = until.number <= source.newest
+            && source.lineage.generation_at(until.number) == until.generation;
+        if !known {
+            return Some(self.copy_everything(format!(
+                "{} holds blocks as of {until} copied from {}, which is not on the history of {}; \
+                 its copy begins anew",
+                follower.site, debt.source, source.site
+            )));
+        }
+        let updates = source.newest.since(follower.newest.number);
+        let missing = debt.missing.bytes();
+        Some(Plan {
+            kind: PlanKind::Copy,
+            debt: PlanDebt::Extents(debt.missing.clone()),
+            updates,
+            bytes: source.bytes_between.map(|bytes| bytes.saturating_add(missing)),
+            ..self.kept(format!(
+                "the copy to {} is resumed: {missing} bytes in {} ranges are missing, and {updates} \
+                 updates; a delta alone would leave the ranges wrong",
+                follower.site,
+                debt.missing.len()
+            ))
+        })
+    }
+
+    /// The follower is a proven prefix: stream what it lacks.
+    fn stream(&self) -> Plan {
+        let (source, follower) = (self.source, self.follower);
+        let updates = source.newest.since(follower.newest.number);
+        if updates == 0 {
+            return Plan {
+                kind: PlanKind::InSync,
+                ..self.kept(format!(
+                    "{} and {} are both at {}",
+                    follower.site, source.site, follower.newest
+                ))
+            };
+        }
+        Plan {
+            kind: PlanKind::Delta,
+            updates,
+            bytes: source.bytes_between,
+            ..self.kept(format!(
+                "{} is at {} on the history of {}, whose journal begins at {}: {updates} updates \
+                 up to {} bring it up",
+                follower.site,
+                follower.newest,
+                source.site,
+                source.base.number.next(),
+                source.newest
+            ))
+        }
+    }
+
+    /// The source's chain at the follower's newest number.
+    fn chain(&self) -> Option<Chain> {
+        let newest = self.follower.newest.number;
+        if newest == UpdateNumber::ZERO {
+            Some(Chain::START)
+        } else if newest == self.source.base.number {
+            Some(self.source.base.chain)
+        } else {
+            self.source.chain_at_follower
+        }
+    }
+
+    /// A plan that keeps the follower where it is and copies nothing.
+    fn kept(&self, why: String) -> Plan {
+        Plan {
+            kind: PlanKind::InSync,
+            fork: self.fork,
+            drop_to: self.follower.newest.number,
+            debt: PlanDebt::Nothing,
+            base: self.follower.newest,
+            target: self.source.newest,
+            updates: 0,
+            bytes: Some(0),
+            why,
+        }
+    }
+
+    fn refuse(&self, why: String, choices: &[String]) -> Plan {
+        Plan { kind: PlanKind::Refuse { choices: choices.to_vec() }, ..self.kept(why) }
+    }
+
+    fn copy_everything(&self, why: String) -> Plan {
+        let source = self.source;
+        let usable = |base: &Position| {
+            base.number >= source.base.number
+                && base.number >= self.follower.newest.number
+                && base.number <= source.newest
+        };
+        let proven = self.chain() == Some(self.follower.newest.chain);
+        let base = match source.copy_base.filter(usable) {
+            Some(later) => later,
+            None if proven && usable(&self.follower.newest) => self.follower.newest,
+            None => source.base,
+        };
+        Plan {
+            kind: PlanKind::Copy,
+            debt: PlanDebt::Everything,
+            base,
+            updates: source.newest.since(base.number),
+            bytes: None,
+            ..self.kept(why)
+        }
+    }
+}
