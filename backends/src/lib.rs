@@ -1,1 +1,18 @@
-//! .
+//! Where trefoil's sites keep their blocks and their journals.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`memory`] | stores and journals in memory: tests, and volumes that may be lost |
+//! | [`simulated`] | a disk that loses power, tears writes and fails, from a seed |
+//!
+//! Each implements the ports [`BlockStore`](trefoil_core::port::BlockStore) and
+//! [`JournalStore`](trefoil_core::port::JournalStore), and passes the suites in
+//! `trefoil_core::conformance`.
+
+pub mod memory;
+pub mod simulated;
+
+mod open_once;
+mod range;
+mod record_log;
+mod sparse;

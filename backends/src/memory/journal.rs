@@ -1,0 +1,105 @@
+//! A journal and a state in memory.
+
+use crate::open_once::Claim;
+use crate::record_log::RecordLog;
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use trefoil_core::model::{Position, UpdateNumber};
+use trefoil_core::port::{JournalStore, Recovery, SyncFuture};
+use trefoil_core::record::Record;
+use trefoil_core::{Error, Result};
+
+/// What outlives a handle.
+#[derive(Debug)]
+pub(super) struct JournalMemory {
+    log: RecordLog,
+    state: Option<Vec<u8>>,
+}
+
+impl JournalMemory {
+    pub(super) fn new(bytes_max: u64) -> Self {
+        Self { log: RecordLog::new(bytes_max), state: None }
+    }
+}
+
+/// A journal in memory: durable as long as its memory lives, and no longer.
+#[derive(Debug)]
+pub struct MemoryJournal {
+    memory: Arc<Mutex<JournalMemory>>,
+    recovered: bool,
+    _claim: Option<Claim>,
+}
+
+impl MemoryJournal {
+    /// An empty journal of up to `bytes_max` bytes of records that lives as long as this handle.
+    pub fn new(bytes_max: u64) -> Self {
+        Self::over(Arc::new(Mutex::new(JournalMemory::new(bytes_max))), None)
+    }
+
+    pub(super) fn over(memory: Arc<Mutex<JournalMemory>>, claim: Option<Claim>) -> Self {
+        Self { memory, recovered: false, _claim: claim }
+    }
+
+    /// Checks that `recover` was called, as the port demands.
+    fn check_recovered(&self) -> Result<()> {
+        if self.recovered {
+            return Ok(());
+        }
+        Err(Error::invalid("use memory journal: it is not recovered; call `recover` first"))
+    }
+}
+
+#[async_trait]
+impl JournalStore for MemoryJournal {
+    async fn recover(&mut self) -> Result<Recovery> {
+        self.recovered = true;
+        Ok(self.memory.lock().log.recovery(None))
+    }
+
+    async fn append(&mut self, records: Vec<Record>) -> Result<()> {
+        self.check_recovered()?;
+        let log = &mut self.memory.lock().log;
+        log.check(&records)?;
+        log.push(records);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> SyncFuture {
+        Box::pin(std::future::ready(self.check_recovered()))
+    }
+
+    async fn read(&mut self, from: UpdateNumber, bytes_max: usize) -> Result<Vec<Record>> {
+        self.check_recovered()?;
+        self.memory.lock().log.read(from, bytes_max)
+    }
+
+    async fn trim(&mut self, up_to: UpdateNumber) -> Result<Position> {
+        self.check_recovered()?;
+        Ok(self.memory.lock().log.trim(up_to))
+    }
+
+    async fn reset(&mut self, base: Position) -> Result<()> {
+        self.check_recovered()?;
+        self.memory.lock().log.reset(base);
+        Ok(())
+    }
+
+    async fn load_state(&mut self) -> Result<Option<Vec<u8>>> {
+        Ok(self.memory.lock().state.clone())
+    }
+
+    async fn save_state(&mut self, state: Vec<u8>) -> Result<()> {
+        self.memory.lock().state = Some(state);
+        Ok(())
+    }
+
+    fn usage(&self) -> (u64, u64) {
+        self.memory.lock().log.usage()
+    }
+
+    fn describe(&self) -> String {
+        let (_, bytes_max) = self.usage();
+        format!("memory journal ({bytes_max} bytes)")
+    }
+}
