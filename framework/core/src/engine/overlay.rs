@@ -206,3 +206,176 @@ impl OverlayRead {
         Ok(all.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Generation, Position};
+    use proptest::prelude::*;
+
+    const BYTES: u64 = 64;
+
+    /// A change: volume, offset, length, and the byte it is filled with (0 is a Zero record).
+    type Change = (u32, u64, u64, u8);
+
+    fn changes(count: usize) -> impl Strategy<Value = Vec<Change>> {
+        prop::collection::vec((0..2u32, 0..48u64, 1..16u64, 0..5u8), 0..count)
+    }
+
+    fn records(changes: &[Change]) -> Vec<Record> {
+        let generation = Generation { count: 1, id: 9 };
+        let mut at = Position { generation, ..Position::START };
+        let mut records = Vec::new();
+        for (volume, offset, length, fill) in changes {
+            let (volume, offset, length) = (VolumeId(*volume), *offset, *length);
+            let record = if *fill == 0 {
+                Record::zero(&at, 0, Extent { volume, offset, length })
+            } else {
+                let payload = vec![*fill; length as usize].into();
+                Record::write(&at, 0, volume, offset, payload).unwrap()
+            };
+            at = record.position();
+            records.push(record);
+        }
+        records
+    }
+
+    fn all(volume: u32) -> Extent {
+        Extent { volume: VolumeId(volume), offset: 0, length: BYTES }
+    }
+
+    fn lay(bytes: &mut [u8], offset: u64, content: &Content) {
+        let range = offset as usize..(offset + content.length()) as usize;
+        match content {
+            Content::Data(data) => bytes[range].copy_from_slice(data),
+            Content::Zero(_) => bytes[range].fill(0),
+        }
+    }
+
+    fn read(overlay: &Overlay, extent: Extent, store: &[u8]) -> Bytes {
+        let read = overlay.read(extent);
+        let from_store = read
+            .holes
+            .iter()
+            .map(|(at, length)| {
+                Bytes::copy_from_slice(&store[*at as usize..(at + length) as usize])
+            })
+            .collect();
+        read.assemble(from_store).unwrap()
+    }
+
+    #[test]
+    fn a_read_that_one_piece_covers_copies_nothing() {
+        let records = records(&[(0, 8, 16, 7)]);
+        let mut overlay = Overlay::new();
+        overlay.insert(&records[0]);
+        let inside = Extent { volume: VolumeId(0), offset: 10, length: 4 };
+        let bytes = overlay.read(inside).assemble(Vec::new()).unwrap();
+        assert_eq!(bytes.as_ptr(), records[0].payload()[2..].as_ptr());
+    }
+
+    #[test]
+    fn store_bytes_that_do_not_fit_the_holes_are_refused() {
+        let read = Overlay::new().read(all(0));
+        assert_eq!(read.holes, [(0, BYTES)]);
+        let error = read.clone().assemble(vec![Bytes::from_static(b"short")]).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Invalid);
+        assert!(read.assemble(Vec::new()).is_err());
+    }
+
+    #[test]
+    fn a_cut_payload_counts_whole_until_its_last_piece_is_gone() {
+        let records = records(&[(0, 0, 15, 1), (0, 4, 4, 2), (0, 0, 4, 3), (0, 8, 7, 0)]);
+        let mut overlay = Overlay::new();
+        overlay.insert(&records[0]);
+        assert_eq!(overlay.bytes(), 15 + PIECE_OVERHEAD_BYTES);
+        overlay.insert(&records[1]);
+        assert_eq!(overlay.bytes(), 15 + 4 + 3 * PIECE_OVERHEAD_BYTES);
+        overlay.insert(&records[2]);
+        assert_eq!(overlay.bytes(), 15 + 4 + 4 + 3 * PIECE_OVERHEAD_BYTES);
+        overlay.insert(&records[3]);
+        assert_eq!(overlay.bytes(), 4 + 4 + 3 * PIECE_OVERHEAD_BYTES, "the first one is gone");
+        overlay.remove_restored([all(0)], UpdateNumber::new(4));
+        assert_eq!(overlay.bytes(), 0);
+        assert!(overlay.is_empty());
+    }
+
+    #[test]
+    fn a_newer_piece_outlives_the_removal_of_an_older_one() {
+        let records = records(&[(0, 0, 8, 1), (0, 4, 8, 2)]);
+        let mut overlay = Overlay::new();
+        records.iter().for_each(|record| overlay.insert(record));
+        overlay.remove_restored([all(0)], UpdateNumber::new(1));
+        let left: Vec<_> = overlay.covered(all(0)).collect();
+        assert_eq!(left, [(4, 12, false)]);
+    }
+
+    #[test]
+    fn a_range_at_the_end_of_the_address_space_does_not_overflow() {
+        let at = Position::START;
+        let huge = Extent { volume: VolumeId(0), offset: u64::MAX - 4, length: u64::MAX };
+        let mut overlay = Overlay::new();
+        overlay.insert(&Record::zero(&at, 0, huge));
+        overlay.insert(&Record::write(&at, 0, VolumeId(0), u64::MAX - 2, "four".into()).unwrap());
+        let ranges: Vec<_> = overlay.covered(huge).collect();
+        let end = u64::MAX;
+        assert_eq!(ranges, [(end - 4, end - 2, true), (end - 2, end, false)]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_read_is_the_newest_of_each_byte(
+            changes in changes(40), from in 0..BYTES, length in 0..BYTES,
+        ) {
+            let mut overlay = Overlay::new();
+            let mut expected = [[9u8; BYTES as usize]; 2];
+            for (record, change) in records(&changes).iter().zip(&changes) {
+                overlay.insert(record);
+                let range = change.1 as usize..(change.1 + change.2) as usize;
+                expected[change.0 as usize][range].fill(change.3);
+            }
+            let length = length.min(BYTES - from);
+            for volume in 0..2u32 {
+                let extent = Extent { volume: VolumeId(volume), offset: from, length };
+                let bytes = read(&overlay, extent, &[9; BYTES as usize]);
+                let range = from as usize..(from + length) as usize;
+                prop_assert_eq!(&bytes[..], &expected[volume as usize][range]);
+            }
+        }
+
+        #[test]
+        fn restoring_any_prefix_leaves_reads_as_they_were(
+            changes in changes(40), restored in 0..40usize,
+        ) {
+            let records = records(&changes);
+            let mut overlay = Overlay::new();
+            records.iter().for_each(|record| overlay.insert(record));
+            let before: Vec<Bytes> =
+                (0..2).map(|volume| read(&overlay, all(volume), &[9; BYTES as usize])).collect();
+            let mut stores = [[9u8; BYTES as usize]; 2];
+            let restored = restored.min(records.len());
+            for record in &records[..restored] {
+                let extent = record.extent().unwrap();
+                let content = match record.payload().is_empty() {
+                    true => Content::Zero(extent.length),
+                    false => Content::Data(record.payload().clone()),
+                };
+                lay(&mut stores[extent.volume.0 as usize], extent.offset, &content);
+            }
+            let touched = records[..restored].iter().filter_map(Record::extent);
+            overlay.remove_restored(touched, UpdateNumber::new(restored as u64));
+            for volume in 0..2u32 {
+                let after = read(&overlay, all(volume), &stores[volume as usize]);
+                prop_assert_eq!(&after, &before[volume as usize]);
+                let covered = overlay.covered(all(volume)).map(|(from, to, _)| to - from);
+                let covered: u64 = covered.sum();
+                let holes: u64 = overlay.read(all(volume)).holes.iter().map(|(_, l)| l).sum();
+                prop_assert_eq!(covered + holes, BYTES);
+            }
+            let everything = UpdateNumber::MAX;
+            overlay.remove_restored((0..2).map(all), everything);
+            prop_assert_eq!(overlay.bytes(), 0);
+            prop_assert!(overlay.pinned.is_empty());
+        }
+    }
+}

@@ -74,6 +74,9 @@ impl PieceMap {
         up_to: UpdateNumber,
         changed: &mut impl FnMut(UpdateNumber, bool),
     ) {
+        if start >= end {
+            return;
+        }
         let mut below = end;
         while let Some((key, piece)) = self.pieces.range(..below).next_back() {
             let key = *key;

@@ -23,7 +23,11 @@ impl Extent {
 }
 
 /// A set of byte ranges over the volumes of a group; neighbours are merged.
+///
+/// Stored and sent as the list of its extents, and merged again when read, so that bytes from
+/// elsewhere can never make a set whose ranges overlap.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<Extent>", into = "Vec<Extent>")]
 pub struct ExtentSet {
     /// (volume, start) → end; ranges neither overlap nor touch.
     ranges: BTreeMap<(VolumeId, u64), u64>,
@@ -52,29 +56,19 @@ impl ExtentSet {
 
     /// The ranges, by volume and offset.
     pub fn iter(&self) -> impl Iterator<Item = Extent> + '_ {
-        self.ranges.iter().map(|((volume, start), end)| Extent {
-            volume: *volume,
-            offset: *start,
-            length: end - start,
-        })
+        self.ranges.iter().map(extent_of)
     }
 
     /// The first range that ends after `offset` of `volume`, or the first of a later volume; cut
     /// to begin no earlier than there.
     pub fn first_from(&self, volume: VolumeId, offset: u64) -> Option<Extent> {
-        if let Some(((_, _), end)) = self.ranges.range(..=(volume, offset)).next_back() {
-            let before = self.ranges.range(..=(volume, offset)).next_back();
-            if let Some(((of, _), _)) = before {
-                if *of == volume && *end > offset {
-                    return Some(Extent { volume, offset, length: end - offset });
-                }
-            }
-        }
-        self.ranges.range((volume, offset)..).next().map(|((volume, start), end)| Extent {
-            volume: *volume,
-            offset: *start,
-            length: end - start,
-        })
+        let reaching = self
+            .ranges
+            .range(..(volume, offset))
+            .next_back()
+            .filter(|((of, _), end)| *of == volume && **end > offset)
+            .map(|(_, end)| Extent { volume, offset, length: end - offset });
+        reaching.or_else(|| self.ranges.range((volume, offset)..).next().map(extent_of))
     }
 
     /// Adds a range.
@@ -101,6 +95,9 @@ impl ExtentSet {
 
     /// Takes a range out.
     pub fn remove(&mut self, extent: Extent) {
+        if extent.length == 0 {
+            return;
+        }
         let (start, end) = (extent.offset, extent.end());
         let overlapping: Vec<(VolumeId, u64)> = self
             .ranges
@@ -122,6 +119,23 @@ impl ExtentSet {
     }
 }
 
+/// The extent of one entry.
+fn extent_of((&(volume, start), end): (&(VolumeId, u64), &u64)) -> Extent {
+    Extent { volume, offset: start, length: end - start }
+}
+
+impl From<Vec<Extent>> for ExtentSet {
+    fn from(extents: Vec<Extent>) -> Self {
+        extents.into_iter().collect()
+    }
+}
+
+impl From<ExtentSet> for Vec<Extent> {
+    fn from(set: ExtentSet) -> Self {
+        set.iter().collect()
+    }
+}
+
 impl FromIterator<Extent> for ExtentSet {
     fn from_iter<I: IntoIterator<Item = Extent>>(extents: I) -> Self {
         let mut set = Self::new();
@@ -129,5 +143,85 @@ impl FromIterator<Extent> for ExtentSet {
             set.insert(extent);
         }
         set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BYTES: u64 = 48;
+
+    fn extent(volume: u32, offset: u64, length: u64) -> Extent {
+        Extent { volume: VolumeId(volume), offset, length }
+    }
+
+    #[test]
+    fn neighbours_are_merged_and_volumes_kept_apart() {
+        let set: ExtentSet = [extent(0, 0, 4), extent(0, 8, 4), extent(1, 4, 4), extent(0, 4, 4)]
+            .into_iter()
+            .collect();
+        assert_eq!(Vec::from(set.clone()), [extent(0, 0, 12), extent(1, 4, 4)]);
+        assert_eq!((set.len(), set.bytes()), (2, 16));
+    }
+
+    #[test]
+    fn a_range_at_the_end_of_the_address_space_does_not_overflow() {
+        let mut set = ExtentSet::new();
+        set.insert(extent(0, u64::MAX - 4, 100));
+        assert_eq!(set.bytes(), 4);
+        set.remove(extent(0, u64::MAX - 2, u64::MAX));
+        assert_eq!(set.bytes(), 2);
+    }
+
+    #[test]
+    fn overlapping_ranges_from_elsewhere_are_merged_when_read() {
+        let sent = postcard::to_stdvec(&vec![extent(0, 0, 8), extent(0, 4, 8)]).unwrap();
+        let set: ExtentSet = postcard::from_bytes(&sent).unwrap();
+        assert_eq!(Vec::from(set), [extent(0, 0, 12)]);
+    }
+
+    /// A change of the set: add or take out, volume, offset, length.
+    fn changes() -> impl Strategy<Value = Vec<(bool, u32, u64, u64)>> {
+        prop::collection::vec((any::<bool>(), 0..2u32, 0..BYTES, 0..12u64), 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn the_set_holds_exactly_the_bytes_added_and_not_taken_out(changes in changes()) {
+            let mut set = ExtentSet::new();
+            let mut bytes = [[false; 64]; 2];
+            for (add, volume, offset, length) in changes {
+                let extent = extent(volume, offset, length);
+                if add { set.insert(extent) } else { set.remove(extent) }
+                bytes[volume as usize][offset as usize..(offset + length) as usize].fill(add);
+            }
+            for volume in 0..2u32 {
+                let of_volume = &bytes[volume as usize];
+                let inside = |at: u64| set.iter().any(|e| {
+                    e.volume == VolumeId(volume) && e.offset <= at && at < e.end()
+                });
+                for at in 0..64 {
+                    prop_assert_eq!(inside(at), of_volume[at as usize]);
+                }
+            }
+            let ranges: Vec<Extent> = set.iter().collect();
+            for pair in ranges.windows(2) {
+                prop_assert!(pair[0].volume < pair[1].volume || pair[0].end() < pair[1].offset);
+            }
+            prop_assert_eq!(ExtentSet::from(ranges.clone()), set.clone());
+            for (volume, offset) in (0..2u32).flat_map(|v| (0..64).map(move |at| (v, at))) {
+                let expected = ranges
+                    .iter()
+                    .find(|e| (e.volume, e.end()) > (VolumeId(volume), offset))
+                    .map(|e| if e.volume == VolumeId(volume) && e.offset < offset {
+                        extent(volume, offset, e.end() - offset)
+                    } else {
+                        *e
+                    });
+                prop_assert_eq!(set.first_from(VolumeId(volume), offset), expected);
+            }
+        }
     }
 }

@@ -41,14 +41,14 @@ impl Lineage {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if it is not newer than the last one in
     /// both generation and number.
     pub fn begin(&mut self, generation: Generation, first: UpdateNumber) -> Result<()> {
-        if let Some(last) = self.last() {
-            if generation <= last.generation || first <= last.first {
-                return Err(Error::invalid(format!(
-                    "begin generation {generation} at {first}: the lineage is already at \
-                     generation {} from {}",
-                    last.generation, last.first
-                )));
-            }
+        if let Some(last) = self.last()
+            && (generation <= last.generation || first <= last.first)
+        {
+            return Err(Error::invalid(format!(
+                "begin generation {generation} at {first}: the lineage is already at generation \
+                 {} from {}",
+                last.generation, last.first
+            )));
         }
         self.0.push(Reign { generation, first });
         Ok(())

@@ -1,0 +1,133 @@
+//! What goes to the block stores at once: the newest content of each byte, in order.
+
+use super::pieces::PieceMap;
+use crate::model::{Extent, UpdateNumber, VolumeId};
+use crate::port::{BlockWrite, Content};
+use crate::record::{Record, RecordKind};
+use std::collections::BTreeMap;
+
+/// A range of a volume as its source had it: content that no record of the journal brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopiedBlock {
+    /// The volume.
+    pub volume: VolumeId,
+    /// Where it starts, in bytes.
+    pub offset: u64,
+    /// What it is.
+    pub content: Content,
+}
+
+impl CopiedBlock {
+    /// The extent it covers.
+    pub fn extent(&self) -> Extent {
+        Extent { volume: self.volume, offset: self.offset, length: self.content.length() }
+    }
+}
+
+/// What goes to the block stores at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The first update that it applies; `last.next()` when it brings only copied blocks.
+    pub first: UpdateNumber,
+    /// What is restored once it is applied.
+    pub last: UpdateNumber,
+    /// The writes of each volume, sorted, not overlapping; the newest content of each byte.
+    pub writes: BTreeMap<VolumeId, Vec<BlockWrite>>,
+    /// The ranges that the writes touch, merged: what may leave the overlay up to `last`.
+    pub extents: Vec<Extent>,
+    /// How many updates it applies (control records count).
+    pub updates: u64,
+    /// The copied blocks in it, in the order in which they came.
+    pub copied: Vec<Extent>,
+    /// How many bytes the writes change.
+    pub bytes: u64,
+    /// How many bytes need not be written because a later update in the batch replaced them.
+    pub coalesced_bytes: u64,
+}
+
+/// Gathers a batch: the newest content of each byte, by volume.
+pub(super) struct BatchMaker {
+    volumes: BTreeMap<VolumeId, PieceMap>,
+    restored: UpdateNumber,
+    last: UpdateNumber,
+    /// How many records and copied blocks are in it.
+    pub(super) entries: u64,
+    updates: u64,
+    copied: Vec<Extent>,
+    bytes_in: u64,
+}
+
+impl BatchMaker {
+    /// A batch that begins after `restored`.
+    pub(super) fn new(restored: UpdateNumber) -> Self {
+        Self {
+            volumes: BTreeMap::new(),
+            restored,
+            last: restored,
+            entries: 0,
+            updates: 0,
+            copied: Vec::new(),
+            bytes_in: 0,
+        }
+    }
+
+    /// Lays the next record over what is there.
+    pub(super) fn record(&mut self, record: &Record) {
+        self.entries += 1;
+        self.updates += 1;
+        self.last = record.number();
+        let Some(extent) = record.extent() else { return };
+        let content = match record.kind() {
+            RecordKind::Write => Content::Data(record.payload().clone()),
+            _ => Content::Zero(extent.length),
+        };
+        self.lay(extent.volume, extent.offset, content);
+    }
+
+    /// Lays a copied block over what is there.
+    pub(super) fn copied(&mut self, block: CopiedBlock) {
+        self.entries += 1;
+        self.copied.push(block.extent());
+        self.lay(block.volume, block.offset, block.content);
+    }
+
+    fn lay(&mut self, volume: VolumeId, offset: u64, content: Content) {
+        self.bytes_in = self.bytes_in.saturating_add(content.length());
+        let map = self.volumes.entry(volume).or_default();
+        map.insert(offset, self.last, content, &mut |_, _| ());
+    }
+
+    /// The batch.
+    pub(super) fn finish(self) -> Batch {
+        let mut writes = BTreeMap::new();
+        let mut extents: Vec<Extent> = Vec::new();
+        let mut bytes: u64 = 0;
+        for (volume, map) in self.volumes {
+            let mut of_volume = Vec::new();
+            for (offset, piece) in map.into_pieces() {
+                let length = piece.end - offset;
+                bytes = bytes.saturating_add(length);
+                match extents.last_mut() {
+                    Some(last) if last.volume == volume && last.end() == offset => {
+                        last.length += length;
+                    }
+                    _ => extents.push(Extent { volume, offset, length }),
+                }
+                of_volume.push(BlockWrite { offset, content: piece.content });
+            }
+            if !of_volume.is_empty() {
+                writes.insert(volume, of_volume);
+            }
+        }
+        Batch {
+            first: self.restored.next(),
+            last: self.last,
+            writes,
+            extents,
+            updates: self.updates,
+            copied: self.copied,
+            bytes,
+            coalesced_bytes: self.bytes_in.saturating_sub(bytes),
+        }
+    }
+}

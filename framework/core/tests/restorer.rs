@@ -1,0 +1,242 @@
+//! The restorer applies durable updates, in order, and nothing else.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its case must fail")]
+
+use proptest::prelude::*;
+use trefoil_core::engine::restorer::{Batch, CopiedBlock, RestorerEngine, RestorerLimits};
+use trefoil_core::model::{Extent, Generation, Position, UpdateNumber, VolumeId};
+use trefoil_core::port::Content;
+use trefoil_core::record::Record;
+
+const BYTES: usize = 64;
+
+/// What comes down the stream.
+#[derive(Clone, Debug)]
+enum Entry {
+    Write(u32, u64, u64, u8),
+    Zero(u32, u64, u64),
+    Heartbeat,
+    Copied(u32, u64, u64, u8),
+}
+
+fn entries() -> impl Strategy<Value = Vec<Entry>> {
+    let range = || (0..2u32, 0..48u64, 1..16u64);
+    let entry = prop_oneof![
+        6 => (range(), any::<u8>()).prop_map(|((v, o, l), f)| Entry::Write(v, o, l, f)),
+        2 => range().prop_map(|(v, o, l)| Entry::Zero(v, o, l)),
+        1 => Just(Entry::Heartbeat),
+        1 => (range(), any::<u8>()).prop_map(|((v, o, l), f)| Entry::Copied(v, o, l, f)),
+    ];
+    prop::collection::vec(entry, 0..40)
+}
+
+/// Pushes an entry and applies it, one by one, to the model.
+fn push(
+    engine: &mut RestorerEngine,
+    at: &mut Position,
+    entry: &Entry,
+    model: &mut [[u8; BYTES]; 2],
+) {
+    let mut fill = |volume: u32, offset: u64, length: u64, with: u8| {
+        model[volume as usize][offset as usize..(offset + length) as usize].fill(with);
+    };
+    let record = match *entry {
+        Entry::Write(volume, offset, length, with) => {
+            fill(volume, offset, length, with);
+            let payload = vec![with; length as usize].into();
+            Record::write(at, 0, VolumeId(volume), offset, payload).unwrap()
+        }
+        Entry::Zero(volume, offset, length) => {
+            fill(volume, offset, length, 0);
+            Record::zero(at, 0, Extent { volume: VolumeId(volume), offset, length })
+        }
+        Entry::Heartbeat => Record::heartbeat(at, 0),
+        Entry::Copied(volume, offset, length, with) => {
+            fill(volume, offset, length, with);
+            let content = Content::Data(vec![with; length as usize].into());
+            engine.push_copied(CopiedBlock { volume: VolumeId(volume), offset, content });
+            return;
+        }
+    };
+    *at = record.position();
+    engine.push(record).unwrap();
+}
+
+fn apply(stores: &mut [[u8; BYTES]; 2], batch: &Batch) {
+    for (volume, writes) in &batch.writes {
+        let mut end = 0;
+        for write in writes {
+            assert!(write.offset >= end, "writes are sorted and do not overlap");
+            end = write.offset + write.content.length();
+            let range = write.offset as usize..end as usize;
+            match &write.content {
+                Content::Data(data) => {
+                    stores[volume.0 as usize][range].copy_from_slice(data);
+                }
+                Content::Zero(_) => stores[volume.0 as usize][range].fill(0),
+            }
+        }
+    }
+}
+
+fn engine(limits: RestorerLimits) -> (RestorerEngine, Position) {
+    let generation = Generation { count: 1, id: 9 };
+    let at = Position { generation, ..Position::START };
+    (RestorerEngine::new(limits, UpdateNumber::ZERO, 0), at)
+}
+
+fn write(engine: &mut RestorerEngine, at: &mut Position, offset: u64, bytes: usize) {
+    let record = Record::write(at, 0, VolumeId(0), offset, vec![1; bytes].into()).unwrap();
+    *at = record.position();
+    engine.push(record).unwrap();
+}
+
+#[test]
+fn nothing_is_applied_before_it_is_durable() {
+    let (mut engine, mut at) = engine(RestorerLimits::default());
+    write(&mut engine, &mut at, 0, 8);
+    write(&mut engine, &mut at, 8, 8);
+    assert_eq!(engine.next_batch(), None, "write_ahead");
+    engine.durable(UpdateNumber::new(1));
+    let batch = engine.next_batch().unwrap();
+    assert_eq!((batch.first, batch.last), (UpdateNumber::new(1), UpdateNumber::new(1)));
+    assert_eq!(engine.restored(), UpdateNumber::ZERO);
+    assert_eq!(engine.applied(batch.last), UpdateNumber::new(1));
+    assert_eq!(engine.next_batch(), None);
+}
+
+#[test]
+fn one_batch_is_in_flight_at_a_time_and_a_hold_stops_the_next() {
+    let (mut engine, mut at) = engine(RestorerLimits::default());
+    write(&mut engine, &mut at, 0, 8);
+    engine.durable(at.number);
+    let batch = engine.next_batch().unwrap();
+    write(&mut engine, &mut at, 8, 8);
+    engine.durable(at.number);
+    assert_eq!(engine.next_batch(), None);
+    engine.hold();
+    assert!(!engine.is_still(), "the batch in flight still changes the store");
+    engine.applied(UpdateNumber::new(7));
+    assert!(!engine.is_still(), "that was another batch's number");
+    engine.applied(batch.last);
+    assert!(engine.is_still());
+    assert_eq!(engine.next_batch(), None);
+    engine.release();
+    assert_eq!(engine.next_batch().unwrap().last, at.number);
+}
+
+#[test]
+fn a_batch_keeps_its_limits_but_always_moves() {
+    let limits = RestorerLimits {
+        batch_updates_max: 2,
+        batch_bytes_max: 2 * (96 + 8),
+        ..RestorerLimits::default()
+    };
+    let (mut engine, mut at) = engine(limits);
+    for bytes in [1000, 8, 8, 8, 9] {
+        write(&mut engine, &mut at, 0, bytes);
+    }
+    engine.durable(at.number);
+    let mut ends = Vec::new();
+    while let Some(batch) = engine.next_batch() {
+        ends.push(engine.applied(batch.last).value());
+    }
+    assert_eq!(ends, [1, 3, 4, 5]);
+    assert_eq!((engine.pending_bytes(), engine.pending_updates()), (0, 0));
+}
+
+#[test]
+fn a_record_that_does_not_follow_is_refused() {
+    let (mut engine, mut at) = engine(RestorerLimits::default());
+    write(&mut engine, &mut at, 0, 8);
+    let skipped = Record::heartbeat(&at, 0).position();
+    let error = engine.push(Record::heartbeat(&skipped, 0)).unwrap_err();
+    assert!(error.to_string().contains("no_gap"), "{error}");
+    engine.push(Record::heartbeat(&at, 0)).unwrap();
+}
+
+#[test]
+fn what_a_later_update_replaces_is_not_written() {
+    let (mut engine, mut at) = engine(RestorerLimits::default());
+    write(&mut engine, &mut at, 0, 8);
+    write(&mut engine, &mut at, 4, 8);
+    write(&mut engine, &mut at, 20, 4);
+    engine.durable(at.number);
+    let batch = engine.next_batch().unwrap();
+    assert_eq!((batch.bytes, batch.coalesced_bytes), (16, 4));
+    let touched: Vec<_> = batch.extents.iter().map(|e| (e.offset, e.length)).collect();
+    assert_eq!(touched, [(0, 12), (20, 4)], "neighbours are one range");
+    assert_eq!(batch.writes[&VolumeId(0)].len(), 3, "but not copied together");
+}
+
+#[test]
+fn a_checkpoint_is_due_by_bytes_or_by_time_and_only_for_something() {
+    let limits = RestorerLimits { checkpoint_bytes: 16, ..RestorerLimits::default() };
+    let (mut engine, mut at) = engine(limits);
+    assert!(!engine.checkpoint_due(5000), "nothing was applied");
+    let mut restore = |engine: &mut RestorerEngine, bytes| {
+        write(engine, &mut at, 0, bytes);
+        engine.durable(at.number);
+        let batch = engine.next_batch().unwrap();
+        engine.applied(batch.last)
+    };
+    restore(&mut engine, 8);
+    assert!(!engine.checkpoint_due(999));
+    assert!(engine.checkpoint_due(1000), "by time");
+    restore(&mut engine, 8);
+    assert!(engine.checkpoint_due(0), "by bytes");
+    let begun = engine.checkpoint_begin();
+    let newest = restore(&mut engine, 16);
+    assert!(!engine.checkpoint_due(9000), "one is under way");
+    engine.checkpointed(begun, 2000);
+    assert_eq!(engine.checkpoint(), begun);
+    assert!(newest > begun && engine.checkpoint_due(2000), "what came meanwhile counts");
+}
+
+#[test]
+fn a_reset_drops_what_waits_and_keeps_holds() {
+    let (mut engine, mut at) = engine(RestorerLimits::default());
+    write(&mut engine, &mut at, 0, 8);
+    engine.hold();
+    engine.reset(UpdateNumber::new(40), 7);
+    assert_eq!(engine.restored(), UpdateNumber::new(40));
+    assert_eq!(engine.checkpoint(), UpdateNumber::new(40));
+    assert_eq!(engine.pending_updates(), 0);
+    assert!(engine.is_still());
+}
+
+proptest! {
+    #[test]
+    fn batches_in_sequence_equal_the_entries_one_by_one(
+        entries in entries(), steps in prop::collection::vec(0..6u64, 1..60), updates in 1..9u64,
+    ) {
+        let limits = RestorerLimits {
+            batch_updates_max: updates,
+            batch_bytes_max: 1000,
+            ..RestorerLimits::default()
+        };
+        let (mut engine, mut at) = engine(limits);
+        let mut model = [[7u8; BYTES]; 2];
+        let mut stores = model;
+        let mut coming = entries.iter();
+        let mut durable = UpdateNumber::ZERO;
+        for step in steps.iter().cycle().take(200).chain(std::iter::repeat_n(&6, 60)) {
+            for entry in coming.by_ref().take(*step as usize / 2) {
+                push(&mut engine, &mut at, entry, &mut model);
+            }
+            durable = durable.plus(*step).min(at.number);
+            engine.durable(durable);
+            if let Some(batch) = engine.next_batch() {
+                let from = engine.restored();
+                prop_assert_eq!(batch.first, from.next());
+                prop_assert_eq!(batch.last.since(from), batch.updates);
+                prop_assert!(batch.last <= durable);
+                apply(&mut stores, &batch);
+                engine.applied(batch.last);
+            }
+        }
+        prop_assert_eq!(stores, model);
+        prop_assert_eq!(engine.restored(), at.number);
+        prop_assert_eq!(engine.pending_bytes(), 0);
+    }
+}
