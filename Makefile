@@ -1,0 +1,95 @@
+# Everything that is run on this tree. `make help` lists it; `make test` is what a change must pass.
+#
+# Needed: a stable Rust toolchain with rustfmt and clippy, a C compiler, make, bash.
+# Used when they are there: cargo-nextest (runs the tests), cargo-deny (licences and sources).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# What Cargo.lock says, and nothing newer.
+LOCKED := --locked
+# Simulated seeds of `make sim`, and the first of them when a failure is replayed.
+SEEDS ?= 1000
+# Where the demos leave their reports.
+REPORTS := target
+
+# The checks that only read, cheapest first.
+CHECKS := format lint purity docs deny
+# All of `make test`, in the order it runs.
+STEPS := $(CHECKS) unit sim demo e2e-short
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' \
+		| expand -t 12
+
+.PHONY: test
+test: ## all that a change must pass: checks, tests, simulation, demo, short end-to-end run
+	@scripts/steps.sh $(STEPS)
+
+.PHONY: verify
+verify: ## the checks that only read: format, lints, layers, docs, licences
+	@scripts/steps.sh $(CHECKS) tidy
+
+.PHONY: fix
+fix: ## write what can be mended by machine: format, clippy's suggestions
+	cargo clippy $(LOCKED) --workspace --all-targets --fix --allow-dirty --allow-staged
+	cargo fmt --all
+
+.PHONY: format
+format: ## fail where rustfmt would change something
+	cargo fmt --all --check
+
+.PHONY: lint
+lint: ## clippy on every target, warnings are errors
+	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+
+.PHONY: tidy
+tidy: ## layers between crates and modules, file length, columns, module docs, words
+	cargo test $(LOCKED) -p trefoil-core --test tidy
+
+.PHONY: purity
+purity: ## fail if the pure core reaches a crate that does I/O, clocks or randomness
+	scripts/purity.sh
+
+.PHONY: docs
+docs: ## build the documentation, broken links are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc $(LOCKED) --workspace --no-deps --quiet
+
+.PHONY: deny
+deny: ## licences, banned crates and sources, if cargo-deny is installed
+	scripts/deny.sh
+
+.PHONY: audit
+audit: ## known vulnerabilities, if cargo-deny is installed (fetches the advisory database)
+	scripts/deny.sh advisories
+
+.PHONY: unit
+unit: ## unit, property and conformance tests of the whole workspace
+	scripts/unit.sh
+
+.PHONY: sim
+sim: ## whole sites under simulated faults: SEEDS=1000 seeds, every rule checked
+	TREFOIL_SEEDS=$(SEEDS) cargo test $(LOCKED) --profile sim -p trefoil-site --test simulation \
+		-- --nocapture
+
+.PHONY: demo
+demo: ## the failover story, asserted: once in memory, once over TCP and files
+	mkdir -p $(REPORTS)
+	cargo run $(LOCKED) --release -- demo --script failover --report $(REPORTS)/report.json
+	cargo run $(LOCKED) --release -- demo --script failover --transport tcp --backend file \
+		--report $(REPORTS)/report-tcp-file.json
+
+.PHONY: e2e
+e2e: ## real processes, killed and taken over, with real NBD clients
+	scripts/e2e.sh
+
+.PHONY: e2e-short
+e2e-short: ## the part of `make e2e` that takes a minute or two
+	scripts/e2e.sh --short
+
+.PHONY: bench
+bench: ## the benchmarks; they print ratios measured in one run
+	cargo bench $(LOCKED) -p trefoil-benches
