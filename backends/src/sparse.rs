@@ -29,10 +29,8 @@ impl Sparse {
     /// Writes `data` at `offset`.
     pub(crate) fn write(&mut self, offset: u64, data: &[u8]) {
         for piece in pieces(offset, data.len() as u64) {
-            let chunk = self
-                .chunks
-                .entry(piece.chunk)
-                .or_insert_with(|| vec![0; CHUNK].into_boxed_slice());
+            let chunk =
+                self.chunks.entry(piece.chunk).or_insert_with(|| vec![0; CHUNK].into_boxed_slice());
             if let (Some(target), Some(source)) =
                 (chunk.get_mut(piece.inner), data.get(piece.outer))
             {
