@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn dependencies_are_read_in_every_form() {
-        let text = "[dependencies]\na.workspace = true\nb = { workspace = true, features = [] } # why\n\
+        let text = "[dependencies]\na.workspace = true\nb = { workspace = true } # why\n\
             c = \"1\"\nd = { package = \"dd\", version = \"1\" }\n[dev-dependencies]\n# f = \"1\"\n\
             e.workspace = true\n[dependencies.g]\nworkspace = true\n\
             [target.'cfg(unix)'.dependencies]\nh.workspace = true\n[lints]\nworkspace = true\n";
@@ -227,7 +227,8 @@ mod tests {
 
     #[test]
     fn a_crate_that_knows_a_layer_beside_or_above_is_found() {
-        let text = "[dependencies]\ntrefoil-core.workspace = true\ntrefoil-backends.workspace = true\n\
+        let text = "[dependencies]\ntrefoil-core.workspace = true\n\
+            trefoil-backends.workspace = true\n\
             [dev-dependencies]\ntrefoil-site.workspace = true\n";
         assert_eq!(forbidden("transports/Cargo.toml", text), [3]);
         assert_eq!(forbidden("framework/core/Cargo.toml", text), [2, 3]);
