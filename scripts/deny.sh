@@ -6,8 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if ! cargo deny --version >/dev/null 2>&1; then
-    echo 'cargo-deny is not installed: licences, bans and sources are NOT checked here'
-    echo '(to check them: cargo install cargo-deny --locked)'
+    echo 'skipped: cargo-deny is not installed (cargo install cargo-deny --locked)'
     exit 0
 fi
 [ $# -gt 0 ] || set -- bans licenses sources

@@ -5,9 +5,12 @@
 #
 # The output of each goes to the terminal and to target/steps/TARGET.log. A step that takes longer
 # than STEP_SECONDS_MAX is stopped and counts as failed: a hung test must not hang the machine that
-# runs it. Exit status: 0 if every step passed, 1 otherwise.
+# runs it. A step that says "skipped: why" in a line of its own did not check anything, and is not
+# counted as passed. Exit status: 0 if no step failed, 1 otherwise.
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 1
+
+[ $# -gt 0 ] || { echo "usage: scripts/steps.sh TARGET..." >&2; exit 2; }
 
 STEP_SECONDS_MAX=${STEP_SECONDS_MAX:-1200}
 logs=target/steps
@@ -22,6 +25,7 @@ limit=(timeout --kill-after=30 "$STEP_SECONDS_MAX")
 unset MAKEFLAGS MFLAGS
 
 passed=()
+skipped=()
 failed=()
 lines=()
 started=$SECONDS
@@ -38,7 +42,10 @@ for step in "$@"; do
     status=${PIPESTATUS[0]}
     seconds=$((SECONDS - step_started))
     case $status in
-        0) passed+=("$step") what=passed ;;
+        0)
+            what=$(grep -m 1 '^skipped: ' "$logs/$step.log") && skipped+=("$step")
+            [ -n "$what" ] || { passed+=("$step") && what=passed; }
+            ;;
         124 | 137) failed+=("$step") what="FAILED: stopped after ${STEP_SECONDS_MAX} s" ;;
         *) failed+=("$step") what=FAILED ;;
     esac
@@ -62,6 +69,6 @@ total=$((SECONDS - started))
 for step in "${failed[@]}"; do
     printf 'failed: make %s (log: %s/%s.log)\n' "$step" "$logs" "$step"
 done
-printf '%s; %d steps passed, %d failed; %d min %02d s\n' \
-    "$counted" "${#passed[@]}" "${#failed[@]}" $((total / 60)) $((total % 60))
+printf '%s; %d steps passed, %d failed, %d skipped; %d min %02d s\n' "$counted" \
+    "${#passed[@]}" "${#failed[@]}" "${#skipped[@]}" $((total / 60)) $((total % 60))
 [ "${#failed[@]}" -eq 0 ]
