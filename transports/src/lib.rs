@@ -4,14 +4,24 @@
 //! |---|---|
 //! | [`memory`] | links inside one process, for embedding, examples and tests |
 //! | [`simulated`] | the same links with delay, partition and death, from a seed |
+//! | [`tcp`] | two connections per link, frames with checksums |
+//! | [`delayed`] | any transport, with distance: delay, jitter, bandwidth |
+//! | [`faulty`] | any transport, cut at random or by hand |
 //!
 //! Every transport here passes `trefoil_core::conformance::transport`.
 
+pub mod delayed;
+pub mod faulty;
 pub mod memory;
 pub mod simulated;
+pub mod tcp;
 
 mod check;
+mod line;
 mod seed;
 
+pub use delayed::Delayed;
+pub use faulty::{Faulty, FaultyControl, FaultyOptions};
 pub use memory::{MemoryNetwork, MemoryTransport};
 pub use simulated::{SimulatedNetwork, SimulatedOptions, SimulatedTransport};
+pub use tcp::{TcpCounts, TcpOptions, TcpTransport};

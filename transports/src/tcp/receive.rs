@@ -1,0 +1,142 @@
+//! Receives frames from one connection: one read, then every whole frame that is in it.
+
+use super::frame::{HEADER_BYTES, Header, crc_of};
+use super::preamble::LaneKind;
+use super::socket::{Counters, Sockets};
+use async_trait::async_trait;
+use bytes::BytesMut;
+use std::io::ErrorKind as Io;
+use std::sync::Arc;
+use trefoil_core::port::{Frame, FrameReceiver};
+use trefoil_core::{Error, ErrorKind, Result};
+
+/// How much room there is for each read, in bytes: about sixty updates of 4 KiB, so that one
+/// call and one wake-up serve a whole batch. Longer frames get the room that they need.
+pub const READ_BYTES: usize = 256 << 10;
+
+/// When less room than this is left, a new buffer is taken: reads in small pieces cost more
+/// than the copy of the piece of a frame that has come.
+const ROOM_BYTES_MIN: usize = 64 << 10;
+
+pub(crate) struct Receiver {
+    sockets: Arc<Sockets>,
+    lane: LaneKind,
+    /// What was read and not returned. It is kept here so that a dropped `receive` loses nothing.
+    buffer: BytesMut,
+    /// The frame whose header was read and whose body has not come yet: length and CRC.
+    body: Option<(usize, u32)>,
+    finished: bool,
+}
+
+impl Receiver {
+    pub(crate) fn new(sockets: Arc<Sockets>, lane: LaneKind) -> Self {
+        Self { sockets, lane, buffer: BytesMut::new(), body: None, finished: false }
+    }
+
+    /// Every whole frame in the buffer. A damaged one ends the link; those before it are good
+    /// and are returned first.
+    fn parse(&mut self) -> Result<Vec<Frame>> {
+        let mut frames = Vec::new();
+        while !self.finished {
+            match self.parse_one() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(error) => {
+                    Counters::add(&self.sockets.counters.corrupt);
+                    tracing::warn!(%error, "a link ends: what came is damaged");
+                    self.sockets.end(error.kind(), "what came is damaged");
+                    if frames.is_empty() {
+                        return Err(error);
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(frames)
+    }
+
+    fn parse_one(&mut self) -> Result<Option<Frame>> {
+        if self.body.is_none() {
+            let Some(header) = self.buffer.first_chunk::<HEADER_BYTES>() else {
+                return Ok(None);
+            };
+            match Header::decode(header)? {
+                Header::End => {
+                    self.finished = true;
+                    return Ok(None);
+                }
+                Header::Frame { length, crc } => self.body = Some((length, crc)),
+            }
+            drop(self.buffer.split_to(HEADER_BYTES));
+        }
+        let Some((length, crc)) = self.body.filter(|(length, _)| self.buffer.len() >= *length)
+        else {
+            return Ok(None);
+        };
+        self.body = None;
+        let body = self.buffer.split_to(length).freeze();
+        if crc_of(&body) != crc {
+            let what = format!("read frame: its {length} bytes are damaged");
+            return Err(Error::corrupt(what));
+        }
+        Ok(Some(Frame::of(body)))
+    }
+
+    async fn read(&mut self) -> Result<()> {
+        let missing = self.body.map_or(0, |(length, _)| length.saturating_sub(self.buffer.len()));
+        let room = self.buffer.capacity() - self.buffer.len();
+        if room < missing.max(ROOM_BYTES_MIN) {
+            self.buffer.reserve(missing.max(READ_BYTES));
+        }
+        let stream = self.sockets.stream(self.lane);
+        let read = match stream.readable().await {
+            Ok(()) => stream.try_read_buf(&mut self.buffer),
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(0) => {
+                // Without the mark of an orderly end, the other side or the way to it is gone.
+                self.sockets.check("receive frames")?;
+                self.sockets.end(ErrorKind::Unavailable, "the other side went away");
+                self.sockets.check("receive frames")
+            }
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == Io::WouldBlock || error.kind() == Io::Interrupted => {
+                Ok(())
+            }
+            Err(error) => {
+                self.sockets.check("receive frames")?;
+                let error = Error::io("receive frames", error);
+                self.sockets.end(error.kind(), "receiving failed before");
+                Err(error)
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl FrameReceiver for Receiver {
+    async fn receive(&mut self) -> Result<Option<Vec<Frame>>> {
+        loop {
+            if self.finished {
+                return Ok(None);
+            }
+            self.sockets.check("receive frames")?;
+            let frames = self.parse()?;
+            if !frames.is_empty() {
+                return Ok(Some(frames));
+            }
+            if !self.finished {
+                self.read().await?;
+            }
+        }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.sockets.end(ErrorKind::Closed, "this side dropped a receiver");
+        }
+    }
+}
