@@ -1,0 +1,304 @@
+//! The file as it is written: typed, with the place of every value, not yet checked for sense.
+
+use super::NbdAddress;
+use super::read::{Report, Section, Spot};
+use super::words;
+use crate::registry::Registry;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use trefoil_core::model::{Durability, GroupName, SiteName, VolumeName};
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+const KIB: u64 = 1 << 10;
+const GIB: u64 = 1 << 30;
+
+/// Everything that the file can say. Whoever uses it destructures it, so that a value that nobody
+/// looks at does not compile.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) site: Option<Spot<SiteName>>,
+    pub(super) sites: BTreeMap<SiteName, SiteTable>,
+    pub(super) groups: BTreeMap<GroupName, GroupTable>,
+    pub(super) backends: BTreeMap<String, BackendTable>,
+    pub(super) links: BTreeMap<String, LinkTable>,
+    pub(super) journal_capacity: Option<u64>,
+    pub(super) limits: LimitsTable,
+    pub(super) timing: TimingTable,
+}
+
+#[derive(Debug)]
+pub(super) struct SiteTable {
+    pub(super) path: String,
+    pub(super) address: Option<Spot<String>>,
+    pub(super) listen: Option<Spot<String>>,
+    pub(super) dir: Option<Spot<PathBuf>>,
+    pub(super) volumes_dir: Option<Spot<PathBuf>>,
+    pub(super) journal_dir: Option<Spot<PathBuf>>,
+    pub(super) nbd: Option<Spot<NbdAddress>>,
+    pub(super) metrics: Option<Spot<String>>,
+    pub(super) control: Option<Spot<PathBuf>>,
+    pub(super) backend: Option<Spot<String>>,
+    pub(super) journal_capacity: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct GroupTable {
+    pub(super) path: String,
+    pub(super) topology: Option<Spot<String>>,
+    pub(super) primary: Option<Spot<String>>,
+    pub(super) sync: Option<Spot<String>>,
+    pub(super) r#async: Option<Spot<String>>,
+    pub(super) fence: Option<Spot<String>>,
+    pub(super) durability: Durability,
+    pub(super) recovery_point_objective: Option<Duration>,
+    pub(super) volumes: BTreeMap<VolumeName, Option<Spot<u64>>>,
+}
+
+#[derive(Debug)]
+pub(super) struct BackendTable {
+    pub(super) path: String,
+    pub(super) kind: Option<Spot<String>>,
+    pub(super) settings: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+pub(super) struct LinkTable {
+    pub(super) path: String,
+    pub(super) between: Option<Spot<Vec<String>>>,
+    pub(super) transport: Option<Spot<String>>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) delay: Option<Duration>,
+    pub(super) jitter: Option<Duration>,
+    pub(super) rate: Option<u64>,
+    pub(super) settings: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+pub(super) struct LimitsTable {
+    pub(super) window: Option<u64>,
+    pub(super) overlay: Option<u64>,
+    pub(super) tail: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct TimingTable {
+    pub(super) arbiter: Option<Spot<String>>,
+    pub(super) lease: Option<Duration>,
+    pub(super) heartbeat: Option<Duration>,
+    pub(super) idle_record: Option<Duration>,
+    pub(super) link_timeout: Option<Duration>,
+}
+
+/// Reads everything, and reports what is not understood.
+pub(super) fn read(
+    mut root: Section,
+    registry: &Registry,
+    resolve: &dyn Fn(&str) -> PathBuf,
+    report: &mut Report,
+) -> File {
+    let site = root.parsed("site", report, site_name);
+    let sites = named(root.named("sites", report), report, site_name, |section, report| {
+        site_table(section, resolve, report)
+    });
+    let groups = named(root.named("group", report), report, group_name, group_table);
+    let backends = named(root.named("backend", report), report, plain_name, |section, report| {
+        backend_table(section, registry, report)
+    });
+    let links = named(root.named("link", report), report, plain_name, |section, report| {
+        link_table(section, registry, report)
+    });
+    let mut journal = root.section("journal", report);
+    let journal_capacity = value(journal.parsed("capacity", report, capacity));
+    journal.finish(report);
+    let limits = limits_table(root.section("limits", report), report);
+    let arbiter = root.section("arbiter", report);
+    let timing = timing_table(arbiter, root.section("timing", report), report);
+    root.finish(report);
+    File { site, sites, groups, backends, links, journal_capacity, limits, timing }
+}
+
+fn site_table(
+    mut section: Section,
+    resolve: &dyn Fn(&str) -> PathBuf,
+    report: &mut Report,
+) -> SiteTable {
+    let dir = |text: &str| match text {
+        "" => Err("expected a path, found nothing".to_owned()),
+        _ => Ok(resolve(text)),
+    };
+    let table = SiteTable {
+        path: section.path().to_owned(),
+        address: section.parsed("address", report, words::address),
+        listen: section.parsed("listen", report, words::address),
+        dir: section.parsed("dir", report, dir),
+        volumes_dir: section.parsed("volumes_dir", report, dir),
+        journal_dir: section.parsed("journal_dir", report, dir),
+        nbd: section.parsed("nbd", report, |text| words::nbd(text, resolve)),
+        metrics: section.parsed("metrics", report, words::address),
+        control: section.parsed("control", report, |text| words::socket(resolve(text))),
+        backend: section.text("backend", report),
+        journal_capacity: value(section.parsed("journal_capacity", report, capacity)),
+    };
+    section.finish(report);
+    table
+}
+
+fn group_table(mut section: Section, report: &mut Report) -> GroupTable {
+    let durabilities = [("flush", Durability::Flush), ("write", Durability::Write)];
+    let volumes = section.named("volume", report);
+    let table = GroupTable {
+        path: section.path().to_owned(),
+        topology: section.text("topology", report),
+        primary: section.text("primary", report),
+        sync: section.text("sync", report),
+        r#async: section.text("async", report),
+        fence: section.text("fence", report),
+        durability: value(section.parsed("durability", report, words::one_of(&durabilities)))
+            .unwrap_or_default(),
+        recovery_point_objective: value(section.parsed(
+            "recovery_point_objective",
+            report,
+            words::duration_within(MS(1), MS(7 * 86_400_000)),
+        )),
+        volumes: named(volumes, report, volume_name, |mut volume, report| {
+            let size = volume.parsed("size", report, words::size);
+            if size.is_none() && report.is_clean(&volume.at("size")) {
+                missing(report, &volume.at("size"), "give the volume's size: size = \"8GiB\"");
+            }
+            volume.finish(report);
+            size
+        }),
+    };
+    section.finish(report);
+    table
+}
+
+fn backend_table(mut section: Section, registry: &Registry, report: &mut Report) -> BackendTable {
+    let kind = section.text("kind", report);
+    let keys = kind.as_ref().and_then(|kind| registry.backend_factory(&kind.value).ok());
+    let settings = match keys {
+        Some(factory) => settings(&mut section, factory.keys(), report),
+        None => BTreeMap::new(),
+    };
+    let path = section.path().to_owned();
+    section.finish(report);
+    BackendTable { path, kind, settings }
+}
+
+fn link_table(mut section: Section, registry: &Registry, report: &mut Report) -> LinkTable {
+    let second = MS(1_000);
+    let transport = section.text("transport", report);
+    let factory = transport.as_ref().and_then(|word| registry.transport_factory(&word.value).ok());
+    let table = LinkTable {
+        path: section.path().to_owned(),
+        between: section.texts("between", report),
+        timeout: value(section.parsed(
+            "timeout",
+            report,
+            words::duration_within(MS(100), 60 * second),
+        )),
+        delay: value(section.parsed("delay", report, words::duration_within(MS(0), 10 * second))),
+        jitter: value(section.parsed("jitter", report, words::duration_within(MS(0), 10 * second))),
+        rate: value(section.parsed("rate", report, words::rate)),
+        settings: match &factory {
+            Some(factory) => settings(&mut section, factory.keys(), report),
+            None => BTreeMap::new(),
+        },
+        transport,
+    };
+    section.finish(report);
+    table
+}
+
+fn limits_table(mut section: Section, report: &mut Report) -> LimitsTable {
+    let budget = words::size_within(1024 * KIB, 64 * GIB);
+    let table = LimitsTable {
+        window: value(section.parsed("window", report, &budget)),
+        overlay: value(section.parsed("overlay", report, &budget)),
+        tail: value(section.parsed("tail", report, &budget)),
+    };
+    section.finish(report);
+    table
+}
+
+fn timing_table(mut arbiter: Section, mut timing: Section, report: &mut Report) -> TimingTable {
+    let within = words::duration_within;
+    let table = TimingTable {
+        arbiter: arbiter.text("kind", report),
+        lease: value(arbiter.parsed("lease", report, within(MS(200), MS(60_000)))),
+        heartbeat: value(timing.parsed("heartbeat", report, within(MS(10), MS(10_000)))),
+        idle_record: value(timing.parsed("idle_record", report, within(MS(50), MS(60_000)))),
+        link_timeout: value(timing.parsed("link_timeout", report, within(MS(100), MS(60_000)))),
+    };
+    arbiter.finish(report);
+    timing.finish(report);
+    table
+}
+
+fn settings(
+    section: &mut Section,
+    keys: &[&'static str],
+    report: &mut Report,
+) -> BTreeMap<String, String> {
+    let set =
+        |key: &&'static str| section.text(key, report).map(|spot| ((*key).to_owned(), spot.value));
+    keys.iter().filter_map(set).collect()
+}
+
+fn named<K: Ord, T>(
+    tables: Vec<(String, Section)>,
+    report: &mut Report,
+    name: impl Fn(&str) -> Result<K, String>,
+    read: impl Fn(Section, &mut Report) -> T,
+) -> BTreeMap<K, T> {
+    let mut all = BTreeMap::new();
+    for (text, section) in tables {
+        let path = section.path().to_owned();
+        let table = read(section, report);
+        match name(&text) {
+            Ok(name) => {
+                all.insert(name, table);
+            }
+            Err(what) => {
+                let lower = text.to_lowercase();
+                let help = (lower != text && name(&lower).is_ok())
+                    .then(|| format!("use `{lower}`: variables reach lower-case names only"));
+                report.key("bad_name", &path, what, help);
+            }
+        }
+    }
+    all
+}
+
+pub(super) fn missing(report: &mut Report, path: &str, help: &str) {
+    report.key("missing", path, "missing".to_owned(), Some(help.to_owned()));
+}
+
+fn value<T>(spot: Option<Spot<T>>) -> Option<T> {
+    spot.map(|spot| spot.value)
+}
+
+fn capacity(text: &str) -> Result<u64, String> {
+    words::size_within(1024 * KIB, 64 * 1024 * GIB)(text)
+}
+
+pub(super) fn site_name(text: &str) -> Result<SiteName, String> {
+    SiteName::new(text).map_err(|error| error.to_string())
+}
+
+fn group_name(text: &str) -> Result<GroupName, String> {
+    GroupName::new(text).map_err(|error| error.to_string())
+}
+
+fn volume_name(text: &str) -> Result<VolumeName, String> {
+    VolumeName::new(text).map_err(|error| error.to_string())
+}
+
+/// Backends and links have names of the same form as sites.
+fn plain_name(text: &str) -> Result<String, String> {
+    match SiteName::new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string().trim_start_matches("site ").to_owned()),
+    }
+}

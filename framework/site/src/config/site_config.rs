@@ -1,0 +1,166 @@
+//! A configuration that was checked: what each site is, and what the own site runs.
+
+use super::NbdAddress;
+use crate::registry::Shape;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use trefoil_core::model::{Durability, Fence, GroupName, SiteName, VolumeSpec};
+use trefoil_core::{Error, Result};
+
+/// A checked configuration, as seen from one site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteConfig {
+    /// The own site.
+    pub site: SiteName,
+    /// Every site in the file, the own one included.
+    pub sites: BTreeMap<SiteName, SiteEntry>,
+    /// Every group in the file.
+    pub groups: BTreeMap<GroupName, GroupEntry>,
+    /// The link between each two sites that share a group; the names in order.
+    pub links: BTreeMap<(SiteName, SiteName), LinkEntry>,
+    /// The budgets of every group.
+    pub limits: LimitsEntry,
+    /// The times of every group.
+    pub timing: TimingEntry,
+}
+
+/// One site: where it is reached, and where it stores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteEntry {
+    /// Where other sites connect to.
+    pub address: String,
+    /// Where it listens for them; the same as `address` unless said otherwise.
+    pub listen: String,
+    /// The directory of its volumes.
+    pub volumes_dir: PathBuf,
+    /// The directory of its journals.
+    pub journal_dir: PathBuf,
+    /// Where it serves hosts over NBD, if at all.
+    pub nbd: Option<NbdAddress>,
+    /// Where it serves `/metrics` over HTTP, if at all.
+    pub metrics: Option<String>,
+    /// The Unix socket of its control API.
+    pub control: PathBuf,
+    /// How it stores.
+    pub backend: BackendEntry,
+    /// The most bytes that each group's journal may use here.
+    pub journal_capacity: u64,
+}
+
+/// How a site stores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendEntry {
+    /// The registered word.
+    pub word: String,
+    /// The values of the factory's own keys.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// One group: its volumes, and the home role of three sites.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupEntry {
+    /// The volumes, ordered by name: a volume's place here is its index in records.
+    pub volumes: Vec<VolumeSpec>,
+    /// The site that serves the host at first.
+    pub primary: SiteName,
+    /// The site that holds every write before the host is answered.
+    pub sync: SiteName,
+    /// The site that follows by journal.
+    pub r#async: SiteName,
+    /// When a host write is answered.
+    pub durability: Durability,
+    /// What happens when the sync leg is lost.
+    pub fence: Fence,
+    /// How old the recovery point may become; exported, the threshold of an alert.
+    pub recovery_point_objective: Option<Duration>,
+}
+
+impl GroupEntry {
+    /// Its three sites: primary, sync, async.
+    pub fn sites(&self) -> [&SiteName; 3] {
+        [&self.primary, &self.sync, &self.r#async]
+    }
+
+    /// The role that the file gives to `site`.
+    pub fn home_role(&self, site: &SiteName) -> Option<&'static str> {
+        let roles = ["primary", "sync", "async"];
+        self.sites().iter().zip(roles).find(|(name, _)| **name == site).map(|(_, role)| role)
+    }
+}
+
+/// How two sites are connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkEntry {
+    /// The registered word.
+    pub transport: String,
+    /// The longest time that connecting may take.
+    pub timeout: Duration,
+    /// How it is made worse on purpose.
+    pub shape: Shape,
+    /// The values of the factory's own keys.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// Budgets, in bytes; `None` is the default of [`Limits`](crate::Limits).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitsEntry {
+    /// Host writes in flight.
+    pub window: Option<u64>,
+    /// Updates in memory that the block store does not have yet.
+    pub overlay: Option<u64>,
+    /// Recent records kept in memory for followers.
+    pub tail: Option<u64>,
+}
+
+/// Times; `None` is the default of [`Timing`](crate::Timing).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimingEntry {
+    /// How long a primary may answer without a renewal.
+    pub lease: Option<Duration>,
+    /// Between two heartbeats on a link.
+    pub heartbeat: Option<Duration>,
+    /// Between two records of an idle primary.
+    pub idle_record: Option<Duration>,
+    /// After which silence a link counts as down.
+    pub link_timeout: Option<Duration>,
+}
+
+impl SiteConfig {
+    /// The entry of the own site.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](trefoil_core::ErrorKind::Invalid) if the value was put together by
+    /// hand and lacks it.
+    pub fn own(&self) -> Result<&SiteEntry> {
+        self.entry(&self.site)
+    }
+
+    /// The entry of `site`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](trefoil_core::ErrorKind::Invalid), with the known sites.
+    pub fn entry(&self, site: &SiteName) -> Result<&SiteEntry> {
+        self.sites.get(site).ok_or_else(|| {
+            let known: Vec<_> = self.sites.keys().map(SiteName::as_str).collect();
+            let known = known.join(", ");
+            Error::invalid(format!("find site: no site named `{site}`; configured: {known}"))
+        })
+    }
+
+    /// The groups in which `site` has a role.
+    pub fn groups_of(&self, site: &SiteName) -> impl Iterator<Item = (&GroupName, &GroupEntry)> {
+        self.groups.iter().filter(move |(_, group)| group.sites().contains(&site))
+    }
+
+    /// The link between two sites.
+    pub fn link(&self, one: &SiteName, other: &SiteName) -> Option<&LinkEntry> {
+        self.links.get(&pair(one, other))
+    }
+}
+
+/// Two sites in the order in which links are kept.
+pub(super) fn pair(one: &SiteName, other: &SiteName) -> (SiteName, SiteName) {
+    let (first, second) = if one <= other { (one, other) } else { (other, one) };
+    (first.clone(), second.clone())
+}

@@ -1,0 +1,350 @@
+//! What is read from a good configuration, and the exact words about a bad one.
+
+use super::*;
+use crate::registry::{BackendFactory, JournalOptions, TransportOptions, VolumeOptions};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use trefoil_core::model::{Durability, SiteName};
+use trefoil_core::port::{BlockStore, JournalStore, Transport};
+use trefoil_core::{Error, Result};
+
+const EXAMPLE: &str = include_str!("../../../../examples/config/three-site.toml");
+
+const SMALL: &str = r#"site = "a"
+[group.g]
+primary = "a"
+sync = "b"
+async = "c"
+[group.g.volume.v]
+size = "1MiB"
+[sites.a]
+address = "127.0.0.1:1"
+[sites.b]
+address = "127.0.0.1:2"
+[sites.c]
+address = "127.0.0.1:3"
+"#;
+
+struct Nothing;
+
+impl BackendFactory for Nothing {
+    fn block_store(&self, _: &VolumeOptions) -> Result<Arc<dyn BlockStore>> {
+        Err(Error::closed("open volume: a test has none"))
+    }
+
+    fn journal_store(&self, _: &JournalOptions) -> Result<Box<dyn JournalStore>> {
+        Err(Error::closed("open journal: a test has none"))
+    }
+
+    fn keys(&self) -> &[&'static str] {
+        &["direct"]
+    }
+}
+
+fn no_transport(_: &TransportOptions) -> Result<Arc<dyn Transport>> {
+    Err(Error::closed("open transport: a test has none"))
+}
+
+fn registry() -> Registry {
+    Registry::new()
+        .transport("memory", no_transport)
+        .transport("tcp", no_transport)
+        .backend("memory", Nothing)
+        .backend("file", Nothing)
+        .shaper(|transport, _| transport)
+}
+
+fn read(text: &str) -> Result<SiteConfig, Problems> {
+    load(&Sources::text("site.toml", text), &registry())
+}
+
+fn with_variable(text: &str, name: &str, value: &str) -> Result<SiteConfig, Problems> {
+    let variables = [(name.to_owned(), value.to_owned())];
+    load(&Sources::text("site.toml", text).environment(variables), &registry())
+}
+
+fn site(name: &str) -> SiteName {
+    SiteName::new(name).unwrap()
+}
+
+/// The whole report about `text`.
+fn report(text: &str) -> String {
+    read(text).unwrap_err().to_string()
+}
+
+/// The report about [`SMALL`] with `more` put behind it.
+fn report_with(more: &str) -> String {
+    report(&format!("{SMALL}{more}"))
+}
+
+#[test]
+fn the_example_reads_as_it_says() {
+    let config = read(EXAMPLE).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.site, site("a"));
+    let own = config.own().unwrap();
+    assert_eq!(own.nbd, Some(NbdAddress::Tcp("127.0.0.1:10809".to_owned())));
+    assert_eq!(own.volumes_dir, Path::new("trefoil-data/a/volumes"));
+    assert_eq!(own.journal_capacity, 512 << 20);
+    let (_, group) = config.groups.first_key_value().unwrap();
+    assert_eq!(group.volumes.iter().map(|v| v.size >> 20).collect::<Vec<_>>(), [256, 64]);
+    assert_eq!(group.home_role(&site("b")), Some("sync"));
+    assert_eq!(group.recovery_point_objective, Some(Duration::from_secs(5)));
+    assert_eq!(config.links.len(), 3);
+    assert_eq!(config.timing.lease, Some(Duration::from_secs(2)));
+    assert_eq!(config.limits.window, Some(16 << 20));
+}
+
+#[test]
+fn what_is_left_out_has_a_default() {
+    let config = read(SMALL).unwrap();
+    let own = config.own().unwrap();
+    assert_eq!(own.volumes_dir, Path::new("/var/lib/trefoil/a/volumes"));
+    assert_eq!(own.control, Path::new("/run/trefoil/a.sock"));
+    assert_eq!(own.backend.word, "file");
+    assert_eq!(own.listen, own.address);
+    assert_eq!((own.nbd.as_ref(), own.metrics.as_ref()), (None, None));
+    assert_eq!(config.link(&site("c"), &site("b")).unwrap().transport, "tcp");
+}
+
+#[test]
+fn a_variable_overrides_the_file_and_an_option_overrides_both() {
+    let config = with_variable(EXAMPLE, "TREFOIL__SITE", "b").unwrap();
+    assert_eq!(config.site, site("b"));
+    let config = with_variable(EXAMPLE, "TREFOIL__GROUP__ORDERS__DURABILITY", "write").unwrap();
+    assert_eq!(config.groups.values().next().unwrap().durability, Durability::Write);
+    let config = with_variable(EXAMPLE, "TREFOIL__SITES__A__NBD", "unix:/tmp/a.nbd").unwrap();
+    assert_eq!(config.own().unwrap().nbd, Some(NbdAddress::Unix("/tmp/a.nbd".into())));
+    let sources = Sources::text("site.toml", EXAMPLE)
+        .environment([("TREFOIL__SITE".to_owned(), "b".to_owned())])
+        .option("--site", "site", Some("c"));
+    assert_eq!(load(&sources, &registry()).unwrap().site, site("c"));
+}
+
+#[test]
+fn variables_of_others_are_left_alone() {
+    assert!(with_variable(SMALL, "TREFOIL_CONFIG", "x").is_ok());
+    assert!(with_variable(SMALL, "PATH", "x").is_ok());
+}
+
+#[test]
+fn a_problem_from_a_variable_names_the_variable_and_no_line() {
+    let problems = with_variable(SMALL, "TREFOIL__SITE", "bb").unwrap_err();
+    assert_eq!(
+        problems.to_string(),
+        "error[config::unknown_site]: site: no site named `bb` (from environment variable \
+         TREFOIL__SITE)\n  = help: did you mean `b`?"
+    );
+    let problems = with_variable(SMALL, "TREFOIL__JOURNAL__CAPACTY", "1GiB").unwrap_err();
+    assert_eq!(
+        problems.to_string(),
+        "error[config::unknown_key]: journal.capacty: unknown key (from environment variable \
+         TREFOIL__JOURNAL__CAPACTY)\n  = help: did you mean `capacity`?"
+    );
+}
+
+#[test]
+fn several_problems_are_reported_at_once_with_place_and_remedy() {
+    let text = SMALL.replace("sync = \"b\"", "sync = \"a\"");
+    let text = format!("{text}[link.ab]\ntransprot = \"tcp\"\ntransport = \"udp\"\n");
+    assert_eq!(
+        report(&text),
+        r#"error[config::two_roles]: group.g.sync: site `a` is already primary of group `g`
+ --> site.toml:4:8
+  |
+4 | sync = "a"
+  |        ^^^
+  = help: a group is held by three different sites
+error[config::unknown_key]: link.ab.transprot: unknown key
+  --> site.toml:15:1
+   |
+15 | transprot = "tcp"
+   | ^^^^^^^^^
+   = help: did you mean `transport`?
+error[config::unknown_transport]: link.ab.transport: no transport named `udp`; registered: memory, tcp
+  --> site.toml:16:13
+   |
+16 | transport = "udp"
+   |             ^^^^^
+   = help: known: memory, tcp"#
+            .replace("   = help", "  = help")
+    );
+}
+
+/// (what is put behind [`SMALL`], code, words, line and column, words of the help)
+#[test]
+fn every_bad_value_is_answered_with_what_was_expected() {
+    let table = [
+        ("oops = 1\n", "unknown_key", "sites.c.oops: unknown key", "14:1", "known here: address"),
+        ("[jurnal]\n", "unknown_key", "jurnal: unknown key", "14:2", "did you mean `journal`?"),
+        ("[journal]\ncapacity = \"big\"\n", "bad_value", "`big` is not a size", "15:12", ""),
+        ("[journal]\ncapacity = \"1KiB\"\n", "bad_value", "expected 1.0 MiB to", "15:12", ""),
+        ("[arbiter]\nlease = 2\n", "bad_value", "`2` is not a duration", "15:9", ""),
+        ("[arbiter]\nkind = \"raft\"\n", "not_yet", "not in this release", "15:8", "`manual`"),
+        ("[arbiter]\nlease = \"9h\"\n", "bad_value", "9h is out of bounds", "15:9", ""),
+        ("[link.ad]\ntransport = \"tcp\"\n", "link_ends", "not made of", "14:7", "between"),
+        ("[link.ab]\n", "missing", "transport: missing", "14:7", "one of memory, tcp"),
+        ("[link.ab]\ntransport = \"tpc\"\n", "unknown_transport", "`tpc`", "15:13", "`tcp`?"),
+        ("[[link]]\n", "wrong_type", "expected a table, found a list", "14:3", "[link.ab]"),
+        (
+            "[link.wan]\nbetween = [\"a\", \"x\"]\ntransport = \"tcp\"\n",
+            "unknown_site",
+            "`x`",
+            "15:11",
+            "known: a, b, c",
+        ),
+        (
+            "[link.wan]\nbetween = [\"a\"]\ntransport = \"tcp\"\n",
+            "bad_value",
+            "found 1",
+            "15:11",
+            "between = [\"a\", \"b\"]",
+        ),
+        (
+            "[link.ab]\ntransport = \"tcp\"\n[link.ba]\ntransport = \"tcp\"\n",
+            "two_links",
+            "a second link between `a` and `b`",
+            "16:7",
+            "keep one",
+        ),
+        ("[sites.B]\naddress = \"h:1\"\n", "bad_name", "\"B\"", "14:8", "use `b`"),
+        ("[sites.d]\naddress = \"nowhere\"\n", "bad_value", "expected host and port", "15:11", ""),
+        (
+            "[sites.d]\naddress = \"127.0.0.1:1\"\n",
+            "conflict",
+            "site `a` on the same host",
+            "15:11",
+            "give `d` one of its own",
+        ),
+        ("[sites.d]\n", "missing", "sites.d.address: missing", "14:8", "127.0.0.1:7447"),
+        (
+            "[sites.d]\naddress = \"h:1\"\nbackend = \"tape\"\n",
+            "unknown_backend",
+            "no backend named `tape`; registered: file, memory",
+            "16:11",
+            "known: file, memory",
+        ),
+        ("[backend.fast]\n", "missing", "backend.fast.kind: missing", "14:10", "file, memory"),
+        ("[backend.fast]\nkind = \"flie\"\n", "unknown_backend", "`flie`", "15:8", "`file`?"),
+        (
+            "[backend.fast]\nkind = \"file\"\ndirekt = true\n",
+            "unknown_key",
+            "direkt",
+            "16:1",
+            "did you mean `direct`?",
+        ),
+        ("[limits]\nwindow = true\n", "bad_value", "`true` is not a size", "15:10", ""),
+        ("[limits]\nwindow = [1]\n", "wrong_type", "expected one value", "15:1", ""),
+        ("[group.g.volume.w]\nsize = 100\n", "bad_value", "multiple of 512", "15:8", ""),
+        ("[group.g.volume.w]\n", "missing", "w.size: missing", "14:17", "size = \"8GiB\""),
+        (
+            "[group.h]\nprimary = \"a\"\nsync = \"b\"\nasync = \"c\"\n",
+            "missing",
+            "group.h.volume: missing",
+            "14:8",
+            "[group.h.volume.db0]",
+        ),
+        (
+            "[timing]\nheartbeat = \"9s\"\nlink_timeout = \"3s\"\n",
+            "bad_value",
+            "heartbeats this",
+            "15:13",
+            "at most half",
+        ),
+    ];
+    for (more, code, words, place, help) in table {
+        let problems = read(&format!("{SMALL}{more}")).expect_err(more);
+        let first = &problems.0[0];
+        let text = first.to_string();
+        assert_eq!(problems.0.len(), 1, "{more}: {problems}");
+        assert_eq!(first.code, format!("config::{code}"), "{text}");
+        assert!(text.contains(words), "{text}");
+        assert!(text.contains(&format!("--> site.toml:{place}\n")), "{text}");
+        assert!(first.help.clone().unwrap_or_default().contains(help), "{text}");
+    }
+}
+
+/// (what is replaced in [`SMALL`], by what, the words of the report)
+#[test]
+fn every_bad_group_is_answered_with_the_rule() {
+    let fence = "async = \"c\"\nfence = \"never\"";
+    let table = [
+        ("site = \"a\"\n", "", "site: missing\n  = help: say which site this is"),
+        ("async = \"c\"", "async = \"z\"", "group.g.async: no site named `z`"),
+        ("async = \"c\"\n", "", "group.g.async: missing"),
+        ("async = \"c\"", fence, "fence level `never` is not in this release"),
+        ("[group.g]", "[group.g]\nfence = \"x\"", "found `x`, expected `status`"),
+        ("[group.g]", "[group.g]\ntopology = \"two_site\"", "topology `two_site` is not in"),
+        ("[group.g]", "[group.g]\ntopology = \"ring\"", "no topology named `ring`"),
+        ("[group.g]", "[group.g]\ndurability = \"no\"", "found `no`, expected `flush` or `write`"),
+        ("size = \"1MiB\"", "size = \"0\"", "positive multiple of 512"),
+        ("site = \"a\"", "site = \"a", "config::syntax]: not valid TOML"),
+        ("site = \"a\"", "site = \"a\"\nsite = \"b\"", "config::syntax]: not valid TOML"),
+    ];
+    for (from, to, words) in table {
+        let text = SMALL.replacen(from, to, 1);
+        assert_ne!(text, SMALL);
+        let report = report(&text);
+        assert!(report.contains(words), "{to}: {report}");
+        assert_eq!(report.matches("error[").count(), 1, "{report}");
+    }
+}
+
+#[test]
+fn an_empty_file_says_what_is_needed() {
+    let report = report("");
+    for words in ["[sites.a]", "[group.orders]", "TREFOIL__SITE=a"] {
+        assert!(report.contains(words), "{report}");
+    }
+}
+
+#[test]
+fn two_sites_on_one_host_cannot_share_anything() {
+    let text = SMALL.replace("address = \"127.0.0.1:2\"", "address = \"127.0.0.1:2\"\ndir = \"x\"");
+    let text = text.replace(
+        "address = \"127.0.0.1:3\"",
+        "address = \"127.0.0.1:3\"\ndir = \"x\"\ncontrol = \"/run/trefoil/a.sock\"",
+    );
+    let report = report(&text);
+    for key in ["sites.c.control", "sites.c.volumes_dir", "sites.c.journal_dir"] {
+        assert!(report.contains(key), "{report}");
+    }
+    let apart = text.replace("127.0.0.1:3", "127.0.0.3:3");
+    assert!(read(&apart).is_ok(), "on hosts of their own they may");
+}
+
+#[test]
+fn a_link_is_found_by_its_name_or_by_its_ends() {
+    let links = "[link.a_b]\ntransport = \"memory\"\n\
+                 [link.wan]\nbetween = [\"c\", \"a\"]\ntransport = \"memory\"\ndelay = \"40ms\"\n";
+    let config = read(&format!("{SMALL}{links}")).unwrap();
+    assert_eq!(config.link(&site("b"), &site("a")).unwrap().transport, "memory");
+    let wan = config.link(&site("a"), &site("c")).unwrap();
+    assert_eq!(wan.shape.delay, Duration::from_millis(40));
+}
+
+#[test]
+fn a_backend_table_gives_its_own_keys_to_the_factory() {
+    let more = "backend = \"fast\"\n[backend.fast]\nkind = \"file\"\ndirect = true\n";
+    let config = read(&format!("{SMALL}{more}")).unwrap();
+    let backend = &config.entry(&site("c")).unwrap().backend;
+    assert_eq!(backend.word, "file");
+    assert_eq!(backend.settings["direct"], "true");
+}
+
+#[test]
+fn a_shape_without_a_shaper_is_refused() {
+    let text = format!("{SMALL}[link.ac]\ntransport = \"tcp\"\ndelay = \"1ms\"\n");
+    let bare = Registry::new().transport("tcp", no_transport).backend("file", Nothing);
+    let problems = load(&Sources::text("site.toml", &text), &bare).unwrap_err();
+    assert!(problems.to_string().contains("need a shaper"), "{problems}");
+    assert!(report_with("oops = 1\n").contains("oops"), "the helper must be able to fail");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named_with_a_remedy() {
+    let problems = Sources::file(Path::new("/nonexistent/trefoil.toml")).unwrap_err();
+    let text = problems.to_string();
+    assert!(text.contains("/nonexistent/trefoil.toml"), "{text}");
+    assert!(text.contains("--config FILE"), "{text}");
+}

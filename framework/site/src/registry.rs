@@ -1,0 +1,256 @@
+//! The words that a configuration may use for transports and backends, and what stands behind them.
+//!
+//! A site is assembled by words: `transport = "tcp"`, `kind = "file"`. This crate knows none of
+//! them; the daemon registers the ones that come with trefoil, and whoever embeds a site adds
+//! more. An unknown word is answered with the known ones.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use trefoil_core::model::{GroupName, SiteName, VolumeSpec};
+use trefoil_core::port::{BlockStore, JournalStore, Transport};
+use trefoil_core::{Error, Result};
+
+/// The settings of one link, or of a site's listening side, for a [`TransportFactory`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransportOptions {
+    /// The site that opens the transport.
+    pub site: SiteName,
+    /// The other end; `None` for the listening side, which serves all peers.
+    pub peer: Option<SiteName>,
+    /// The longest time that connecting may take.
+    pub timeout: Duration,
+    /// The values of the factory's own [`keys`](TransportFactory::keys), as text.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// Makes transports from options. A closure from options to transport is a factory without keys
+/// of its own.
+pub trait TransportFactory: Send + Sync {
+    /// A transport with these options.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](trefoil_core::ErrorKind::Invalid) when a setting is wrong.
+    fn open(&self, options: &TransportOptions) -> Result<Arc<dyn Transport>>;
+
+    /// The keys that a link table may have beyond the common ones.
+    fn keys(&self) -> &[&'static str] {
+        &[]
+    }
+}
+
+impl<F> TransportFactory for F
+where
+    F: Fn(&TransportOptions) -> Result<Arc<dyn Transport>> + Send + Sync,
+{
+    fn open(&self, options: &TransportOptions) -> Result<Arc<dyn Transport>> {
+        self(options)
+    }
+}
+
+/// Which volume's blocks a [`BackendFactory`] is to open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeOptions {
+    /// The site.
+    pub site: SiteName,
+    /// The group of the volume.
+    pub group: GroupName,
+    /// The volume: its name and its size.
+    pub volume: VolumeSpec,
+    /// The directory for the site's volumes; a file backend puts `group/volume` below it.
+    pub dir: PathBuf,
+    /// The values of the factory's own [`keys`](BackendFactory::keys), as text.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// Which journal a [`BackendFactory`] is to open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalOptions {
+    /// The site.
+    pub site: SiteName,
+    /// The group whose updates it holds.
+    pub group: GroupName,
+    /// The directory for the site's journals; a file backend puts `group` below it.
+    pub dir: PathBuf,
+    /// The most bytes that it may use.
+    pub capacity_bytes: u64,
+    /// The values of the factory's own [`keys`](BackendFactory::keys), as text.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// Opens what a site stores: the blocks of volumes, and journals. Creates what is not there yet,
+/// and refuses what belongs to another group or site, or is open already.
+pub trait BackendFactory: Send + Sync {
+    /// The blocks of one volume.
+    ///
+    /// # Errors
+    /// When the place cannot be opened; the message names it.
+    fn block_store(&self, options: &VolumeOptions) -> Result<Arc<dyn BlockStore>>;
+
+    /// The journal of one group.
+    ///
+    /// # Errors
+    /// When the place cannot be opened; the message names it.
+    fn journal_store(&self, options: &JournalOptions) -> Result<Box<dyn JournalStore>>;
+
+    /// The keys that a backend table may have beyond `kind`.
+    fn keys(&self) -> &[&'static str] {
+        &[]
+    }
+}
+
+/// How a link is made worse on purpose, for trying a long distance out on one host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// Added to each frame's way.
+    pub delay: Duration,
+    /// Up to this much more, drawn anew for each frame; order is kept.
+    pub jitter: Duration,
+    /// The most bytes a second; `None` is unlimited.
+    pub rate: Option<u64>,
+}
+
+impl Shape {
+    /// Whether nothing is changed.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Wraps a transport so that its links have a [`Shape`].
+pub type Shaper = dyn Fn(Arc<dyn Transport>, Shape) -> Arc<dyn Transport> + Send + Sync;
+
+/// Word → factory, for transports and backends.
+#[derive(Clone, Default)]
+pub struct Registry {
+    transports: BTreeMap<String, Arc<dyn TransportFactory>>,
+    backends: BTreeMap<String, Arc<dyn BackendFactory>>,
+    shaper: Option<Arc<Shaper>>,
+}
+
+impl Registry {
+    /// A registry that knows no word.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Registers a transport; a word registered before is replaced.
+    #[must_use]
+    pub fn transport(mut self, word: &str, factory: impl TransportFactory + 'static) -> Self {
+        self.transports.insert(word.to_owned(), Arc::new(factory));
+        self
+    }
+
+    /// Registers a backend; a word registered before is replaced.
+    #[must_use]
+    pub fn backend(mut self, word: &str, factory: impl BackendFactory + 'static) -> Self {
+        self.backends.insert(word.to_owned(), Arc::new(factory));
+        self
+    }
+
+    /// Registers what makes a link slow: `delay`, `jitter` and `rate` of a link table.
+    #[must_use]
+    pub fn shaper(
+        mut self,
+        shaper: impl Fn(Arc<dyn Transport>, Shape) -> Arc<dyn Transport> + Send + Sync + 'static,
+    ) -> Self {
+        self.shaper = Some(Arc::new(shaper));
+        self
+    }
+
+    /// The factory behind a transport's word.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](trefoil_core::ErrorKind::Invalid), with the known words.
+    pub fn transport_factory(&self, word: &str) -> Result<Arc<dyn TransportFactory>> {
+        let found = self.transports.get(word).cloned();
+        found.ok_or_else(|| unknown("transport", word, &self.transport_words()))
+    }
+
+    /// The factory behind a backend's word.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](trefoil_core::ErrorKind::Invalid), with the known words.
+    pub fn backend_factory(&self, word: &str) -> Result<Arc<dyn BackendFactory>> {
+        let found = self.backends.get(word).cloned();
+        found.ok_or_else(|| unknown("backend", word, &self.backend_words()))
+    }
+
+    /// The transport with a shape.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](trefoil_core::ErrorKind::Invalid) when a shape is asked for and no
+    /// shaper is registered.
+    pub fn shape(&self, transport: Arc<dyn Transport>, shape: Shape) -> Result<Arc<dyn Transport>> {
+        match &self.shaper {
+            _ if shape.is_plain() => Ok(transport),
+            Some(shaper) => Ok(shaper(transport, shape)),
+            None => Err(Error::invalid(
+                "shape link: `delay`, `jitter` and `rate` need a shaper, and none is registered",
+            )),
+        }
+    }
+
+    /// Whether a link with this shape cannot be made.
+    pub fn shape_refused(&self, shape: &Shape) -> bool {
+        self.shaper.is_none() && !shape.is_plain()
+    }
+
+    /// The registered transports, in alphabetic order.
+    pub fn transport_words(&self) -> Vec<&str> {
+        self.transports.keys().map(String::as_str).collect()
+    }
+
+    /// The registered backends, in alphabetic order.
+    pub fn backend_words(&self) -> Vec<&str> {
+        self.backends.keys().map(String::as_str).collect()
+    }
+}
+
+fn unknown(what: &str, word: &str, known: &[&str]) -> Error {
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    Error::invalid(format!("no {what} named `{word}`; registered: {known}"))
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("transports", &self.transport_words())
+            .field("backends", &self.backend_words())
+            .field("shaper", &self.shaper.is_some())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refuse(_: &TransportOptions) -> Result<Arc<dyn Transport>> {
+        Err(Error::closed("open transport: a test has none"))
+    }
+
+    #[test]
+    fn an_unknown_word_is_answered_with_the_known_ones() {
+        let registry = Registry::new().transport("tcp", refuse).transport("memory", refuse);
+        let error = registry.transport_factory("udp").err().unwrap();
+        assert_eq!(error.to_string(), "no transport named `udp`; registered: memory, tcp");
+        let error = registry.backend_factory("tape").err().unwrap();
+        assert_eq!(error.to_string(), "no backend named `tape`; registered: none");
+    }
+
+    #[test]
+    fn a_closure_is_a_factory_under_its_own_word() {
+        let registry = Registry::new().transport("rdma", refuse);
+        let options = TransportOptions {
+            site: SiteName::new("a").unwrap(),
+            peer: None,
+            timeout: Duration::from_secs(1),
+            settings: BTreeMap::new(),
+        };
+        let error = registry.transport_factory("rdma").unwrap().open(&options).err().unwrap();
+        assert!(error.to_string().contains("a test has none"), "{error}");
+    }
+}
