@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 
 # What Cargo.lock says, and nothing newer.
 LOCKED := --locked
-# Simulated seeds of `make sim`, and the first of them when a failure is replayed.
+# How many seeds `make sim` runs.
 SEEDS ?= 1000
 # Where the demos leave their reports.
 REPORTS := target
