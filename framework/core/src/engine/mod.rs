@@ -1,8 +1,26 @@
-//! The decisions, in the order a write travels.
+//! The decisions, in the order a write travels: a volume numbers it, the journal holds it, the
+//! shipper sends it, the follower takes it, the restorer applies it. The reign says who leads.
 
-mod batch;
-pub mod judge;
+pub mod volume;
+
+pub mod commit;
 pub mod overlay;
 mod pieces;
+
+pub mod journal;
+pub mod retention;
+pub mod tail;
+
+pub mod judge;
 mod plan;
+pub mod shipper;
+
+pub mod copy;
+pub mod follower;
+
+mod batch;
 pub mod restorer;
+
+pub mod lease;
+pub mod reign;
+pub mod takeover;

@@ -1,6 +1,6 @@
 //! How a follower is brought to its source's history.
 
-use crate::model::{ExtentSet, Position, UpdateNumber};
+use crate::model::{Extent, ExtentSet, Position, UpdateNumber, VolumeId, VolumeSpec};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -59,6 +59,22 @@ impl PlanDebt {
     /// too: it waits for its `until`.
     pub fn is_debt(&self) -> bool {
         !matches!(self, Self::Nothing)
+    }
+
+    /// The extents that are to be copied, in a group of these volumes.
+    pub fn extents(&self, volumes: &[VolumeSpec]) -> ExtentSet {
+        match self {
+            Self::Nothing => ExtentSet::new(),
+            Self::Extents(extents) => extents.clone(),
+            Self::Everything => (0..)
+                .zip(volumes)
+                .map(|(index, volume)| Extent {
+                    volume: VolumeId(index),
+                    offset: 0,
+                    length: volume.size,
+                })
+                .collect(),
+        }
     }
 }
 

@@ -71,6 +71,23 @@ impl ExtentSet {
         reaching.or_else(|| self.ranges.range((volume, offset)..).next().map(extent_of))
     }
 
+    /// Whether all of `extent` is in it; an empty extent always is.
+    pub fn contains(&self, extent: Extent) -> bool {
+        extent.length == 0
+            || self.first_from(extent.volume, extent.offset).is_some_and(|first| {
+                (first.volume, first.offset) == (extent.volume, extent.offset)
+                    && first.end() >= extent.end()
+            })
+    }
+
+    /// Whether any byte of `extent` is in it.
+    pub fn overlaps(&self, extent: Extent) -> bool {
+        extent.length > 0
+            && self
+                .first_from(extent.volume, extent.offset)
+                .is_some_and(|first| first.volume == extent.volume && first.offset < extent.end())
+    }
+
     /// Adds a range.
     pub fn insert(&mut self, extent: Extent) {
         if extent.length == 0 {
@@ -221,6 +238,12 @@ mod tests {
                         *e
                     });
                 prop_assert_eq!(set.first_from(VolumeId(volume), offset), expected);
+                let length = 5.min(64 - offset);
+                let range = offset as usize..(offset + length) as usize;
+                let inside = &bytes[volume as usize][range];
+                let asked = extent(volume, offset, length);
+                prop_assert_eq!(set.contains(asked), inside.iter().all(|in_set| *in_set));
+                prop_assert_eq!(set.overlaps(asked), inside.iter().any(|in_set| *in_set));
             }
         }
     }

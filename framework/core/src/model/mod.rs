@@ -24,4 +24,4 @@ pub use marks::Marks;
 pub use name::{GroupName, Incarnation, SessionId, SiteName, VolumeId, VolumeName};
 pub use number::UpdateNumber;
 pub use position::Position;
-pub use state::{Durability, MissedMap, SiteState, VolumeSpec};
+pub use state::{Durability, Intent, MissedMap, SiteState, VolumeSpec};

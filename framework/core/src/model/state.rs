@@ -38,6 +38,15 @@ pub struct MissedMap {
     pub everything: bool,
 }
 
+/// A reset of the journal that was begun: a restart completes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Where the journal begins anew.
+    pub base: Position,
+    /// The reigns up to there.
+    pub lineage: Lineage,
+}
+
 /// What a site keeps durably beside its journal, for one group. Saved whole, in two alternating
 /// slots.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +74,8 @@ pub struct SiteState {
     pub checkpoint: UpdateNumber,
     /// What the block store owes; `None` when it is what the journal says.
     pub debt: Option<Debt>,
+    /// A reset of the journal that was begun and may not be finished.
+    pub intent: Option<Intent>,
     /// For every other registered site, the last durable position known to lie on this history.
     pub floors: BTreeMap<SiteName, Position>,
     /// For every other registered site, what was trimmed here that it lacked.
@@ -92,6 +103,7 @@ impl SiteState {
             lineage: Lineage::new(),
             checkpoint: UpdateNumber::ZERO,
             debt: None,
+            intent: None,
             floors: BTreeMap::new(),
             maps: BTreeMap::new(),
         }

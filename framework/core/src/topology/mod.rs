@@ -1,1 +1,23 @@
-//! Who follows whom, and how.
+//! Who follows whom, and how: pure planners.
+
+mod three_site;
+
+pub use three_site::ThreeSite;
+
+use crate::model::{LegMode, SiteName};
+use std::collections::BTreeMap;
+
+/// A layout of sites.
+pub trait Topology: Send + Sync {
+    /// All sites of the group.
+    fn sites(&self) -> Vec<SiteName>;
+
+    /// The site that begins the first generation.
+    fn home(&self) -> SiteName;
+
+    /// The legs when `primary` leads, and their modes.
+    fn legs(&self, primary: &SiteName) -> BTreeMap<SiteName, LegMode>;
+
+    /// The layout in one line, for people.
+    fn describe(&self) -> String;
+}

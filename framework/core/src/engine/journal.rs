@@ -1,0 +1,252 @@
+//! When records are appended and when they are made durable: group commit.
+
+use super::tail::Tail;
+use crate::model::{Position, UpdateNumber};
+use crate::record::Record;
+use crate::{Error, Result};
+use std::collections::VecDeque;
+
+/// The most bytes of one append. What gathers meanwhile is the next one.
+const APPEND_BYTES_MAX: usize = 4 << 20;
+
+/// How often the journal is synced, when nobody waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncPolicy {
+    /// Sync after every append.
+    pub always: bool,
+    /// Else at the latest this long after the last sync, in microseconds.
+    pub interval_us: u64,
+}
+
+/// The journal's order of work: one append and one sync at a time, each taking all that gathered.
+#[derive(Debug)]
+pub struct JournalEngine {
+    policy: SyncPolicy,
+    tail: Tail,
+    waiting: VecDeque<Record>,
+    waiting_bytes: u64,
+    appending: Option<Position>,
+    received: Position,
+    durable: UpdateNumber,
+    syncing: Option<UpdateNumber>,
+    /// Somebody waits until this is durable.
+    wanted: UpdateNumber,
+    synced_at: u64,
+}
+
+impl JournalEngine {
+    /// A journal that holds, durably, everything up to `newest`; it keeps at most about
+    /// `tail_bytes_max` of what it appends in memory.
+    pub fn new(policy: SyncPolicy, newest: Position, tail_bytes_max: u64, now: u64) -> Self {
+        Self {
+            policy,
+            tail: Tail::new(newest, tail_bytes_max),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            appending: None,
+            received: newest,
+            durable: newest.number,
+            syncing: None,
+            wanted: UpdateNumber::ZERO,
+            synced_at: now,
+        }
+    }
+
+    /// Whether every append is made durable at once.
+    pub fn sync_always(&mut self, always: bool) {
+        self.policy.always = always;
+    }
+
+    /// Takes records that follow the newest one submitted.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if they do not (rule `no_gap`).
+    pub fn submit(&mut self, records: &[Record]) -> Result<()> {
+        for record in records {
+            if record.number() != self.submitted().number.next() {
+                return Err(Error::invalid(format!(
+                    "submit record {}: the newest is {} (rule no_gap)",
+                    record.number(),
+                    self.submitted().number
+                )));
+            }
+            self.waiting_bytes += record.encoded_bytes() as u64;
+            self.waiting.push_back(record.clone());
+            self.tail.push(record.clone());
+        }
+        Ok(())
+    }
+
+    /// The newest position submitted, appended or not.
+    pub fn submitted(&self) -> Position {
+        self.tail.newest()
+    }
+
+    /// The newest position appended.
+    pub fn received(&self) -> Position {
+        self.received
+    }
+
+    /// The newest number durable.
+    pub fn durable(&self) -> UpdateNumber {
+        self.durable
+    }
+
+    /// Bytes that wait to be appended.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.waiting_bytes
+    }
+
+    /// The newest records.
+    pub fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// What to append now; then call [`JournalEngine::appended`].
+    pub fn next_append(&mut self) -> Option<Vec<Record>> {
+        if self.appending.is_some() || self.waiting.is_empty() {
+            return None;
+        }
+        let mut bytes = 0;
+        let mut batch = Vec::new();
+        while let Some(record) = self.waiting.front() {
+            let cost = record.encoded_bytes();
+            if !batch.is_empty() && bytes + cost > APPEND_BYTES_MAX {
+                break;
+            }
+            bytes += cost;
+            if let Some(record) = self.waiting.pop_front() {
+                self.appending = Some(record.position());
+                batch.push(record);
+            }
+        }
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes as u64);
+        Some(batch)
+    }
+
+    /// The append is done.
+    pub fn appended(&mut self) {
+        if let Some(position) = self.appending.take() {
+            self.received = position;
+        }
+    }
+
+    /// The append found no room; it is tried again as it was.
+    pub fn append_again(&mut self, batch: Vec<Record>) {
+        self.appending = None;
+        for record in batch.into_iter().rev() {
+            self.waiting_bytes += record.encoded_bytes() as u64;
+            self.waiting.push_front(record);
+        }
+    }
+
+    /// Somebody waits until `number` is durable.
+    pub fn want(&mut self, number: UpdateNumber) {
+        self.wanted = self.wanted.max(number);
+    }
+
+    /// Whether to begin a sync now; if so, call [`JournalEngine::synced`] when it is done.
+    pub fn next_sync(&mut self, now: u64) -> bool {
+        if self.syncing.is_some() || self.received.number <= self.durable {
+            return false;
+        }
+        let due = now >= self.synced_at.saturating_add(self.policy.interval_us);
+        if !self.policy.always && self.wanted <= self.durable && !due {
+            return false;
+        }
+        self.syncing = Some(self.received.number);
+        true
+    }
+
+    /// The sync is done.
+    pub fn synced(&mut self, now: u64) {
+        if let Some(number) = self.syncing.take() {
+            self.durable = self.durable.max(number);
+            self.synced_at = now;
+        }
+    }
+
+    /// Whether nothing is under way or waits: everything submitted is appended and durable.
+    pub fn is_quiet(&self) -> bool {
+        self.waiting.is_empty()
+            && self.appending.is_none()
+            && self.syncing.is_none()
+            && self.durable == self.received.number
+    }
+
+    /// Begins anew after `base`, when the journal was reset there. Call it only when quiet.
+    pub fn reset(&mut self, base: Position) {
+        self.tail.reset(base);
+        self.received = base;
+        self.durable = base.number;
+        self.wanted = UpdateNumber::ZERO;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Extent, VolumeId};
+
+    const POLICY: SyncPolicy = SyncPolicy { always: false, interval_us: 1000 };
+
+    fn records(after: Position, count: usize) -> Vec<Record> {
+        let extent = Extent { volume: VolumeId(0), offset: 0, length: 512 };
+        let mut last = after;
+        let next = |_| {
+            let record = Record::zero(&last, 0, extent);
+            last = record.position();
+            record
+        };
+        (0..count).map(next).collect()
+    }
+
+    #[test]
+    fn what_gathers_during_an_append_is_the_next_one() {
+        let mut journal = JournalEngine::new(POLICY, Position::START, 1 << 20, 0);
+        journal.submit(&records(Position::START, 2)).unwrap();
+        assert_eq!(journal.next_append().unwrap().len(), 2);
+        journal.submit(&records(journal.submitted(), 3)).unwrap();
+        assert!(journal.next_append().is_none(), "one append at a time");
+        journal.appended();
+        assert_eq!(journal.received().number.value(), 2);
+        assert_eq!(journal.next_append().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_sync_covers_what_was_appended_before_it_began() {
+        let mut journal = JournalEngine::new(POLICY, Position::START, 1 << 20, 0);
+        journal.submit(&records(Position::START, 1)).unwrap();
+        let _ = journal.next_append();
+        assert!(!journal.next_sync(5000), "nothing is appended yet");
+        journal.appended();
+        assert!(!journal.next_sync(500), "nobody waits, the interval is not over");
+        journal.want(UpdateNumber::new(1));
+        assert!(journal.next_sync(500));
+        journal.submit(&records(journal.submitted(), 1)).unwrap();
+        let _ = journal.next_append();
+        journal.appended();
+        journal.synced(600);
+        assert_eq!(journal.durable().value(), 1, "the second one came too late for that sync");
+        assert!(!journal.is_quiet());
+        assert!(journal.next_sync(5000));
+    }
+
+    #[test]
+    fn a_gap_is_refused() {
+        let mut journal = JournalEngine::new(POLICY, Position::START, 1 << 20, 0);
+        let two = records(Position::START, 2);
+        assert!(journal.submit(&two[1..]).is_err());
+    }
+
+    #[test]
+    fn an_append_without_room_is_tried_again_in_order() {
+        let mut journal = JournalEngine::new(POLICY, Position::START, 1 << 20, 0);
+        journal.submit(&records(Position::START, 2)).unwrap();
+        let batch = journal.next_append().unwrap();
+        journal.append_again(batch);
+        let numbers: Vec<u64> =
+            journal.next_append().unwrap().iter().map(|r| r.number().value()).collect();
+        assert_eq!(numbers, [1, 2]);
+    }
+}

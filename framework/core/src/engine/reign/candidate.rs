@@ -1,0 +1,465 @@
+//! A site on its way to lead: promise, fence, roll forward, verdict, wait for the lease.
+
+use super::primary::Primary;
+use super::proposal::Proposal;
+use super::{Completed, Effect, Own, Refusal, Reign, Standing, TakeoverOptions};
+use crate::engine::takeover::{self, Assessment, Verdict, assess};
+use crate::model::{Charter, Generation, Position, SiteName};
+use crate::wire::{Evidence, PromiseReply};
+use std::collections::BTreeMap;
+
+#[derive(Debug)]
+enum Phase {
+    /// Collecting promises.
+    Promising,
+    /// Recording the fence charter at two of three sites.
+    Fencing(Proposal),
+    /// Reading what another site holds more.
+    RollingForward(SiteName),
+    /// Asking: may this site lead?
+    Assessing,
+    /// Waiting for the old lease to run out.
+    WaitingForLease(Verdict),
+}
+
+/// A candidacy.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    generation: Generation,
+    /// By the operator, with these options; `None`: of its own accord.
+    options: Option<TakeoverOptions>,
+    begun_at: u64,
+    asked_at: u64,
+    phase: Phase,
+    evidence: BTreeMap<SiteName, Evidence>,
+    /// When every lease known to be granted to others has run out.
+    lease_clear_at: u64,
+}
+
+impl Candidate {
+    pub(super) fn new(
+        generation: Generation,
+        options: Option<TakeoverOptions>,
+        own: &Own,
+    ) -> Self {
+        Self {
+            generation,
+            options,
+            begun_at: own.now,
+            asked_at: own.now,
+            phase: Phase::Promising,
+            evidence: BTreeMap::new(),
+            lease_clear_at: own.now,
+        }
+    }
+
+    /// The charter that is on its way.
+    pub(super) fn proposal_mut(&mut self) -> Option<&mut Proposal> {
+        match &mut self.phase {
+            Phase::Fencing(proposal) => Some(proposal),
+            _ => None,
+        }
+    }
+
+    /// Another site goes first: tells the operator.
+    pub(super) fn abandoned(self: Box<Self>, newer: Generation, effects: &mut Vec<Effect>) {
+        if self.options.is_some() {
+            let why = format!("generation {newer} was begun elsewhere meanwhile; see `status`");
+            effects.push(Effect::TakeoverFailed { why: Refusal { unreachable: false, why } });
+        }
+    }
+}
+
+impl Reign {
+    /// The operator wants this site to lead.
+    pub(super) fn takeover(
+        &mut self,
+        own: &Own,
+        options: TakeoverOptions,
+        effects: &mut Vec<Effect>,
+    ) {
+        let refusal = self.takeover_refusal(own);
+        if let Some(why) = refusal {
+            let why = Refusal { unreachable: false, why };
+            effects.push(Effect::TakeoverFailed { why });
+            return;
+        }
+        self.stand(own, Some(options), effects);
+    }
+
+    /// Why a takeover is not even begun.
+    fn takeover_refusal(&self, own: &Own) -> Option<String> {
+        let site = &self.config.site;
+        if self.leads().is_some() {
+            return Some(format!("site {site} leads already"));
+        }
+        if own.debt_bytes > 0 {
+            return Some(format!(
+                "site {site} still owes {} bytes of an unfinished copy: its volumes are not \
+                 consistent; take over at another site, or let the copy finish",
+                own.debt_bytes
+            ));
+        }
+        let charter = self.charter.as_ref().filter(|charter| charter.active)?;
+        let peer = self.peers.get(&charter.primary).filter(|peer| peer.up)?;
+        let view = peer.view.as_ref()?;
+        let silent_us = own.now.saturating_sub(peer.heard_at);
+        (view.promised == charter.generation && silent_us < self.config.lease_us).then(|| {
+            format!(
+                "site {} leads generation {} and is well (heard {} ms ago): stop it first; an \
+                 exchange of roles without stopping it is `swap`, in a later release",
+                charter.primary,
+                charter.generation,
+                silent_us / 1000
+            )
+        })
+    }
+
+    /// Asks every reachable site that has not promised yet.
+    pub(super) fn ask_promises(&self, effects: &mut Vec<Effect>) {
+        let Standing::Candidate(candidate) = &self.standing else { return };
+        let generation = candidate.generation;
+        for (site, peer) in &self.peers {
+            if peer.up && !candidate.evidence.contains_key(site) {
+                effects.push(Effect::AskPromise { to: site.clone(), generation });
+            }
+        }
+    }
+
+    /// A site that came back is asked what it was not asked while it was away.
+    pub(super) fn ask_again(&self, site: &SiteName, effects: &mut Vec<Effect>) {
+        match &self.standing {
+            Standing::Candidate(candidate) => {
+                let generation = candidate.generation;
+                if !candidate.evidence.contains_key(site) {
+                    effects.push(Effect::AskPromise { to: site.clone(), generation });
+                }
+                if let Phase::Fencing(proposal) = &candidate.phase {
+                    let charter = proposal.charter.clone();
+                    effects.push(Effect::Propose { to: site.clone(), charter });
+                }
+            }
+            Standing::Primary(primary) => {
+                if let Some(charter) = primary.proposed() {
+                    effects.push(Effect::Propose { to: site.clone(), charter: charter.clone() });
+                }
+            }
+            Standing::Secondary => {}
+        }
+    }
+
+    /// Takes in a promise with its evidence, or a refusal.
+    pub(super) fn promise_answered(
+        &mut self,
+        own: &Own,
+        from: SiteName,
+        generation: Generation,
+        reply: PromiseReply,
+    ) {
+        let Standing::Candidate(candidate) = &mut self.standing else { return };
+        if candidate.generation != generation {
+            return;
+        }
+        match reply {
+            PromiseReply::Promised(evidence) => {
+                let left_us = evidence.lease_left_ms.saturating_mul(1000);
+                let clear_at = own.now.saturating_add(left_us);
+                candidate.lease_clear_at = candidate.lease_clear_at.max(clear_at);
+                candidate.evidence.insert(from, *evidence);
+                if matches!(candidate.phase, Phase::RollingForward(_)) {
+                    return;
+                }
+                if !matches!(candidate.phase, Phase::Promising | Phase::Fencing(_)) {
+                    // Late evidence may show a site that is further on.
+                    candidate.phase = Phase::Assessing;
+                }
+            }
+            PromiseReply::Refused { promised } => {
+                self.trouble = Some(format!(
+                    "site {from} promised generation {promised} to another candidate"
+                ));
+                if let Some(peer) = self.peers.get_mut(&from) {
+                    if let Some(view) = &mut peer.view {
+                        view.promised = view.promised.max(promised);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The roll-forward ended.
+    pub(super) fn rolled_forward(&mut self, own: &Own, well: bool) {
+        let Standing::Candidate(candidate) = &mut self.standing else { return };
+        if let Phase::RollingForward(from) = &candidate.phase {
+            if !well {
+                // What it holds is unknown again: it is asked once more.
+                let from = from.clone();
+                candidate.evidence.remove(&from);
+                candidate.asked_at = own.now;
+                candidate.phase = Phase::Promising;
+                return;
+            }
+            candidate.phase = Phase::Assessing;
+        }
+    }
+
+    /// Goes from phase to phase as far as possible.
+    pub(super) fn go_on_as_candidate(&mut self, own: &Own, effects: &mut Vec<Effect>) {
+        loop {
+            let Standing::Candidate(candidate) = &mut self.standing else { return };
+            let phase = std::mem::replace(&mut candidate.phase, Phase::Promising);
+            let next = match phase {
+                Phase::Promising => self.promising(own, effects),
+                Phase::Fencing(proposal) => self.fencing(own, proposal, effects),
+                Phase::RollingForward(from) => self.rolling_forward(from),
+                Phase::Assessing => self.assessing(own, effects),
+                Phase::WaitingForLease(verdict) => self.waiting_for_lease(own, verdict, effects),
+            };
+            let Standing::Candidate(candidate) = &mut self.standing else { return };
+            let (phase, again) = next;
+            candidate.phase = phase;
+            if !again {
+                return;
+            }
+        }
+    }
+
+    fn rolling_forward(&mut self, from: SiteName) -> (Phase, bool) {
+        if self.peers.get(&from).is_some_and(|peer| peer.up) {
+            return (Phase::RollingForward(from), false);
+        }
+        if let Standing::Candidate(candidate) = &mut self.standing {
+            candidate.evidence.remove(&from);
+        }
+        (Phase::Promising, true)
+    }
+
+    fn promising(&mut self, own: &Own, effects: &mut Vec<Effect>) -> (Phase, bool) {
+        let needed = self.others_needed();
+        let Standing::Candidate(candidate) = &mut self.standing else {
+            return (Phase::Promising, false);
+        };
+        let asked_us = own.now.saturating_sub(candidate.asked_at);
+        let late = asked_us >= self.config.promise_timeout_us;
+        let everyone = self.peers.keys().all(|site| candidate.evidence.contains_key(site));
+        let reachable = self
+            .peers
+            .iter()
+            .all(|(site, peer)| !peer.up || candidate.evidence.contains_key(site));
+        // A site whose link is down now may come up in a moment, so a candidate of its own accord
+        // waits for its word; an operator does not want to wait for a site that burned down.
+        let settled = everyone || late || (reachable && candidate.options.is_some());
+        if candidate.evidence.len() >= needed && settled {
+            return self.fence(own, effects);
+        }
+        if late {
+            candidate.asked_at = own.now;
+            if candidate.options.is_some() {
+                let why = format!(
+                    "fewer than {} of {} sites promised generation {} within {} ms: nothing can \
+                     be proved; bring another site back",
+                    needed + 1,
+                    self.config.registered.len(),
+                    candidate.generation,
+                    self.config.promise_timeout_us / 1000
+                );
+                return self.give_up(own, Refusal { unreachable: true, why }, effects);
+            }
+            let refused = self.peers.values().any(|peer| {
+                peer.view.as_ref().is_some_and(|view| view.promised > self.promised)
+            });
+            if refused {
+                self.standing = Standing::Secondary;
+                self.stand_not_before = own.now.saturating_add(self.config.deposed_pause_us);
+                return (Phase::Promising, false);
+            }
+            self.ask_promises(effects);
+        }
+        (Phase::Promising, false)
+    }
+
+    /// Fails the operator's takeover, or goes on waiting if there is no operator.
+    fn give_up(
+        &mut self,
+        own: &Own,
+        why: Refusal,
+        effects: &mut Vec<Effect>,
+    ) -> (Phase, bool) {
+        let Standing::Candidate(candidate) = &self.standing else {
+            return (Phase::Promising, false);
+        };
+        self.trouble = Some(why.why.clone());
+        if candidate.options.is_some() {
+            effects.push(Effect::TakeoverFailed { why });
+            self.standing = Standing::Secondary;
+            self.stand_not_before = own.now.saturating_add(self.config.deposed_pause_us);
+        }
+        (Phase::Promising, false)
+    }
+
+    /// The newest charter that anyone in this candidacy knows.
+    fn newest_charter(&self) -> Option<&Charter> {
+        let Standing::Candidate(candidate) = &self.standing else { return self.charter.as_ref() };
+        let theirs = candidate.evidence.values().filter_map(|their| their.view.charter.as_ref());
+        theirs.chain(self.charter.as_ref()).max_by_key(|charter| charter.rank())
+    }
+
+    /// Phase 1 of a takeover: the charter says that this site is about to lead; the set of those
+    /// who hold what was answered stays as it is.
+    fn fence(&mut self, own: &Own, effects: &mut Vec<Effect>) -> (Phase, bool) {
+        let Standing::Candidate(candidate) = &self.standing else {
+            return (Phase::Promising, false);
+        };
+        let generation = candidate.generation;
+        let old = self.newest_charter();
+        let by_itself = candidate.options.is_none();
+        if by_itself && old.is_some_and(|charter| charter.primary != self.config.site) {
+            let newer = old.cloned();
+            self.standing = Standing::Secondary;
+            self.charter = newer;
+            let charter = self.charter.clone();
+            effects.push(Effect::Save { promised: self.promised, charter });
+            self.trouble = Some("another site led last; it, or `takeover`, decides".into());
+            return (Phase::Promising, false);
+        }
+        let in_sync = old.map_or_else(|| vec![self.member()], |charter| charter.in_sync.clone());
+        let charter = Charter {
+            generation,
+            version: 1,
+            primary: self.config.site.clone(),
+            active: false,
+            in_sync,
+            fence: self.config.fence,
+        };
+        let proposal = self.propose(own.now, charter, effects);
+        (Phase::Fencing(proposal), true)
+    }
+
+    fn fencing(
+        &mut self,
+        own: &Own,
+        mut proposal: Proposal,
+        effects: &mut Vec<Effect>,
+    ) -> (Phase, bool) {
+        if self.agreed(&proposal) {
+            return (Phase::Assessing, true);
+        }
+        if proposal.ask_again_due(own.now) {
+            self.ask_all(&proposal, effects);
+        }
+        (Phase::Fencing(proposal), false)
+    }
+
+    fn assessing(&mut self, own: &Own, effects: &mut Vec<Effect>) -> (Phase, bool) {
+        let Standing::Candidate(candidate) = &self.standing else {
+            return (Phase::Promising, false);
+        };
+        let view = self.view(own);
+        let standing = takeover::Standing {
+            site: &self.config.site,
+            view: &view,
+            lineage: &own.lineage,
+            evidence: &candidate.evidence,
+            charter: self.newest_charter(),
+            registered: &self.config.registered,
+        };
+        match assess(&standing) {
+            Assessment::RollForward { from, .. } => {
+                let (source, generation) = (from.clone(), candidate.generation);
+                effects.push(Effect::Follow { source, generation, roll_forward: true });
+                (Phase::RollingForward(from), false)
+            }
+            Assessment::GiveWay { to, why } => {
+                let remedy = match to {
+                    Some(site) => format!("take over at {site} instead"),
+                    None => "bring another site back".into(),
+                };
+                let why = format!("{why}; {remedy}");
+                self.give_up(own, Refusal { unreachable: false, why }, effects)
+            }
+            Assessment::Eligible(verdict) => self.eligible(own, verdict, effects),
+        }
+    }
+
+    fn eligible(
+        &mut self,
+        own: &Own,
+        verdict: Verdict,
+        effects: &mut Vec<Effect>,
+    ) -> (Phase, bool) {
+        let Standing::Candidate(candidate) = &self.standing else {
+            return (Phase::Promising, false);
+        };
+        let consent = candidate.options.is_some_and(|options| options.accept_loss);
+        if let (Verdict::Unknown(facts), false) = (&verdict, consent) {
+            let why = format!(
+                "zero loss is not proved: {facts}; bring a site that is not heard back, or accept \
+                 the loss with `takeover --accept-loss`"
+            );
+            let (phase, _) = self.give_up(own, Refusal { unreachable: false, why }, effects);
+            // Of its own accord it waits for more evidence, which begins the assessment again.
+            return match phase {
+                Phase::Promising => (Phase::Assessing, false),
+                other => (other, false),
+            };
+        }
+        (Phase::WaitingForLease(verdict), true)
+    }
+
+    fn waiting_for_lease(
+        &mut self,
+        own: &Own,
+        verdict: Verdict,
+        effects: &mut Vec<Effect>,
+    ) -> (Phase, bool) {
+        let own_grant = self.grants.left(
+            &self.config.site,
+            self.newest_charter().map(|charter| &charter.primary),
+            own.now,
+        );
+        let Standing::Candidate(candidate) = &mut self.standing else {
+            return (Phase::Promising, false);
+        };
+        let clear_at = candidate.lease_clear_at.max(own.now.saturating_add(own_grant));
+        candidate.lease_clear_at = clear_at;
+        let fenced = candidate.options.is_some_and(|options| options.primary_is_fenced);
+        if own.now < clear_at && !fenced {
+            return (Phase::WaitingForLease(verdict), false);
+        }
+        let evidence: BTreeMap<SiteName, Position> = candidate
+            .evidence
+            .iter()
+            .map(|(site, their)| (site.clone(), their.view.newest))
+            .collect();
+        let completed = Completed {
+            generation: candidate.generation,
+            newest: own.newest,
+            verdict,
+            evidence,
+            begun_at: candidate.begun_at,
+            clear_at: if fenced { candidate.begun_at } else { clear_at },
+        };
+        let by_operator = candidate.options.is_some();
+        self.begin_reign(own, completed, by_operator, effects);
+        (Phase::Promising, false)
+    }
+
+    /// Phase 2: appends the Generation record and lets the members come along.
+    fn begin_reign(
+        &mut self,
+        own: &Own,
+        completed: Completed,
+        by_operator: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let generation = completed.generation;
+        let carry_until = own.now.saturating_add(self.config.carry_grace_us);
+        let members = self.charter.as_ref().map(|charter| charter.in_sync.clone());
+        let carry = members.unwrap_or_default();
+        let carry = carry.into_iter().filter(|member| member.site != self.config.site).collect();
+        let primary = Primary::new(completed, by_operator, carry, carry_until);
+        self.standing = Standing::Primary(Box::new(primary));
+        self.trouble = None;
+        effects.push(Effect::Lead { generation });
+    }
+}

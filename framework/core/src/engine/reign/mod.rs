@@ -1,0 +1,467 @@
+//! Who leads: promises, charter, lease, takeover. Rules R5, R7, R8 and R9 as one state machine.
+//!
+//! ```text
+//!            charter names me, or `takeover`
+//!  Secondary ───────────────────────────────▶ Candidate: promise ▸ fence ▸ roll forward ▸ verdict
+//!      ▲                                          │                          ▸ wait for the lease
+//!      │ a newer generation is seen               ▼
+//!      └──────────────────────────────────── Primary: mark ▸ carry over ▸ activate ▸ serve
+//! ```
+//!
+//! Events come in one at a time, with the time and the site's own state; effects go out in order.
+//! An [`Effect::Save`] is durable before the effect after it is begun: that is what makes a
+//! promise a promise.
+
+mod candidate;
+mod primary;
+mod proposal;
+mod secondary;
+
+use super::lease::{Grants, Lease};
+use super::takeover::Verdict;
+use crate::model::{
+    Charter, Fence, Generation, Incarnation, LegMode, Lineage, Marks, Member, Position, Role,
+    SiteName, UpdateNumber,
+};
+use crate::wire::{CharterReply, Evidence, Heartbeat, PromiseReply, SiteView};
+use crate::{Error, Result};
+use candidate::Candidate;
+use primary::Primary;
+use std::collections::BTreeMap;
+
+pub use primary::LegReport;
+
+/// What is configured.
+#[derive(Clone, Debug)]
+pub struct ReignConfig {
+    /// This site.
+    pub site: SiteName,
+    /// All sites of the group, this one included.
+    pub registered: Vec<SiteName>,
+    /// The site that begins generation 1.
+    pub home: SiteName,
+    /// The mode of each leg when this site leads.
+    pub modes: BTreeMap<SiteName, LegMode>,
+    /// The fence level.
+    pub fence: Fence,
+    /// The length of a lease, in microseconds.
+    pub lease_us: u64,
+    /// How long a candidate waits for promises, in microseconds.
+    pub promise_timeout_us: u64,
+    /// How long a new primary waits for the members to come along, in microseconds.
+    pub carry_grace_us: u64,
+    /// How long a member may be silent before it is excluded, in microseconds.
+    pub leg_grace_us: u64,
+    /// How long a deposed primary waits for the site that deposed it, in microseconds.
+    pub deposed_pause_us: u64,
+    /// A leg is close enough to be waited for when it lacks at most this many updates.
+    pub join_updates_max: u64,
+}
+
+/// What the operator allows with a takeover.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TakeoverOptions {
+    /// Lead even where nothing is proved.
+    pub accept_loss: bool,
+    /// The old primary cannot answer any more: do not wait for its lease.
+    pub primary_is_fenced: bool,
+}
+
+/// This site's own state, as of an event.
+#[derive(Clone, Debug)]
+pub struct Own {
+    /// The clock that counts suspended time, in microseconds.
+    pub now: u64,
+    /// A fresh random number, for the id of a generation.
+    pub random: u64,
+    /// The end of the history.
+    pub newest: Position,
+    /// The reigns.
+    pub lineage: Lineage,
+    /// How far the site has come.
+    pub marks: Marks,
+    /// The number before the oldest record.
+    pub base: UpdateNumber,
+    /// Bytes owed.
+    pub debt_bytes: u64,
+    /// Whether nothing of the group was ever held here.
+    pub blank: bool,
+}
+
+/// What happens to a site.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Time passed.
+    Tick,
+    /// The link to a site is up.
+    LinkUp(SiteName),
+    /// The link to a site is down.
+    LinkDown(SiteName),
+    /// A heartbeat came.
+    Heartbeat(SiteName, Box<Heartbeat>),
+    /// A candidate asks for a promise.
+    PromiseRequest(SiteName, Generation),
+    /// A site answers this candidate.
+    PromiseReply(SiteName, Generation, PromiseReply),
+    /// The leading site, or a candidate, proposes a charter.
+    CharterProposal(SiteName, Charter),
+    /// A site answers this site's proposal of that generation and version.
+    CharterReply(SiteName, Generation, u64, CharterReply),
+    /// The operator wants this site to lead.
+    Takeover(TakeoverOptions),
+    /// The roll-forward ended, well or not.
+    RolledForward(bool),
+    /// This reign's Generation record has that number.
+    Marked(UpdateNumber),
+    /// A leg of this primary changed.
+    Leg(SiteName, LegReport),
+}
+
+/// What a site does about it, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Make the promise and the charter durable; the next effect waits for it.
+    Save {
+        /// The newest generation promised.
+        promised: Generation,
+        /// The newest charter.
+        charter: Option<Charter>,
+    },
+    /// Stop taking records, let what was taken settle durably, then send evidence.
+    Promise {
+        /// The candidate.
+        to: SiteName,
+        /// What is promised.
+        generation: Generation,
+    },
+    /// Refuse a promise.
+    RefusePromise {
+        /// The candidate.
+        to: SiteName,
+        /// What it asked for.
+        generation: Generation,
+    },
+    /// Ask for a promise.
+    AskPromise {
+        /// The site asked.
+        to: SiteName,
+        /// The generation wanted.
+        generation: Generation,
+    },
+    /// Propose a charter.
+    Propose {
+        /// The site asked.
+        to: SiteName,
+        /// The charter.
+        charter: Charter,
+    },
+    /// Answer a proposal.
+    AnswerProposal {
+        /// The proposer.
+        to: SiteName,
+        /// The generation proposed.
+        generation: Generation,
+        /// The version proposed.
+        version: u64,
+        /// The answer.
+        reply: CharterReply,
+    },
+    /// Answer a heartbeat, and the lease it asked for.
+    AnswerHeartbeat {
+        /// Who sent it.
+        to: SiteName,
+        /// Its time.
+        echo: u64,
+        /// Whether the lease is granted.
+        grants: bool,
+    },
+    /// Follow that site in that generation.
+    Follow {
+        /// The source.
+        source: SiteName,
+        /// The generation.
+        generation: Generation,
+        /// Only up to what the source holds: a candidate that rolls forward.
+        roll_forward: bool,
+    },
+    /// Follow nobody.
+    Unfollow,
+    /// Answer no host; end all legs.
+    Depose,
+    /// Append the Generation record and let members follow; not yet serving.
+    Lead {
+        /// The reign.
+        generation: Generation,
+    },
+    /// Wait for that site from now on.
+    Join(SiteName),
+    /// Do not wait for that site any more.
+    Leave(SiteName),
+    /// Answer the host.
+    Serve,
+    /// The lease was renewed until then.
+    Lease {
+        /// By this site's clock, in microseconds.
+        until: u64,
+    },
+    /// The operator's takeover is completed.
+    TookOver(Box<Completed>),
+    /// The operator's takeover failed.
+    TakeoverFailed {
+        /// Why.
+        why: Refusal,
+    },
+}
+
+/// A completed takeover.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Completed {
+    /// The reign.
+    pub generation: Generation,
+    /// Where the history stood before it.
+    pub newest: Position,
+    /// What is known of losses.
+    pub verdict: Verdict,
+    /// What the sites that promised held.
+    pub evidence: BTreeMap<SiteName, Position>,
+    /// When it was begun, by this site's clock, in microseconds.
+    pub begun_at: u64,
+    /// When the old lease had run out, or the begin if that is later.
+    pub clear_at: u64,
+}
+
+/// Why a takeover was refused: whether time may help, and the words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// True: nobody could be reached. False: a rule says no.
+    pub unreachable: bool,
+    /// For the operator, with the remedy.
+    pub why: String,
+}
+
+/// What is known of another site.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Peer {
+    up: bool,
+    view: Option<SiteView>,
+    heard_at: u64,
+}
+
+#[derive(Debug)]
+enum Standing {
+    Secondary,
+    Candidate(Box<Candidate>),
+    Primary(Box<Primary>),
+}
+
+/// Who leads, as one site sees it and takes part in it.
+#[derive(Debug)]
+pub struct Reign {
+    config: ReignConfig,
+    incarnation: Incarnation,
+    promised: Generation,
+    charter: Option<Charter>,
+    standing: Standing,
+    peers: BTreeMap<SiteName, Peer>,
+    grants: Grants,
+    lease: Lease,
+    following: Option<(SiteName, Generation)>,
+    /// No candidacy of its own accord before this.
+    stand_not_before: u64,
+    trouble: Option<String>,
+}
+
+impl Reign {
+    /// The state after a start at `now`, from what was durable.
+    pub fn new(
+        config: ReignConfig,
+        incarnation: Incarnation,
+        promised: Generation,
+        charter: Option<Charter>,
+        now: u64,
+    ) -> Self {
+        let others = config.registered.iter().filter(|site| **site != config.site);
+        let peers = others.map(|site| (site.clone(), Peer::default())).collect();
+        let grants = Grants::new(config.lease_us, now, promised.is_none());
+        Self {
+            config,
+            incarnation,
+            promised,
+            charter,
+            standing: Standing::Secondary,
+            peers,
+            grants,
+            lease: Lease::default(),
+            following: None,
+            stand_not_before: now,
+            trouble: None,
+        }
+    }
+
+    /// What this site does.
+    pub fn role(&self) -> Role {
+        match &self.standing {
+            Standing::Secondary => Role::Secondary,
+            Standing::Candidate(_) => Role::Candidate,
+            Standing::Primary(_) => Role::Primary,
+        }
+    }
+
+    /// The generation that this site serves in, once it has begun one.
+    pub fn leads(&self) -> Option<Generation> {
+        match &self.standing {
+            Standing::Primary(primary) => Some(primary.generation),
+            _ => None,
+        }
+    }
+
+    /// Whether host I/O may be answered, the lease aside.
+    pub fn serves(&self) -> bool {
+        matches!(&self.standing, Standing::Primary(primary) if primary.serves())
+    }
+
+    /// The newest generation promised.
+    pub fn promised(&self) -> Generation {
+        self.promised
+    }
+
+    /// The newest charter.
+    pub fn charter(&self) -> Option<&Charter> {
+        self.charter.as_ref()
+    }
+
+    /// Until when the lease lets this site answer.
+    pub fn lease_until(&self) -> u64 {
+        self.lease.until()
+    }
+
+    /// What keeps this site from its job, in words.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// What another site last said of itself.
+    pub fn view_of(&self, site: &SiteName) -> Option<&SiteView> {
+        self.peers.get(site)?.view.as_ref()
+    }
+
+    /// What this site says of itself.
+    pub fn view(&self, own: &Own) -> SiteView {
+        SiteView {
+            incarnation: self.incarnation,
+            promised: self.promised,
+            charter: self.charter.clone(),
+            newest: own.newest,
+            marks: own.marks,
+            base: own.base,
+            debt_bytes: own.debt_bytes,
+            blank: own.blank,
+        }
+    }
+
+    /// What this site tells `candidate` with its promise.
+    pub fn evidence(&self, candidate: &SiteName, own: &Own) -> Evidence {
+        let leader = self.charter.as_ref().map(|charter| &charter.primary);
+        let left_us = self.grants.left(candidate, leader, own.now);
+        Evidence {
+            view: self.view(own),
+            lineage: own.lineage.clone(),
+            lease_left_ms: left_us.div_ceil(1000),
+        }
+    }
+
+    /// Whether `from` may be served as a follower in `generation` now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Fenced`](crate::ErrorKind::Fenced) or
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable), in words for the follower.
+    pub fn may_serve(
+        &mut self,
+        from: &SiteName,
+        generation: Generation,
+        incarnation: Incarnation,
+        roll_forward: bool,
+    ) -> Result<()> {
+        if roll_forward {
+            return if generation == self.promised && self.leads().is_none() {
+                Ok(())
+            } else {
+                Err(Error::fenced(format!("the newest promise here is {}", self.promised)))
+            };
+        }
+        let Standing::Primary(primary) = &mut self.standing else {
+            return Err(Error::unavailable(format!("site {} does not lead", self.config.site)));
+        };
+        if primary.generation != generation {
+            return Err(Error::fenced(format!("site leads generation {}", primary.generation)));
+        }
+        primary.may_serve(from, incarnation, self.charter.as_ref())
+    }
+
+    /// Takes one event, and says what to do.
+    pub fn on(&mut self, own: &Own, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Tick => {}
+            Event::LinkUp(site) => self.link_up(own, site, &mut effects),
+            Event::LinkDown(site) => self.link_down(own, &site),
+            Event::Heartbeat(site, beat) => self.heartbeat(own, site, *beat, &mut effects),
+            Event::PromiseRequest(site, generation) => {
+                self.promise_requested(own, site, generation, &mut effects);
+            }
+            Event::PromiseReply(site, generation, reply) => {
+                self.promise_answered(own, site, generation, reply);
+            }
+            Event::CharterProposal(site, charter) => {
+                self.charter_proposed(own, site, charter, &mut effects);
+            }
+            Event::CharterReply(site, generation, version, reply) => {
+                self.charter_answered(own, site, generation, version, reply, &mut effects);
+            }
+            Event::Takeover(options) => self.takeover(own, options, &mut effects),
+            Event::RolledForward(well) => self.rolled_forward(own, well),
+            Event::Marked(number) => self.marked(number),
+            Event::Leg(site, report) => self.leg(own, site, report),
+        }
+        self.go_on(own, &mut effects);
+        effects
+    }
+
+    /// Whatever can be done now, in whichever role.
+    fn go_on(&mut self, own: &Own, effects: &mut Vec<Effect>) {
+        self.stand_if_due(own, effects);
+        self.go_on_as_candidate(own, effects);
+        self.go_on_as_primary(own, effects);
+        self.follow_charter(effects);
+    }
+
+    fn link_up(&mut self, own: &Own, site: SiteName, effects: &mut Vec<Effect>) {
+        if let Some(peer) = self.peers.get_mut(&site) {
+            peer.up = true;
+            peer.heard_at = own.now;
+        }
+        self.ask_again(&site, effects);
+    }
+
+    fn link_down(&mut self, own: &Own, site: &SiteName) {
+        if let Some(peer) = self.peers.get_mut(site) {
+            peer.up = false;
+        }
+        if self.following.as_ref().is_some_and(|(source, _)| source == site) {
+            // The follower noticed by itself; it is told anew when the link is back.
+            self.following = None;
+        }
+        if let Standing::Primary(primary) = &mut self.standing {
+            primary.disconnected(site, own.now);
+        }
+    }
+
+    /// How many of the other sites must agree beside this one: two of three in all.
+    fn others_needed(&self) -> usize {
+        self.config.registered.len() / 2
+    }
+
+    fn member(&self) -> Member {
+        Member { site: self.config.site.clone(), incarnation: self.incarnation }
+    }
+}

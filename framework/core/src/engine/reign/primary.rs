@@ -1,0 +1,390 @@
+//! A site that leads: carries members over, activates, serves, and keeps acking set and charter in
+//! step (rules R5 and R6: the acking set always contains the charter's).
+
+use super::proposal::Proposal;
+use super::{Completed, Effect, Own, Refusal, Reign, Standing};
+use crate::model::{Charter, Generation, Incarnation, LegMode, Marks, Member, SiteName, UpdateNumber};
+use crate::wire::CharterReply;
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+
+/// What the leading site sees of one leg.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LegReport {
+    /// Whether the follower is in a session of this reign.
+    pub connected: bool,
+    /// The follower's incarnation.
+    pub incarnation: Incarnation,
+    /// How far it has come.
+    pub marks: Marks,
+    /// Bytes that it owes.
+    pub debt_bytes: u64,
+    /// Whether it holds durably what was assigned before it was waited for.
+    pub may_include: bool,
+    /// Whether its plan leaves it in debt: it must be out of the charter first (rule R6).
+    pub must_leave: bool,
+}
+
+#[derive(Debug, Default)]
+struct Leg {
+    report: LegReport,
+    /// Since when it is silent; `None` while connected.
+    lost_at: Option<u64>,
+    /// Whether the primary waits for it.
+    acking: bool,
+    /// Whether a charter that names it was proposed in this reign: then only a newer charter may
+    /// let the primary go on without it.
+    proposed: bool,
+    /// Another incarnation asks to follow.
+    replaced: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Phase {
+    /// The Generation record is on its way; members come along.
+    Carrying,
+    /// The active charter is being recorded.
+    Activating,
+    /// The host is answered.
+    Serving,
+}
+
+/// A reign from the inside.
+#[derive(Debug)]
+pub(super) struct Primary {
+    pub(super) generation: Generation,
+    phase: Phase,
+    completed: Completed,
+    by_operator: bool,
+    /// The number of the Generation record, once durable.
+    mark: Option<UpdateNumber>,
+    /// Members of the old charter that may be carried over.
+    carry: Vec<Member>,
+    carry_until: u64,
+    legs: BTreeMap<SiteName, Leg>,
+    proposal: Option<Proposal>,
+}
+
+impl Primary {
+    pub(super) fn new(
+        completed: Completed,
+        by_operator: bool,
+        carry: Vec<Member>,
+        carry_until: u64,
+    ) -> Self {
+        Self {
+            generation: completed.generation,
+            phase: Phase::Carrying,
+            completed,
+            by_operator,
+            mark: None,
+            carry,
+            carry_until,
+            legs: BTreeMap::new(),
+            proposal: None,
+        }
+    }
+
+    pub(super) fn serves(&self) -> bool {
+        self.phase == Phase::Serving
+    }
+
+    /// The charter that is on its way.
+    pub(super) fn proposed(&self) -> Option<&Charter> {
+        self.proposal.as_ref().map(|proposal| &proposal.charter)
+    }
+
+    /// A newer generation is there.
+    pub(super) fn abandoned(self: Box<Self>, newer: Generation, effects: &mut Vec<Effect>) {
+        if self.by_operator && self.phase != Phase::Serving {
+            let why = format!("generation {newer} was begun elsewhere meanwhile; see `status`");
+            effects.push(Effect::TakeoverFailed { why: Refusal { unreachable: false, why } });
+        }
+    }
+
+    pub(super) fn disconnected(&mut self, site: &SiteName, now: u64) {
+        if let Some(leg) = self.legs.get_mut(site) {
+            leg.report.connected = false;
+            leg.lost_at.get_or_insert(now);
+        }
+    }
+
+    /// Whether `from` may follow now: not while another incarnation of it is a member.
+    pub(super) fn may_serve(
+        &mut self,
+        from: &SiteName,
+        incarnation: Incarnation,
+        charter: Option<&Charter>,
+    ) -> Result<()> {
+        let member = charter.and_then(|charter| charter.member(from)).map(|m| m.incarnation);
+        let leg = self.legs.entry(from.clone()).or_default();
+        let waited_for = leg.acking.then_some(leg.report.incarnation);
+        let other = |known: Option<Incarnation>| known.is_some_and(|known| known != incarnation);
+        if self.phase == Phase::Serving && (other(member) || other(waited_for)) {
+            leg.replaced = true;
+            return Err(Error::unavailable(format!(
+                "site {from} came back without its unsynced tail and is taken out of the in-sync \
+                 set first"
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl Reign {
+    /// The Generation record is durable here.
+    pub(super) fn marked(&mut self, number: UpdateNumber) {
+        if let Standing::Primary(primary) = &mut self.standing {
+            primary.mark = Some(number);
+        }
+    }
+
+    /// A leg changed.
+    pub(super) fn leg(&mut self, own: &Own, site: SiteName, report: LegReport) {
+        let Standing::Primary(primary) = &mut self.standing else { return };
+        let leg = primary.legs.entry(site).or_default();
+        if report.connected {
+            leg.lost_at = None;
+        } else {
+            leg.lost_at.get_or_insert(own.now);
+        }
+        leg.report = report;
+    }
+
+    /// Takes in an answer to a proposal, whoever made it: candidate or primary.
+    pub(super) fn charter_answered(
+        &mut self,
+        own: &Own,
+        from: SiteName,
+        generation: Generation,
+        version: u64,
+        reply: CharterReply,
+        effects: &mut Vec<Effect>,
+    ) {
+        match reply {
+            CharterReply::Accepted => {
+                let proposal = match &mut self.standing {
+                    Standing::Primary(primary) => primary.proposal.as_mut(),
+                    Standing::Candidate(candidate) => candidate.proposal_mut(),
+                    Standing::Secondary => None,
+                };
+                if let Some(proposal) = proposal.filter(|p| p.is(generation, version)) {
+                    proposal.accepted.insert(from);
+                }
+            }
+            CharterReply::Stale { promised, charter } => {
+                if promised > self.promised && generation == self.promised {
+                    self.stand_down(own, effects);
+                }
+                if let Some(charter) = charter {
+                    self.adopt(own, charter, effects);
+                }
+            }
+        }
+    }
+
+    /// Whatever the leading site can do now.
+    pub(super) fn go_on_as_primary(&mut self, own: &Own, effects: &mut Vec<Effect>) {
+        let Standing::Primary(primary) = &mut self.standing else { return };
+        if let Some(proposal) = primary.proposal.take() {
+            self.go_on_proposing(own, proposal, effects);
+        }
+        let Standing::Primary(primary) = &mut self.standing else { return };
+        if primary.proposal.is_some() {
+            return;
+        }
+        match primary.phase {
+            Phase::Carrying => self.carrying(own, effects),
+            Phase::Activating | Phase::Serving => self.keep_set(own, effects),
+        }
+    }
+
+    fn go_on_proposing(&mut self, own: &Own, mut proposal: Proposal, effects: &mut Vec<Effect>) {
+        if self.agreed(&proposal) {
+            self.enacted(own, &proposal.charter, effects);
+            return;
+        }
+        if proposal.ask_again_due(own.now) {
+            self.ask_all(&proposal, effects);
+        }
+        if let Standing::Primary(primary) = &mut self.standing {
+            primary.proposal = Some(proposal);
+        }
+    }
+
+    /// The charter holds now.
+    fn enacted(&mut self, own: &Own, charter: &Charter, effects: &mut Vec<Effect>) {
+        let Standing::Primary(primary) = &mut self.standing else { return };
+        for (site, leg) in &mut primary.legs {
+            let named = charter.member(site).is_some();
+            if leg.acking && leg.proposed && !named {
+                leg.acking = false;
+                leg.proposed = false;
+                effects.push(Effect::Leave(site.clone()));
+            }
+            if !named {
+                leg.replaced = false;
+                leg.report.must_leave = false;
+            }
+        }
+        if primary.phase == Phase::Activating {
+            primary.phase = Phase::Serving;
+            effects.push(Effect::Serve);
+            if primary.by_operator {
+                let mut completed = primary.completed.clone();
+                completed.clear_at = completed.clear_at.min(own.now);
+                effects.push(Effect::TookOver(Box::new(completed)));
+            }
+        }
+    }
+
+    /// Waits for the Generation record, and (not for long) for the members to have it too.
+    fn carrying(&mut self, own: &Own, effects: &mut Vec<Effect>) {
+        let Standing::Primary(primary) = &mut self.standing else { return };
+        let Some(mark) = primary.mark else { return };
+        let mut waiting = false;
+        let mut in_sync = vec![Member {
+            site: self.config.site.clone(),
+            incarnation: self.incarnation,
+        }];
+        for member in &primary.carry {
+            if self.config.modes.get(&member.site) != Some(&LegMode::Sync) {
+                continue;
+            }
+            let reachable = self.peers.get(&member.site).is_some_and(|peer| peer.up);
+            let leg = primary.legs.entry(member.site.clone()).or_default();
+            let here = leg.report.connected
+                && leg.report.incarnation == member.incarnation
+                && leg.report.debt_bytes == 0;
+            if here && leg.report.marks.durable >= mark {
+                if !leg.acking {
+                    leg.acking = true;
+                    effects.push(Effect::Join(member.site.clone()));
+                }
+                leg.proposed = true;
+                in_sync.push(member.clone());
+            } else {
+                waiting |= reachable;
+            }
+        }
+        if waiting && own.now < primary.carry_until {
+            return;
+        }
+        primary.phase = Phase::Activating;
+        for (site, leg) in &mut primary.legs {
+            // Joined in an earlier round and gone since: no charter names it yet.
+            if leg.acking && !in_sync.iter().any(|member| &member.site == site) {
+                leg.acking = false;
+                leg.proposed = false;
+                effects.push(Effect::Leave(site.clone()));
+            }
+        }
+        self.propose_set(own, in_sync, effects);
+    }
+
+    /// Proposes an active charter of this reign with that in-sync set.
+    fn propose_set(&mut self, own: &Own, in_sync: Vec<Member>, effects: &mut Vec<Effect>) {
+        let Standing::Primary(primary) = &self.standing else { return };
+        let generation = primary.generation;
+        let version = self.charter.as_ref().map_or(0, |charter| charter.version) + 1;
+        let (primary, fence) = (self.config.site.clone(), self.config.fence);
+        let charter = Charter { generation, version, primary, active: true, in_sync, fence };
+        let proposal = self.propose(own.now, charter, effects);
+        if let Standing::Primary(primary) = &mut self.standing {
+            primary.proposal = Some(proposal);
+        }
+    }
+
+    /// Lets legs join and leave the acking set, one charter at a time.
+    fn keep_set(&mut self, own: &Own, effects: &mut Vec<Effect>) {
+        let Some(in_sync) = self.charter.as_ref().map(|charter| charter.in_sync.clone()) else {
+            return;
+        };
+        if let Some(out) = self.to_exclude(own, &in_sync) {
+            let rest = in_sync.into_iter().filter(|member| member.site != out).collect();
+            if let Standing::Primary(primary) = &mut self.standing {
+                // Even if it was only proposed before: only a newer charter settles it (H26).
+                primary.legs.entry(out).or_default().proposed = true;
+            }
+            self.propose_set(own, rest, effects);
+            return;
+        }
+        self.drop_unnamed(own, &in_sync, effects);
+        self.join_close(own, effects);
+        if let Some(member) = self.to_include(&in_sync) {
+            let mut more = in_sync;
+            more.push(member.clone());
+            if let Standing::Primary(primary) = &mut self.standing {
+                primary.legs.entry(member.site).or_default().proposed = true;
+            }
+            self.propose_set(own, more, effects);
+        }
+    }
+
+    /// A member that is silent for too long, came back as another incarnation, or must be copied.
+    fn to_exclude(&self, own: &Own, in_sync: &[Member]) -> Option<SiteName> {
+        let Standing::Primary(primary) = &self.standing else { return None };
+        let named = |site: &SiteName| in_sync.iter().any(|member| &member.site == site);
+        let overdue = |leg: &Leg| {
+            leg.lost_at.is_some_and(|at| own.now >= at.saturating_add(self.config.leg_grace_us))
+        };
+        let gone = primary.legs.iter().find(|(site, leg)| {
+            (named(site) || leg.proposed)
+                && (overdue(leg) || leg.replaced || leg.report.must_leave)
+        });
+        if let Some((site, _)) = gone {
+            return Some(site.clone());
+        }
+        // A member that never connected in this reign has no leg yet.
+        let late = own.now >= primary.carry_until.saturating_add(self.config.leg_grace_us);
+        let missing = in_sync
+            .iter()
+            .find(|m| m.site != self.config.site && !primary.legs.contains_key(&m.site));
+        missing.filter(|_| late).map(|member| member.site.clone())
+    }
+
+    /// Stops waiting for legs that no charter of this reign ever named.
+    fn drop_unnamed(&mut self, own: &Own, in_sync: &[Member], effects: &mut Vec<Effect>) {
+        let grace = self.config.leg_grace_us;
+        let Standing::Primary(primary) = &mut self.standing else { return };
+        for (site, leg) in &mut primary.legs {
+            let named = in_sync.iter().any(|member| &member.site == site);
+            let gone = leg.lost_at.is_some_and(|at| own.now >= at.saturating_add(grace));
+            let unfit = leg.replaced || leg.report.must_leave || leg.report.debt_bytes > 0;
+            if leg.acking && !leg.proposed && !named && (gone || unfit) {
+                leg.acking = false;
+                effects.push(Effect::Leave(site.clone()));
+            }
+            if !leg.acking && !named {
+                leg.replaced = false;
+                leg.report.must_leave = false;
+            }
+        }
+    }
+
+    /// Begins to wait for sync legs that are close.
+    fn join_close(&mut self, own: &Own, effects: &mut Vec<Effect>) {
+        let Standing::Primary(primary) = &mut self.standing else { return };
+        for (site, leg) in &mut primary.legs {
+            let sync = self.config.modes.get(site) == Some(&LegMode::Sync);
+            let lacks = own.newest.number.since(leg.report.marks.received);
+            let close = lacks <= self.config.join_updates_max;
+            let fit = leg.report.connected && leg.report.debt_bytes == 0 && !leg.replaced;
+            if sync && fit && close && !leg.acking && !leg.report.must_leave {
+                leg.acking = true;
+                effects.push(Effect::Join(site.clone()));
+            }
+        }
+    }
+
+    /// A site that is waited for and holds what was assigned before (rule R5).
+    fn to_include(&self, in_sync: &[Member]) -> Option<Member> {
+        let Standing::Primary(primary) = &self.standing else { return None };
+        primary.legs.iter().find_map(|(site, leg)| {
+            let named = in_sync.iter().any(|member| &member.site == site);
+            let fit = leg.report.connected && leg.report.debt_bytes == 0 && !leg.replaced;
+            (leg.acking && !named && fit && leg.report.may_include)
+                .then(|| Member { site: site.clone(), incarnation: leg.report.incarnation })
+        })
+    }
+}

@@ -1,0 +1,170 @@
+//! A site that does not lead: it promises, records charters, grants leases, and follows.
+
+use super::candidate::Candidate;
+use super::{Effect, Own, Reign, Standing};
+use crate::model::{Charter, Generation, SiteName};
+use crate::wire::{CharterReply, Heartbeat};
+
+impl Reign {
+    /// Answers a candidate. A promise refuses everything older from now on, so it is durable
+    /// before evidence is given (rule R7).
+    pub(super) fn promise_requested(
+        &mut self,
+        own: &Own,
+        from: SiteName,
+        generation: Generation,
+        effects: &mut Vec<Effect>,
+    ) {
+        if generation != self.promised && generation.count <= self.promised.count {
+            effects.push(Effect::RefusePromise { to: from, generation });
+            return;
+        }
+        if generation != self.promised {
+            self.promised = generation;
+            self.stand_down(own, effects);
+            let charter = self.charter.clone();
+            effects.push(Effect::Save { promised: generation, charter });
+        }
+        effects.push(Effect::Promise { to: from, generation });
+    }
+
+    /// Records a proposed charter, unless a newer generation was promised.
+    pub(super) fn charter_proposed(
+        &mut self,
+        own: &Own,
+        from: SiteName,
+        charter: Charter,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (generation, version) = charter.rank();
+        let reply = if generation < self.promised {
+            CharterReply::Stale { promised: self.promised, charter: self.charter.clone() }
+        } else {
+            self.adopt(own, charter, effects);
+            CharterReply::Accepted
+        };
+        effects.push(Effect::AnswerProposal { to: from, generation, version, reply });
+    }
+
+    /// Takes over what a newer charter says. Learning it from a third site is the same as hearing
+    /// the proposal late: it was proposed, and nothing newer is promised here.
+    pub(super) fn adopt(&mut self, own: &Own, charter: Charter, effects: &mut Vec<Effect>) {
+        let known = self.charter.as_ref().map(Charter::rank);
+        if charter.generation < self.promised || known >= Some(charter.rank()) {
+            return;
+        }
+        let newer_reign = charter.generation > self.promised;
+        let leads_elsewhere = charter.primary != self.config.site;
+        self.promised = charter.generation;
+        if newer_reign || (leads_elsewhere && !matches!(self.standing, Standing::Secondary)) {
+            self.stand_down(own, effects);
+        }
+        self.charter = Some(charter.clone());
+        effects.push(Effect::Save { promised: self.promised, charter: Some(charter) });
+    }
+
+    /// Leads and stands for nothing any more.
+    pub(super) fn stand_down(&mut self, own: &Own, effects: &mut Vec<Effect>) {
+        match std::mem::replace(&mut self.standing, Standing::Secondary) {
+            Standing::Secondary => {}
+            Standing::Candidate(candidate) => candidate.abandoned(self.promised, effects),
+            Standing::Primary(primary) => {
+                effects.push(Effect::Depose);
+                primary.abandoned(self.promised, effects);
+            }
+        }
+        if self.following.take().is_some() {
+            effects.push(Effect::Unfollow);
+        }
+        self.lease = super::Lease::default();
+        self.stand_not_before = own.now.saturating_add(self.config.deposed_pause_us);
+    }
+
+    /// Takes in what another site says of itself; answers, and grants the lease it asks for.
+    pub(super) fn heartbeat(
+        &mut self,
+        own: &Own,
+        from: SiteName,
+        beat: Heartbeat,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        peer.heard_at = own.now;
+        peer.view = Some(beat.view.clone());
+        if let Some(charter) = beat.view.charter {
+            self.adopt(own, charter, effects);
+        }
+        if beat.view.promised > self.promised && self.leads().is_some() {
+            // Some site will not renew the lease again: make way for whoever it promised.
+            self.stand_down(own, effects);
+        }
+        if beat.echo == 0 {
+            let grants = beat
+                .lease
+                .is_some_and(|asked| self.grants.ask(&from, asked, self.promised, own.now));
+            effects.push(Effect::AnswerHeartbeat { to: from, echo: beat.sent_at, grants });
+        } else if beat.grants && self.leads().is_some() {
+            self.lease.renew(beat.echo, self.config.lease_us);
+            effects.push(Effect::Lease { until: self.lease.until() });
+        }
+    }
+
+    /// Stands as a candidate of its own accord, where the charter (or, before the first, the
+    /// configuration) names this site and nobody knows better.
+    pub(super) fn stand_if_due(&mut self, own: &Own, effects: &mut Vec<Effect>) {
+        if !matches!(self.standing, Standing::Secondary) || own.now < self.stand_not_before {
+            return;
+        }
+        let named = match &self.charter {
+            Some(charter) => charter.primary == self.config.site,
+            None => own.blank && self.config.home == self.config.site,
+        };
+        let heard = self.peers.values().any(|peer| peer.up && peer.view.is_some());
+        if named && heard && own.debt_bytes == 0 {
+            self.stand(own, None, effects);
+        }
+    }
+
+    /// Becomes a candidate for a generation newer than any seen.
+    pub(super) fn stand(
+        &mut self,
+        own: &Own,
+        options: Option<super::TakeoverOptions>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.following.take().is_some() {
+            effects.push(Effect::Unfollow);
+        }
+        let seen = self.peers.values().filter_map(|peer| peer.view.as_ref());
+        let newest = seen.map(|view| view.promised).fold(self.promised, Ord::max);
+        let generation = newest.succeed(own.random.max(1));
+        self.promised = generation;
+        self.trouble = None;
+        effects.push(Effect::Save { promised: generation, charter: self.charter.clone() });
+        self.standing = Standing::Candidate(Box::new(Candidate::new(generation, options, own)));
+        self.ask_promises(effects);
+    }
+
+    /// Follows whom the charter names, as soon as it can be reached.
+    pub(super) fn follow_charter(&mut self, effects: &mut Vec<Effect>) {
+        if !matches!(self.standing, Standing::Secondary) {
+            return;
+        }
+        let wanted = self.charter.as_ref().filter(|charter| {
+            charter.primary != self.config.site
+                && charter.generation >= self.promised
+                && self.peers.get(&charter.primary).is_some_and(|peer| peer.up)
+        });
+        let wanted = wanted.map(|charter| (charter.primary.clone(), charter.generation));
+        if wanted == self.following {
+            return;
+        }
+        self.following.clone_from(&wanted);
+        match wanted {
+            Some((source, generation)) => {
+                effects.push(Effect::Follow { source, generation, roll_forward: false });
+            }
+            None => effects.push(Effect::Unfollow),
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! What of the journal may go, and who would lack it.
+//!
+//! A record may go when it is checkpointed here and every other registered site, the own source
+//! included, has it durably. What another site has is its *floor*: the last durable position of
+//! that site known to lie on this site's own history. If space forces records out earlier, the
+//! sites that lack them get a map first.
+
+use crate::model::{Chain, Lineage, MissedMap, Position, SiteName, UpdateNumber};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What happens when the journal is nearly full because a site lags that nobody waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFull {
+    /// Records go; the site gets a map, and later a copy instead of a delta. The host is never
+    /// held back for it.
+    #[default]
+    Map,
+    /// The host waits for the site.
+    Pace,
+}
+
+/// When trimming begins, in percent of the journal's capacity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaterMarks {
+    /// Below this nothing is trimmed: what is kept makes later resyncs deltas.
+    pub low_percent: u8,
+    /// From here on, lagging sites no longer hold records back (with [`OnFull::Map`]).
+    pub high_percent: u8,
+}
+
+impl Default for WaterMarks {
+    fn default() -> Self {
+        Self { low_percent: 50, high_percent: 85 }
+    }
+}
+
+/// What [`Retention::trim_decision`] goes by.
+#[derive(Clone, Copy, Debug)]
+pub struct TrimInput<'a> {
+    /// Everything up to here is durable in the own block stores.
+    pub checkpoint: UpdateNumber,
+    /// The number right before the oldest record in the journal.
+    pub base: UpdateNumber,
+    /// Bytes in use in the journal.
+    pub used: u64,
+    /// How many bytes it holds.
+    pub capacity: u64,
+    /// The sites whose durable position is never passed: those that the charter names. The own
+    /// site may be among them.
+    pub members: &'a BTreeSet<SiteName>,
+    /// Whether a plan is being executed whose first steps need the own records: then nothing goes.
+    pub frozen: bool,
+}
+
+/// What to do about the journal's space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrimDecision {
+    /// Nothing is to be done, or nothing may go and there is room yet.
+    Nothing,
+    /// Trim up to and including this number; every site has it.
+    Trim {
+        /// The last record that goes.
+        up_to: UpdateNumber,
+    },
+    /// Make the maps durable first ([`Retention::begin_maps`], then save the state); then trim.
+    ForceTrim {
+        /// The last record that goes.
+        up_to: UpdateNumber,
+        /// For each site that lacks some of it.
+        maps: Vec<(SiteName, MissedMap)>,
+    },
+    /// The journal is nearly full and nothing may go: accept no more updates (host writes at a
+    /// primary, credit elsewhere) until this changes.
+    HostMustWait {
+        /// What is waited for.
+        why: String,
+    },
+}
+
+/// What every other registered site holds of this site's history, and the maps of those that were
+/// passed.
+///
+/// Only the generation and number of a floor count; its chain is [`Chain::START`] where the floor
+/// was lowered to a point whose chain is not at hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    own: SiteName,
+    marks: WaterMarks,
+    on_full: OnFull,
+    floors: BTreeMap<SiteName, Position>,
+    maps: BTreeMap<SiteName, MissedMap>,
+    /// The highest number that a finished trim was asked for. The journal may have kept more
+    /// (whole segments); asking again would free nothing.
+    trimmed: UpdateNumber,
+}
+
+impl Retention {
+    /// The retention of site `own`, with the floors and maps of its saved state. `registered` are
+    /// all sites of the group; one without a floor never had anything ([`Position::START`]), and
+    /// floors and maps of sites that are no longer registered are forgotten.
+    pub fn new(
+        own: SiteName,
+        registered: impl IntoIterator<Item = SiteName>,
+        saved_floors: &BTreeMap<SiteName, Position>,
+        saved_maps: &BTreeMap<SiteName, MissedMap>,
+        marks: WaterMarks,
+        on_full: OnFull,
+    ) -> Self {
+        let mut floors = BTreeMap::new();
+        let mut maps = BTreeMap::new();
+        for site in registered.into_iter().filter(|site| *site != own) {
+            if let Some(map) = saved_maps.get(&site) {
+                maps.insert(site.clone(), map.clone());
+            }
+            let floor = saved_floors.get(&site).copied().unwrap_or(Position::START);
+            floors.insert(site, floor);
+        }
+        Self { own, marks, on_full, floors, maps, trimmed: UpdateNumber::ZERO }
+    }
+
+    /// The floors, to save in the state.
+    pub fn floors(&self) -> &BTreeMap<SiteName, Position> {
+        &self.floors
+    }
+
+    /// The maps, to save in the state.
+    pub fn maps(&self) -> &BTreeMap<SiteName, MissedMap> {
+        &self.maps
+    }
+
+    /// The floor of `site`; [`Position::START`] for one that is not registered.
+    pub fn floor(&self, site: &SiteName) -> Position {
+        self.floors.get(site).copied().unwrap_or(Position::START)
+    }
+
+    /// Raises the floor of `site` to a durable position that was heard in a session of this
+    /// history: its own `Progress`, or what the source says of it. Never beyond the own `newest`,
+    /// never down, and never to a point of another history (H11, H12). Returns whether it rose.
+    pub fn raise(
+        &mut self,
+        site: &SiteName,
+        position: Position,
+        lineage: &Lineage,
+        newest: &Position,
+    ) -> bool {
+        let Some(floor) = self.floors.get_mut(site) else { return false };
+        let on_history = if position.number > newest.number {
+            position.generation >= newest.generation
+        } else {
+            lineage.generation_at(position.number) == position.generation
+        };
+        let reached = if position.number > newest.number { *newest } else { position };
+        let rises = on_history && reached.number > floor.number;
+        if rises {
+            *floor = reached;
+        }
+        rises
+    }
+
+    /// Lowers every floor to the own newest position. Call it whenever that shrinks (power loss, a
+    /// dropped tail) and before activation (H12): the numbers beyond may soon mean other updates.
+    pub fn clip(&mut self, newest: &Position) {
+        for floor in self.floors.values_mut() {
+            if floor.rank() > newest.rank() || floor.number > newest.number {
+                *floor = *newest;
+            }
+        }
+        self.trimmed = self.trimmed.min(newest.number);
+    }
+
+    /// Lowers the floor of `site`, which begins to follow, to the fork of both histories; before
+    /// the plan is sent (H12). A handshake only lowers a floor, progress only raises it.
+    pub fn follow(&mut self, site: &SiteName, fork: UpdateNumber, lineage: &Lineage) {
+        if let Some(floor) = self.floors.get_mut(site) {
+            lower(floor, fork, lineage);
+        }
+    }
+
+    /// Notes that the own journal is about to begin anew right after `base`, on a history shared
+    /// with the old one up to `fork`: floors go down to the fork, and every site below `base` gets
+    /// a map, since this site cannot bring it the records in between (H19). Save the state before
+    /// the reset.
+    pub fn reset(&mut self, fork: UpdateNumber, base: UpdateNumber, lineage: &Lineage) {
+        for floor in self.floors.values_mut() {
+            lower(floor, fork, lineage);
+        }
+        let maps = self.maps_for(base);
+        self.begin_maps(maps);
+        self.trimmed = base;
+    }
+
+    /// Enters maps; save the state before anything is trimmed.
+    pub fn begin_maps(&mut self, maps: impl IntoIterator<Item = (SiteName, MissedMap)>) {
+        self.maps.extend(maps);
+    }
+
+    /// Ends the maps of sites that have everything up to `base`, the number right before the
+    /// oldest record. Returns whether any ended; the state may be saved at leisure.
+    pub fn end_maps(&mut self, base: UpdateNumber) -> bool {
+        let before = self.maps.len();
+        let floors = &self.floors;
+        self.maps.retain(|site, _| floors.get(site).is_some_and(|floor| floor.number < base));
+        self.maps.len() < before
+    }
+
+    /// Notes that a trim up to `up_to` was done, however much the journal let go.
+    pub fn trimmed(&mut self, up_to: UpdateNumber) {
+        self.trimmed = self.trimmed.max(up_to);
+    }
+
+    /// Decides what may go. Trims lazily: what is kept makes a later resync a delta.
+    pub fn trim_decision(&self, input: &TrimInput<'_>) -> TrimDecision {
+        let fill = percent(input.used, input.capacity);
+        if fill < u64::from(self.marks.low_percent) {
+            return TrimDecision::Nothing;
+        }
+        let full = fill >= u64::from(self.marks.high_percent);
+        if input.frozen {
+            return wait_if(full, || "a resync that needs the own records to begin".into());
+        }
+        let gone = input.base.max(self.trimmed);
+        let holders = self.holders();
+        let lowest = holders.iter().map(|(_, floor)| *floor).min();
+        let ordinary = lowest.unwrap_or(UpdateNumber::MAX).min(input.checkpoint);
+        if ordinary > gone {
+            return TrimDecision::Trim { up_to: ordinary };
+        }
+        if !full {
+            return TrimDecision::Nothing;
+        }
+        self.force(input, gone, &holders)
+    }
+
+    /// The sites that hold records back, with their floors: all but those that were passed before,
+    /// whose map already covers whatever goes.
+    fn holders(&self) -> Vec<(&SiteName, UpdateNumber)> {
+        let covered = |site: &SiteName, floor: &Position| {
+            self.maps.get(site).is_some_and(|map| map.everything && map.from <= floor.number)
+        };
+        self.floors
+            .iter()
+            .filter(|(site, floor)| !covered(site, floor))
+            .map(|(site, floor)| (site, floor.number))
+            .collect()
+    }
+
+    /// Passes as few sites as free anything: the one that is furthest behind first.
+    fn force(
+        &self,
+        input: &TrimInput<'_>,
+        gone: UpdateNumber,
+        holders: &[(&SiteName, UpdateNumber)],
+    ) -> TrimDecision {
+        if input.checkpoint <= gone {
+            return wait_if(true, || format!("the checkpoint, which is at {}", input.checkpoint));
+        }
+        let member = holders
+            .iter()
+            .filter(|(site, _)| input.members.contains(*site))
+            .min_by_key(|(_, floor)| *floor);
+        if let Some((site, floor)) = member.filter(|(_, floor)| *floor <= gone) {
+            return wait_if(true, || format!("{site}, which is in sync and durable at {floor}"));
+        }
+        if self.on_full == OnFull::Pace {
+            let behind = holders.iter().min_by_key(|(_, floor)| *floor);
+            let behind = behind.map(|(site, floor)| format!("{site}, which is durable at {floor}"));
+            return wait_if(true, || behind.unwrap_or_else(|| "room in the journal".into()));
+        }
+        let still_held = holders.iter().map(|(_, floor)| *floor).filter(|floor| *floor > gone);
+        let up_to = still_held.min().unwrap_or(input.checkpoint).min(input.checkpoint);
+        TrimDecision::ForceTrim { up_to, maps: self.maps_for(up_to) }
+    }
+
+    /// The maps that sites need before everything up to `up_to` is gone.
+    fn maps_for(&self, up_to: UpdateNumber) -> Vec<(SiteName, MissedMap)> {
+        self.holders()
+            .into_iter()
+            .filter(|(_, floor)| *floor < up_to)
+            .map(|(site, from)| (site.clone(), MissedMap { from, everything: true }))
+            .collect()
+    }
+
+    /// The site whose retention this is.
+    pub fn own(&self) -> &SiteName {
+        &self.own
+    }
+}
+
+/// Lowers a floor to `number`, if it is higher.
+fn lower(floor: &mut Position, number: UpdateNumber, lineage: &Lineage) {
+    if floor.number > number {
+        let generation = lineage.generation_at(number);
+        *floor = Position { generation, number, chain: Chain::START };
+    }
+}
+
+fn wait_if(full: bool, why: impl FnOnce() -> String) -> TrimDecision {
+    if full {
+        TrimDecision::HostMustWait {
+            why: format!("the journal is nearly full; waiting for {}", why()),
+        }
+    } else {
+        TrimDecision::Nothing
+    }
+}
+
+/// How full the journal is; one without capacity is full.
+fn percent(used: u64, capacity: u64) -> u64 {
+    if capacity == 0 {
+        return 100;
+    }
+    let percent = u128::from(used) * 100 / u128::from(capacity);
+    u64::try_from(percent).unwrap_or(u64::MAX)
+}

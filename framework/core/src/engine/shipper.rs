@@ -1,0 +1,201 @@
+//! What a source sends next to one follower.
+
+use super::judge::{Plan, PlanDebt, PlanKind};
+use crate::model::{Extent, ExtentSet, SessionId, UpdateNumber, VolumeId};
+
+/// The most bytes of one copied range.
+pub const COPY_CHUNK_BYTES: u64 = 1 << 20;
+
+/// The next piece of work of a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Send records from `from` on, not beyond `up_to`, at most about `bytes_max` bytes.
+    Records {
+        /// The first.
+        from: UpdateNumber,
+        /// The last that may be sent.
+        up_to: UpdateNumber,
+        /// The limit in encoded bytes.
+        bytes_max: u64,
+    },
+    /// Read and send this range, or the zeroes at its beginning.
+    Copy(Extent),
+}
+
+/// The cursor of one leg: what was sent, what may be, what comes next. One piece of work at a
+/// time, so that no record overtakes a copied block whose read has begun.
+#[derive(Debug)]
+pub struct ShipperEngine {
+    session: SessionId,
+    plan: Plan,
+    sent: UpdateNumber,
+    /// What is still to be copied.
+    to_copy: ExtentSet,
+    busy: bool,
+    /// Bytes sent in this session, and how many the follower takes.
+    sent_bytes: u64,
+    credit: u64,
+    copied_last: bool,
+}
+
+impl ShipperEngine {
+    /// The leg of `session` by `plan`; `volumes` are the sizes of the group's volumes.
+    pub fn new(session: SessionId, plan: Plan, volumes: &[u64], credit: u64) -> Self {
+        let to_copy = match &plan.debt {
+            PlanDebt::Nothing => ExtentSet::new(),
+            PlanDebt::Extents(extents) => extents.clone(),
+            PlanDebt::Everything => everything(volumes),
+        };
+        let (sent, busy, copied_last) = (plan.base.number, false, false);
+        Self { session, plan, sent, to_copy, busy, sent_bytes: 0, credit, copied_last }
+    }
+
+    /// The session.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Whether anything is sent by it at all.
+    pub fn refused(&self) -> bool {
+        matches!(self.plan.kind, PlanKind::Refuse { .. })
+    }
+
+    /// The newest number sent.
+    pub fn sent(&self) -> UpdateNumber {
+        self.sent
+    }
+
+    /// Whether blocks are still to be copied.
+    pub fn copying(&self) -> bool {
+        !self.to_copy.is_empty()
+    }
+
+    /// Bytes still to be copied.
+    pub fn copy_bytes_left(&self) -> u64 {
+        self.to_copy.bytes()
+    }
+
+    /// The follower takes `credit` bytes in this session. Never goes back.
+    pub fn credit(&mut self, credit: u64) {
+        self.credit = self.credit.max(credit);
+    }
+
+    /// What to do now, records being allowed up to `limit`; then call one of the `…_sent`.
+    pub fn next(&mut self, limit: UpdateNumber) -> Option<Work> {
+        let room = self.credit.saturating_sub(self.sent_bytes);
+        if self.busy || self.refused() || room == 0 {
+            return None;
+        }
+        let records = limit > self.sent;
+        let copy = self.to_copy.iter().next();
+        let work = match copy {
+            // Records and blocks in turn, so that neither starves the other.
+            Some(extent) if !records || !self.copied_last => {
+                Work::Copy(Extent { length: extent.length.min(COPY_CHUNK_BYTES), ..extent })
+            }
+            _ if records => {
+                Work::Records { from: self.sent.next(), up_to: limit, bytes_max: room }
+            }
+            _ => return None,
+        };
+        self.busy = true;
+        Some(work)
+    }
+
+    /// Records up to `last`, of `bytes`, were handed to the link.
+    pub fn records_sent(&mut self, last: UpdateNumber, bytes: u64) {
+        self.busy = false;
+        self.copied_last = false;
+        self.sent = self.sent.max(last);
+        self.sent_bytes += bytes;
+    }
+
+    /// The copy of `extent`, of `bytes` on the wire, was handed to the link.
+    pub fn copy_sent(&mut self, extent: Extent, bytes: u64) {
+        self.busy = false;
+        self.copied_last = true;
+        self.to_copy.remove(extent);
+        self.sent_bytes += bytes;
+    }
+
+    /// The copy of this range was dropped by the follower, which had newer records: send it anew.
+    pub fn copy_again(&mut self, extent: Extent) {
+        self.to_copy.insert(extent);
+    }
+}
+
+/// All of every volume.
+pub fn everything(volumes: &[u64]) -> ExtentSet {
+    let extents = volumes.iter().enumerate().map(|(index, size)| Extent {
+        volume: VolumeId(u32::try_from(index).unwrap_or(u32::MAX)),
+        offset: 0,
+        length: *size,
+    });
+    extents.collect()
+}
+
+/// The highest number that a leg may read (rules R3 and R4): past the horizon only while the
+/// primary really waits for the site.
+pub fn limit(acking: bool, newest: UpdateNumber, horizon: UpdateNumber) -> UpdateNumber {
+    if acking { newest } else { horizon }
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(debt: PlanDebt) -> Plan {
+        Plan {
+            kind: PlanKind::Copy,
+            fork: UpdateNumber::ZERO,
+            drop_to: UpdateNumber::ZERO,
+            debt,
+            base: Position::START,
+            target: UpdateNumber::new(10),
+            updates: 10,
+            bytes: None,
+            why: String::new(),
+        }
+    }
+
+    #[test]
+    fn one_piece_of_work_at_a_time_and_within_credit() {
+        let mut leg = ShipperEngine::new(SessionId(1), plan(PlanDebt::Nothing), &[], 100);
+        let n = UpdateNumber::new;
+        let work = leg.next(n(5));
+        assert_eq!(work, Some(Work::Records { from: n(1), up_to: n(5), bytes_max: 100 }));
+        assert_eq!(leg.next(n(5)), None, "busy");
+        leg.records_sent(n(3), 100);
+        assert_eq!(leg.next(n(5)), None, "no credit left");
+        leg.credit(150);
+        assert_eq!(leg.next(n(5)), Some(Work::Records { from: n(4), up_to: n(5), bytes_max: 50 }));
+    }
+
+    #[test]
+    fn blocks_and_records_take_turns() {
+        let mut leg = ShipperEngine::new(SessionId(1), plan(PlanDebt::Everything), &[3 << 20], 1 << 30);
+        let n = UpdateNumber::new;
+        let Some(Work::Copy(first)) = leg.next(n(5)) else { panic!("a block first") };
+        assert_eq!(first.length, COPY_CHUNK_BYTES);
+        leg.copy_sent(first, first.length);
+        assert!(matches!(leg.next(n(5)), Some(Work::Records { .. })));
+        leg.records_sent(n(5), 10);
+        let Some(Work::Copy(second)) = leg.next(n(5)) else { panic!("then the next block") };
+        assert_eq!(second.offset, COPY_CHUNK_BYTES);
+        leg.copy_sent(second, 1);
+        assert!(matches!(leg.next(n(5)), Some(Work::Copy(_))), "no records wait");
+    }
+
+    #[test]
+    fn only_a_leg_that_is_waited_for_reads_past_the_horizon() {
+        let n = UpdateNumber::new;
+        assert_eq!(limit(true, n(9), n(4)), n(9));
+        assert_eq!(limit(false, n(9), n(4)), n(4));
+    }
+}

@@ -1,0 +1,159 @@
+//! May this site lead, and what would be lost? Rule R8, as one pure function over the evidence.
+
+use crate::model::{Charter, Lineage, SiteName, UpdateNumber};
+use crate::wire::{Evidence, SiteView};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What is known of losses when a site begins to lead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Everything that was answered to the host is here: proved.
+    Zero,
+    /// Every site lost its unsynced tail and is back: every flushed write is here.
+    Flushed,
+    /// Nothing is proved; the facts, in words. Leading so needs consent.
+    Unknown(String),
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Zero => f.write_str("ZERO: nothing that was answered is lost"),
+            Self::Flushed => f.write_str("FLUSHED: every flushed write is here"),
+            Self::Unknown(facts) => write!(f, "UNKNOWN: {facts}"),
+        }
+    }
+}
+
+/// What a candidate does next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Assessment {
+    /// Another site holds more of the same history: read it from there first.
+    RollForward {
+        /// That site.
+        from: SiteName,
+        /// Up to where.
+        to: UpdateNumber,
+    },
+    /// Another site must lead: this one cannot get what that one holds.
+    GiveWay {
+        /// That site, if there is one.
+        to: Option<SiteName>,
+        /// Why.
+        why: String,
+    },
+    /// This site may lead, with that verdict.
+    Eligible(Verdict),
+}
+
+/// What a candidate knows when it asks whether it may lead.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// The candidate.
+    pub site: &'a SiteName,
+    /// Its state.
+    pub view: &'a SiteView,
+    /// Its reigns.
+    pub lineage: &'a Lineage,
+    /// What the sites that promised said, the candidate not among them.
+    pub evidence: &'a BTreeMap<SiteName, Evidence>,
+    /// The newest charter among all of them; `None` when no site knows one.
+    pub charter: Option<&'a Charter>,
+    /// All sites of the group.
+    pub registered: &'a [SiteName],
+}
+
+/// What the candidate does next.
+pub fn assess(standing: &Standing<'_>) -> Assessment {
+    let view = standing.view;
+    if view.debt_bytes > 0 {
+        let why = format!(
+            "site {} still owes {} bytes of an unfinished copy: its volumes are not consistent",
+            standing.site, view.debt_bytes
+        );
+        return Assessment::GiveWay { to: further(standing).map(|(site, _)| site.clone()), why };
+    }
+    match further(standing) {
+        Some((site, evidence)) => go_towards(standing, site, evidence),
+        None => Assessment::Eligible(verdict(standing)),
+    }
+}
+
+/// The site in the evidence that is furthest ahead of the candidate, if any is.
+fn further<'a>(standing: &Standing<'a>) -> Option<(&'a SiteName, &'a Evidence)> {
+    let consistent = standing.evidence.iter().filter(|(_, their)| their.view.debt_bytes == 0);
+    let (site, best) = consistent.max_by_key(|(_, their)| their.view.newest.rank())?;
+    (best.view.newest.rank() > standing.view.newest.rank()).then_some((site, best))
+}
+
+/// Roll forward from a site that is ahead, or give way to it.
+fn go_towards(standing: &Standing<'_>, site: &SiteName, evidence: &Evidence) -> Assessment {
+    let mine = standing.view.newest.number;
+    let theirs = evidence.view.newest;
+    let fork = evidence.lineage.fork(theirs.number, standing.lineage, mine);
+    if fork == mine && evidence.view.base <= mine {
+        return Assessment::RollForward { from: site.clone(), to: theirs.number };
+    }
+    let why = if fork == mine {
+        format!(
+            "site {site} is at {theirs}, and its journal no longer holds the updates from {} on",
+            mine.next()
+        )
+    } else {
+        format!("site {site} is at {theirs}, on another branch since {fork}")
+    };
+    Assessment::GiveWay { to: Some(site.clone()), why }
+}
+
+/// What is known of losses, given that nobody in the evidence is ahead.
+fn verdict(standing: &Standing<'_>) -> Verdict {
+    let blank = standing.view.blank && standing.evidence.values().all(|their| their.view.blank);
+    let Some(charter) = standing.charter else {
+        return if blank {
+            Verdict::Zero
+        } else {
+            Verdict::Unknown("no site that answered knows who led".into())
+        };
+    };
+    if charter.names(standing.site, standing.view.incarnation) {
+        return Verdict::Zero;
+    }
+    // Nobody is ahead of the candidate, so it holds what each intact member holds (a tail of a
+    // lower generation counts as held: it had been lost before).
+    let intact = standing
+        .evidence
+        .iter()
+        .any(|(site, their)| charter.names(site, their.view.incarnation));
+    if intact {
+        return Verdict::Zero;
+    }
+    let everyone =
+        standing.registered.iter().all(|site| site == standing.site || standing.evidence.contains_key(site));
+    if everyone {
+        return Verdict::Flushed;
+    }
+    Verdict::Unknown(facts(standing, charter))
+}
+
+/// Why nothing is proved, for the operator.
+fn facts(standing: &Standing<'_>, charter: &Charter) -> String {
+    let members: Vec<String> = charter.in_sync.iter().map(|m| m.site.to_string()).collect();
+    let silent: Vec<String> = standing
+        .registered
+        .iter()
+        .filter(|site| *site != standing.site && !standing.evidence.contains_key(*site))
+        .map(ToString::to_string)
+        .collect();
+    format!(
+        "what was answered in generation {} is held by {{{}}}; site {} is at {} and is not among \
+         them in its present incarnation; not heard: {{{}}}",
+        charter.generation,
+        members.join(", "),
+        standing.site,
+        standing.view.newest,
+        silent.join(", ")
+    )
+}
