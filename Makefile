@@ -34,7 +34,8 @@ verify: ## the checks that only read: format, lints, layers, docs, licences
 	@scripts/steps.sh $(CHECKS) tidy
 
 .PHONY: fix
-fix: ## write what can be mended by machine: format, clippy's suggestions
+fix: ## write what can be mended by machine: Cargo.lock, clippy's suggestions, format
+	cargo update --workspace
 	cargo clippy $(LOCKED) --workspace --all-targets --fix --allow-dirty --allow-staged
 	cargo fmt --all
 
