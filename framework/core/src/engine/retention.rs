@@ -220,6 +220,10 @@ impl Retention {
         if input.frozen {
             return wait_if(full, || "a resync that needs the own records to begin".into());
         }
+        let strange = |site: &&SiteName| **site != self.own && !self.floors.contains_key(*site);
+        if let Some(site) = input.members.iter().find(strange) {
+            return wait_if(full, || format!("{site}, which is in sync but not registered here"));
+        }
         let gone = input.base.max(self.trimmed);
         let holders = self.holders();
         let lowest = holders.iter().map(|(_, floor)| *floor).min();
@@ -280,11 +284,6 @@ impl Retention {
             .filter(|(_, floor)| *floor < up_to)
             .map(|(site, from)| (site.clone(), MissedMap { from, everything: true }))
             .collect()
-    }
-
-    /// The site whose retention this is.
-    pub fn own(&self) -> &SiteName {
-        &self.own
     }
 }
 

@@ -1,0 +1,283 @@
+//! Retention: no site loses records that it lacks without a map, whatever happened to histories.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its case must fail")]
+
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use trefoil_core::engine::retention::{OnFull, Retention, TrimDecision, TrimInput, WaterMarks};
+use trefoil_core::model::{
+    Chain, Generation, Lineage, MissedMap, Position, SiteName, UpdateNumber,
+};
+
+fn site(name: &str) -> SiteName {
+    SiteName::new(name).unwrap()
+}
+
+fn n(value: u64) -> UpdateNumber {
+    UpdateNumber::new(value)
+}
+
+fn lineage(reigns: &[(u64, u64)]) -> Lineage {
+    let mut lineage = Lineage::new();
+    for (count, first) in reigns {
+        lineage.begin(Generation { count: *count, id: *count }, n(*first)).unwrap();
+    }
+    lineage
+}
+
+fn at(count: u64, number: u64) -> Position {
+    let generation = Generation { count, id: count };
+    Position { generation, number: n(number), chain: Chain::from_value(u128::from(number)) }
+}
+
+/// The retention of `b`, with `a` and `c` registered.
+fn retention(on_full: OnFull) -> Retention {
+    let none = (BTreeMap::new(), BTreeMap::new());
+    let sites = ["a", "b", "c"].map(site);
+    Retention::new(site("b"), sites, &none.0, &none.1, WaterMarks::default(), on_full)
+}
+
+/// One reign, 1 to 20; `a` and `c` durable at these numbers.
+fn with_floors(a: u64, c: u64) -> Retention {
+    let mut retention = retention(OnFull::Map);
+    for (name, floor) in [("a", a), ("c", c)] {
+        retention.raise(&site(name), at(1, floor), &lineage(&[(1, 1)]), &at(1, 20));
+    }
+    retention
+}
+
+fn decide(retention: &Retention, checkpoint: u64, used: u64, members: &[&str]) -> TrimDecision {
+    let members: BTreeSet<SiteName> = members.iter().map(|name| site(name)).collect();
+    retention.trim_decision(&TrimInput {
+        checkpoint: n(checkpoint),
+        base: n(0),
+        used,
+        capacity: 100,
+        members: &members,
+        frozen: false,
+    })
+}
+
+fn everything_from(from: u64) -> MissedMap {
+    MissedMap { from: n(from), everything: true }
+}
+
+#[test]
+fn nothing_is_trimmed_while_there_is_plenty_of_room() {
+    assert_eq!(decide(&with_floors(9, 8), 10, 49, &[]), TrimDecision::Nothing);
+    assert_eq!(decide(&with_floors(9, 8), 10, 50, &[]), TrimDecision::Trim { up_to: n(8) });
+}
+
+#[test]
+fn h10_a_trim_never_passes_the_checkpoint() {
+    assert_eq!(decide(&with_floors(9, 8), 3, 99, &[]), TrimDecision::Trim { up_to: n(3) });
+    let TrimDecision::HostMustWait { why } = decide(&with_floors(9, 8), 0, 99, &[]) else {
+        panic!("forced past the checkpoint");
+    };
+    assert!(why.contains("checkpoint"), "{why}");
+}
+
+#[test]
+fn h11_a_floor_is_never_beyond_the_own_newest() {
+    let mut retention = retention(OnFull::Map);
+    let history = lineage(&[(1, 1)]);
+    assert!(retention.raise(&site("a"), at(1, 9), &history, &at(1, 5)));
+    assert_eq!(retention.floor(&site("a")), at(1, 5));
+    assert!(!retention.raise(&site("a"), at(1, 4), &history, &at(1, 5)), "never down");
+    assert!(!retention.raise(&site("z"), at(1, 4), &history, &at(1, 5)), "not registered");
+}
+
+#[test]
+fn h12a_a_floor_of_an_older_generation_does_not_survive_activation() {
+    let mut retention = with_floors(2, 0);
+    // The power loss left 1; the new reign begins at 2, which `a` does not have.
+    retention.clip(&at(1, 1));
+    assert_eq!(retention.floor(&site("a")).number, n(1));
+    let history = lineage(&[(1, 1), (2, 2)]);
+    assert!(!retention.raise(&site("a"), at(1, 2), &history, &at(2, 3)), "1.2 is not 2.2");
+    assert!(retention.raise(&site("a"), at(2, 2), &history, &at(2, 3)));
+}
+
+#[test]
+fn h12b_a_shorter_own_journal_lowers_floors_before_another_branch_grows() {
+    let mut retention = with_floors(8, 3);
+    retention.clip(&at(1, 5));
+    assert_eq!(retention.floor(&site("a")).number, n(5));
+    assert_eq!(retention.floor(&site("c")).number, n(3));
+    retention.trimmed(n(5));
+    retention.clip(&at(1, 4));
+    assert_eq!(retention.floor(&site("a")).number, n(4));
+}
+
+#[test]
+fn h12c_a_follower_that_comes_back_from_another_branch_lowers_its_floor() {
+    let mut retention = with_floors(8, 8);
+    retention.follow(&site("c"), n(3), &lineage(&[(1, 1)]));
+    assert_eq!(retention.floor(&site("c")).rank(), at(1, 3).rank());
+    retention.follow(&site("c"), n(6), &lineage(&[(1, 1)]));
+    assert_eq!(retention.floor(&site("c")).number, n(3), "a handshake only lowers");
+}
+
+#[test]
+fn h13_the_own_source_and_sites_that_never_followed_hold_records_back() {
+    let mut only_c = retention(OnFull::Map);
+    only_c.raise(&site("c"), at(1, 9), &lineage(&[(1, 1)]), &at(1, 20));
+    assert_eq!(decide(&only_c, 10, 80, &[]), TrimDecision::Nothing, "a never had anything");
+    let forced = decide(&only_c, 10, 85, &[]);
+    let maps = vec![(site("a"), everything_from(0))];
+    assert_eq!(forced, TrimDecision::ForceTrim { up_to: n(9), maps });
+}
+
+#[test]
+fn space_passes_the_site_that_is_furthest_behind_and_no_other() {
+    let forced = decide(&with_floors(0, 4), 10, 90, &[]);
+    let maps = vec![(site("a"), everything_from(0))];
+    assert_eq!(forced, TrimDecision::ForceTrim { up_to: n(4), maps });
+    let forced = decide(&with_floors(0, 0), 10, 90, &[]);
+    let maps = vec![(site("a"), everything_from(0)), (site("c"), everything_from(0))];
+    assert_eq!(forced, TrimDecision::ForceTrim { up_to: n(10), maps });
+}
+
+#[test]
+fn a_member_is_never_passed() {
+    let TrimDecision::HostMustWait { why } = decide(&with_floors(0, 9), 10, 99, &["a", "b"]) else {
+        panic!("passed a member");
+    };
+    assert!(why.contains("a, which is in sync"), "{why}");
+    let forced = decide(&with_floors(6, 0), 10, 99, &["a", "b"]);
+    let maps = vec![(site("c"), everything_from(0))];
+    assert_eq!(forced, TrimDecision::ForceTrim { up_to: n(6), maps });
+    assert!(matches!(
+        decide(&with_floors(9, 9), 10, 99, &["z"]),
+        TrimDecision::HostMustWait { .. }
+    ));
+}
+
+#[test]
+fn with_pace_the_host_waits_instead() {
+    let mut paced = retention(OnFull::Pace);
+    paced.raise(&site("c"), at(1, 9), &lineage(&[(1, 1)]), &at(1, 20));
+    let TrimDecision::HostMustWait { why } = decide(&paced, 10, 99, &[]) else { panic!() };
+    assert!(why.contains("a, which is durable at 0"), "{why}");
+}
+
+#[test]
+fn a_mapped_site_holds_nothing_back_until_its_floor_goes_below_the_map() {
+    let mut retention = with_floors(2, 8);
+    let TrimDecision::ForceTrim { maps, .. } = decide(&with_floors(2, 8), 10, 99, &[]) else {
+        // 2 may go without force; then nothing but 2 holds the rest back.
+        retention.trimmed(n(2));
+        let TrimDecision::ForceTrim { up_to, maps } = decide(&retention, 10, 99, &[]) else {
+            panic!("not forced")
+        };
+        assert_eq!((up_to, &maps), (n(8), &vec![(site("a"), everything_from(2))]));
+        retention.begin_maps(maps);
+        retention.trimmed(n(8));
+        retention.raise(&site("c"), at(1, 9), &lineage(&[(1, 1)]), &at(1, 20));
+        assert_eq!(decide(&retention, 10, 60, &[]), TrimDecision::Trim { up_to: n(9) });
+        retention.follow(&site("a"), n(1), &lineage(&[(1, 1)]));
+        assert_eq!(decide(&retention, 10, 60, &[]), TrimDecision::Nothing, "its map is from 2");
+        return;
+    };
+    panic!("2 could go without force, yet {maps:?}");
+}
+
+#[test]
+fn a_map_ends_when_its_site_has_everything_that_was_trimmed() {
+    let mut retention = with_floors(2, 8);
+    retention.begin_maps([(site("a"), everything_from(2))]);
+    assert!(!retention.end_maps(n(8)));
+    retention.raise(&site("a"), at(1, 8), &lineage(&[(1, 1)]), &at(1, 20));
+    assert!(retention.end_maps(n(8)));
+    assert!(retention.maps().is_empty());
+}
+
+#[test]
+fn a_trim_that_freed_nothing_is_not_asked_for_again() {
+    let mut retention = with_floors(5, 5);
+    assert_eq!(decide(&retention, 10, 90, &[]), TrimDecision::Trim { up_to: n(5) });
+    retention.trimmed(n(5));
+    let decision = decide(&retention, 10, 90, &[]);
+    assert!(matches!(decision, TrimDecision::ForceTrim { up_to, .. } if up_to == n(10)));
+}
+
+#[test]
+fn h16_nothing_goes_while_a_plan_needs_the_own_records() {
+    let members = BTreeSet::new();
+    let mut input = TrimInput {
+        checkpoint: n(10),
+        base: n(0),
+        used: 60,
+        capacity: 100,
+        members: &members,
+        frozen: true,
+    };
+    assert_eq!(with_floors(9, 9).trim_decision(&input), TrimDecision::Nothing);
+    input.used = 99;
+    let decision = with_floors(9, 9).trim_decision(&input);
+    assert!(matches!(decision, TrimDecision::HostMustWait { .. }));
+}
+
+#[test]
+fn h19_after_a_reset_every_site_behind_the_new_base_has_a_map() {
+    let mut retention = with_floors(9, 4);
+    retention.reset(n(6), n(12), &lineage(&[(1, 1)]));
+    assert_eq!(retention.floor(&site("a")).number, n(6));
+    assert_eq!(retention.maps()[&site("a")], everything_from(6));
+    assert_eq!(retention.maps()[&site("c")], everything_from(4));
+}
+
+#[test]
+fn saved_floors_and_maps_come_back_and_strangers_are_forgotten() {
+    let mut saved = with_floors(9, 4);
+    saved.begin_maps([(site("c"), everything_from(1))]);
+    let again = Retention::new(
+        site("b"),
+        [site("b"), site("c")],
+        saved.floors(),
+        saved.maps(),
+        WaterMarks::default(),
+        OnFull::Map,
+    );
+    assert_eq!(again.floors().keys().collect::<Vec<_>>(), [&site("c")]);
+    assert_eq!(again.floor(&site("c")), at(1, 4));
+    assert_eq!(again.maps()[&site("c")], everything_from(1));
+}
+
+proptest! {
+    #[test]
+    fn purge_is_safe_for_any_floors(
+        floors in (0..12u64, 0..12u64),
+        checkpoint in 0..12u64,
+        base in 0..12u64,
+        (used, capacity) in (0..=100u64, prop_oneof![Just(0u64), Just(100), Just(u64::MAX)]),
+        member in prop::option::of(prop_oneof![Just("a"), Just("c")]),
+        mapped in prop::option::of(0..12u64),
+        frozen in prop::bool::weighted(0.1),
+        pace in any::<bool>(),
+    ) {
+        let mut retention = retention(if pace { OnFull::Pace } else { OnFull::Map });
+        for (name, floor) in [("a", floors.0), ("c", floors.1)] {
+            retention.raise(&site(name), at(1, floor), &lineage(&[(1, 1)]), &at(1, 20));
+        }
+        retention.begin_maps(mapped.map(|from| (site("a"), everything_from(from))));
+        let members: BTreeSet<SiteName> = member.map(site).into_iter().collect();
+        let input = TrimInput {
+            checkpoint: n(checkpoint), base: n(base), used, capacity, members: &members, frozen,
+        };
+        let (up_to, maps) = match retention.trim_decision(&input) {
+            TrimDecision::Nothing | TrimDecision::HostMustWait { .. } => return Ok(()),
+            TrimDecision::Trim { up_to } => (up_to, Vec::new()),
+            TrimDecision::ForceTrim { up_to, maps } => (up_to, maps),
+        };
+        prop_assert!(!frozen && up_to <= n(checkpoint) && up_to > n(base));
+        prop_assert!(maps.is_empty() || !pace);
+        retention.begin_maps(maps);
+        for (name, floor) in retention.floors() {
+            let covered = retention.maps().get(name).is_some_and(|map| map.from <= floor.number);
+            prop_assert!(floor.number >= up_to || covered, "{name} lacks what goes");
+            let begun_now = mapped.is_none() || *name != site("a");
+            prop_assert!(floor.number >= up_to || !members.contains(name) || !begun_now);
+        }
+    }
+}
