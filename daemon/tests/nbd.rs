@@ -1,5 +1,7 @@
 //! The NBD front end against a client of our own: what a host may rely on.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 #[path = "support/nbd_client.rs"]
 mod nbd_client;
 #[path = "support/nbd_memory.rs"]

@@ -15,9 +15,9 @@ use super::handshake::Session;
 use super::intake::{Incoming, Intake, Verdict};
 use super::limits::NbdLimits;
 use super::outbox::Outbox;
-use super::proto::cmd;
+use super::proto::{cmd, errno};
 use super::reply::Reply;
-use super::request::{Command, Request, Rules};
+use super::request::{Command, Refusal, Request, Rules};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::future::poll_fn;
@@ -67,6 +67,8 @@ pub(super) struct Connection<S> {
     window: Window,
     running: FuturesUnordered<BoxFuture<'static, Reply>>,
     outbox: Outbox,
+    /// Requests that failed with EIO.
+    failures: u64,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -96,6 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             },
             running: FuturesUnordered::new(),
             outbox: Outbox::default(),
+            failures: 0,
         }
     }
 
@@ -186,10 +189,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }));
             }
             Incoming::Refuse(request, refusal) => {
-                let Request { kind, offset, length, .. } = request;
-                tracing::debug!(kind, offset, length, refusal = refusal.text, "NBD refusal");
                 NbdCounters::add(&self.counters.requests, 1);
-                self.reply(Reply::error(structured, request.cookie, &refusal));
+                self.reply(Reply::error(structured, request.cookie, refusal));
             }
         }
     }
@@ -204,8 +205,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn reply(&mut self, reply: Reply) {
-        if reply.failed {
+        if let Some(refusal) = &reply.refusal {
             NbdCounters::add(&self.counters.errors, 1);
+            self.tell(refusal);
         } else if reply.charge > 0 {
             // A write's reply has no body, so this counts reads.
             NbdCounters::add(&self.counters.bytes_read, reply.body.len() as u64);
@@ -214,6 +216,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.outbox.push(reply);
         } else {
             self.window.release(&reply);
+        }
+    }
+
+    /// Logs an error: a failing device makes one line for the 1st, 2nd, 4th, 8th... of them.
+    fn tell(&mut self, refusal: &Refusal) {
+        let Refusal { errno, text } = refusal;
+        if *errno != errno::EIO {
+            return tracing::debug!(errno, text, "NBD request refused");
+        }
+        self.failures += 1;
+        if self.failures.is_power_of_two() {
+            tracing::warn!(failures = self.failures, text, "NBD request failed");
         }
     }
 

@@ -47,14 +47,7 @@ pub(super) async fn execute(
         }
         Command::Nothing | Command::Disconnect => Ok(Reply::done(cookie)),
     };
-    outcome.unwrap_or_else(|refusal| {
-        if refusal.errno == errno::EIO {
-            tracing::warn!(?command, error = %refusal.text, "NBD request failed");
-        } else {
-            tracing::debug!(?command, errno = refusal.errno, error = %refusal.text, "NBD refusal");
-        }
-        Reply::error(structured, cookie, &refusal)
-    })
+    outcome.unwrap_or_else(|refusal| Reply::error(structured, cookie, refusal))
 }
 
 /// The outcome in the protocol's terms.

@@ -98,7 +98,11 @@ pub(super) fn push_reply(out: &mut Vec<u8>, code: u32, kind: u32, data: &[u8]) {
 
 /// At most `bytes_max` bytes of `text`, cut between characters.
 pub(super) fn clip(text: &str, bytes_max: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes_max)]
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 #[cfg(test)]

@@ -19,8 +19,8 @@ pub(super) struct Reply {
     pub(super) body: Bytes,
     /// Bytes of the in-flight window to give back once it is sent.
     pub(super) charge: u64,
-    /// It tells an error.
-    pub(super) failed: bool,
+    /// The error that it tells, for the log.
+    pub(super) refusal: Option<Box<Refusal>>,
 }
 
 impl Reply {
@@ -49,7 +49,7 @@ impl Reply {
     }
 
     /// An error; with its text where replies are structured.
-    pub(super) fn error(structured: bool, cookie: u64, refusal: &Refusal) -> Self {
+    pub(super) fn error(structured: bool, cookie: u64, refusal: Refusal) -> Self {
         let mut reply = if structured {
             let text = clip(&refusal.text, TEXT_BYTES_MAX).as_bytes();
             let mut body = BytesMut::with_capacity(6 + text.len());
@@ -60,7 +60,7 @@ impl Reply {
         } else {
             Self::simple(cookie, refusal.errno, Bytes::new())
         };
-        reply.failed = true;
+        reply.refusal = Some(Box::new(refusal));
         reply
     }
 
@@ -81,7 +81,7 @@ impl Reply {
         rest.put_u32(magic::SIMPLE_REPLY);
         rest.put_u32(errno);
         rest.put_u64(cookie);
-        Self { head, head_bytes: 16, body, charge: 0, failed: false }
+        Self { head, head_bytes: 16, body, charge: 0, refusal: None }
     }
 
     /// The one and last chunk of a reply. The body is complete before it is sent, so nothing
@@ -100,7 +100,7 @@ impl Reply {
         if let Some(offset) = offset {
             rest.put_u64(offset);
         }
-        Self { head, head_bytes, body, charge: 0, failed: false }
+        Self { head, head_bytes, body, charge: 0, refusal: None }
     }
 }
 
@@ -154,6 +154,6 @@ mod tests {
         let empty = Reply::data(true, 7, 4096, Bytes::new());
         assert_eq!(empty.head()[16..20], 0_u32.to_be_bytes());
         let long = Refusal::new(errno::EIO, "é".repeat(1000));
-        assert_eq!(Reply::error(true, 7, &long).body.len(), 6 + 512);
+        assert_eq!(Reply::error(true, 7, long).body.len(), 6 + 512);
     }
 }
