@@ -240,8 +240,8 @@ impl Case<'_> {
             updates,
             bytes: source.bytes_between.map(|bytes| bytes.saturating_add(missing)),
             ..self.kept(format!(
-                "the copy to {} is resumed: {missing} bytes in {} ranges are missing, and {updates} \
-                 updates; a delta alone would leave the ranges wrong",
+                "the copy to {} is resumed: {missing} bytes in {} ranges are missing, and \
+                 {updates} updates; a delta alone would leave the ranges wrong",
                 follower.site,
                 debt.missing.len()
             ))

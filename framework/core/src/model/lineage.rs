@@ -15,9 +15,23 @@ pub struct Reign {
 
 /// The list of reigns that a site's history went through, oldest first.
 ///
-/// Generations and first numbers both increase strictly.
+/// Generations and first numbers both increase strictly; a list from elsewhere that does not is
+/// refused when it is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Reign>")]
 pub struct Lineage(Vec<Reign>);
+
+impl TryFrom<Vec<Reign>> for Lineage {
+    type Error = Error;
+
+    fn try_from(reigns: Vec<Reign>) -> Result<Self> {
+        let mut lineage = Self::new();
+        for Reign { generation, first } in reigns {
+            lineage.begin(generation, first)?;
+        }
+        Ok(lineage)
+    }
+}
 
 impl Lineage {
     /// The history that has no reign yet.

@@ -246,7 +246,8 @@ impl Record {
     /// # Errors
     /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt), naming what does not follow.
     pub fn check_follows(&self, before: &Position) -> Result<()> {
-        if self.number() != before.number.next() {
+        // `next` saturates: nothing follows the highest number.
+        if self.number() != before.number.next() || self.number() == before.number {
             return Err(Error::corrupt(format!(
                 "check record {}: the one before it is {}",
                 self.number(),
