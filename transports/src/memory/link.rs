@@ -158,7 +158,8 @@ impl LinkCore {
         if let Some(ended) = state.ended[side].as_ref().filter(|ended| !ended.by_peer) {
             return Err(ended.error("receive frames"));
         }
-        let change = state.next_change(side, self.rules.link_timeout);
+        // News of the other side's end is not waited for here: it stands in the queue, too.
+        let change = state.stall_deadline(self.rules.link_timeout);
         if state.frozen[side] || state.paths[1 - side].is_cut() {
             return Ok(Attempt::Wait(change));
         }
@@ -361,7 +362,7 @@ impl State {
         Some(since + timeout?)
     }
 
-    /// The next moment at which something changes for a side without a wake-up.
+    /// The next moment at which something changes for a side's sender without a wake-up.
     fn next_change(&self, side: usize, timeout: Option<Duration>) -> Option<Instant> {
         let stall = self.stall_deadline(timeout);
         match self.reset_due[side].filter(|_| self.can_hear(side)) {
