@@ -1,5 +1,7 @@
 //! The conformance suite catches transports that break a promise, by the promise's name.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where it panics")]
+
 use async_trait::async_trait;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -60,7 +62,7 @@ impl FrameSender for BrokenSender {
             Fault::Reorders => frames.reverse(),
             Fault::Drops => frames.retain(|_| {
                 self.count += 1;
-                self.count % 11 != 0
+                !self.count.is_multiple_of(11)
             }),
             Fault::Splits => frames = frames.into_iter().flat_map(split).collect(),
             Fault::TakesAll => return self.queue(frames),

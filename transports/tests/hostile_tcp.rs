@@ -1,5 +1,7 @@
 //! Whatever connects to the TCP port, the port stays bounded and real links work.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where it panics")]
+
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

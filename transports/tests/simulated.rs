@@ -1,5 +1,7 @@
 //! The simulated network does what a real one may do, and the same for the same seed.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it panics")]
+
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use trefoil_core::ErrorKind;

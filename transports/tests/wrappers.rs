@@ -1,5 +1,7 @@
 //! What the wrappers do to a transport.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it panics")]
+
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use trefoil_core::ErrorKind;
