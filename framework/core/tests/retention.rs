@@ -91,7 +91,7 @@ fn h11_a_floor_is_never_beyond_the_own_newest() {
 fn h12a_a_floor_of_an_older_generation_does_not_survive_activation() {
     let mut retention = with_floors(2, 0);
     // The power loss left 1; the new reign begins at 2, which `a` does not have.
-    retention.clip(&at(1, 1));
+    retention.clip(&at(1, 1), &lineage(&[(1, 1)]));
     assert_eq!(retention.floor(&site("a")).number, n(1));
     let history = lineage(&[(1, 1), (2, 2)]);
     assert!(!retention.raise(&site("a"), at(1, 2), &history, &at(2, 3)), "1.2 is not 2.2");
@@ -101,12 +101,30 @@ fn h12a_a_floor_of_an_older_generation_does_not_survive_activation() {
 #[test]
 fn h12b_a_shorter_own_journal_lowers_floors_before_another_branch_grows() {
     let mut retention = with_floors(8, 3);
-    retention.clip(&at(1, 5));
+    retention.clip(&at(1, 5), &lineage(&[(1, 1)]));
     assert_eq!(retention.floor(&site("a")).number, n(5));
     assert_eq!(retention.floor(&site("c")).number, n(3));
     retention.trimmed(n(5));
-    retention.clip(&at(1, 4));
+    retention.clip(&at(1, 4), &lineage(&[(1, 1)]));
     assert_eq!(retention.floor(&site("a")).number, n(4));
+}
+
+#[test]
+fn h12b_a_clip_that_comes_late_still_ends_where_the_branches_part() {
+    let mut retention = with_floors(8, 3);
+    // 5 to 8 of the first reign were lost, and 5 to 9 of the second have come since.
+    retention.clip(&at(2, 9), &lineage(&[(1, 1), (2, 5)]));
+    assert_eq!(retention.floor(&site("a")).rank(), at(1, 4).rank());
+    assert_eq!(retention.floor(&site("c")), at(1, 3));
+    // What the third reign made was lost: everything that is left lies before it.
+    let history = lineage(&[(1, 1), (2, 5), (3, 10)]);
+    retention.raise(&site("a"), at(3, 12), &history, &at(3, 12));
+    retention.clip(&at(2, 9), &lineage(&[(1, 1), (2, 5)]));
+    assert_eq!(retention.floor(&site("a")).rank(), at(2, 9).rank());
+    // A branch that this history never had proves nothing.
+    retention.clip(&at(4, 9), &lineage(&[(1, 1), (4, 4)]));
+    assert_eq!(retention.floor(&site("a")).rank(), Position::START.rank());
+    assert_eq!(retention.floor(&site("c")).number, n(3), "before the branches part");
 }
 
 #[test]

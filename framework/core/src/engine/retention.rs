@@ -5,7 +5,7 @@
 //! that site known to lie on this site's own history. If space forces records out earlier, the
 //! sites that lack them get a map first.
 
-use crate::model::{Chain, Lineage, MissedMap, Position, SiteName, UpdateNumber};
+use crate::model::{Chain, Generation, Lineage, MissedMap, Position, SiteName, UpdateNumber};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -159,13 +159,12 @@ impl Retention {
         rises
     }
 
-    /// Lowers every floor to the own newest position. Call it whenever that shrinks (power loss, a
-    /// dropped tail) and before activation (H12): the numbers beyond may soon mean other updates.
-    pub fn clip(&mut self, newest: &Position) {
+    /// Lowers every floor to where its site left the own history, which ends at `newest` now.
+    /// Call it whenever that shrinks (power loss, a dropped tail) and before activation (H12): the
+    /// numbers beyond may soon mean other updates.
+    pub fn clip(&mut self, newest: &Position, lineage: &Lineage) {
         for floor in self.floors.values_mut() {
-            if floor.rank() > newest.rank() || floor.number > newest.number {
-                *floor = *newest;
-            }
+            lower(floor, last_of(floor.generation, newest, lineage), lineage);
         }
         self.trimmed = self.trimmed.min(newest.number);
     }
@@ -284,6 +283,20 @@ impl Retention {
             .filter(|(_, floor)| *floor < up_to)
             .map(|(site, from)| (site.clone(), MissedMap { from, everything: true }))
             .collect()
+    }
+}
+
+/// The last number of `generation` on the own history: its newest, if a newer generation made
+/// what was lost; zero, if the generation is of another branch.
+fn last_of(generation: Generation, newest: &Position, lineage: &Lineage) -> UpdateNumber {
+    let reigns = lineage.reigns();
+    match reigns.iter().position(|reign| reign.generation == generation) {
+        Some(at) => {
+            let next = reigns.get(at + 1).map(|next| next.first.previous());
+            next.unwrap_or(UpdateNumber::MAX).min(newest.number)
+        }
+        None if generation > newest.generation => newest.number,
+        None => UpdateNumber::ZERO,
     }
 }
 
