@@ -312,6 +312,25 @@ async fn a_client_that_vanishes_does_not_cancel_its_admitted_write() {
 }
 
 #[tokio::test]
+async fn a_volume_that_panics_in_one_write_fails_that_one_and_no_other() {
+    let (export, serving) = volume().await;
+    let client = NbdClient::connect(&serving.address, "vol").await.unwrap();
+    export.slow_writes.store(true, SeqCst);
+    export.panics_at.store(8192, SeqCst);
+    let slow = client.write(0, &[2; 512], false);
+    let broken = async {
+        until("the slow write runs", || export.writes_begun.load(SeqCst) == 1).await;
+        let errno = client.write(8192, &[3; 512], false).await.unwrap_err().errno();
+        export.gate.add_permits(1);
+        errno
+    };
+    let (slow, errno) = tokio::join!(slow, broken);
+    assert_eq!(errno, 5);
+    slow.unwrap();
+    assert_eq!(client.read(0, 512).await.unwrap(), [2; 512]);
+}
+
+#[tokio::test]
 async fn disc_answers_what_is_in_flight_before_it_closes() {
     let (export, serving) = volume().await;
     let mut raw = RawNbd::connect(&serving.address).await.unwrap();

@@ -18,9 +18,10 @@ use super::outbox::Outbox;
 use super::proto::{cmd, errno};
 use super::reply::Reply;
 use super::request::{Command, Refusal, Request, Rules};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -182,8 +183,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 NbdCounters::add(&self.counters.bytes_written, data.len() as u64);
                 let charge = weight(&request);
                 let export = Arc::clone(&self.export);
+                let work = execute(export, structured, request, command, data);
+                // One broken request must not take the other admitted ones with it.
+                let work = AssertUnwindSafe(work).catch_unwind();
                 self.running.push(Box::pin(async move {
-                    let mut reply = execute(export, structured, request, command, data).await;
+                    let mut reply = work.await.unwrap_or_else(|_| {
+                        let text = "the server failed within; its log says where";
+                        Reply::error(structured, request.cookie, Refusal::new(errno::EIO, text))
+                    });
                     reply.charge = charge;
                     reply
                 }));

@@ -26,6 +26,8 @@ pub struct MemoryExport {
     pub slow_writes: AtomicBool,
     /// Adding a permit lets one waiting call go on.
     pub gate: Semaphore,
+    /// A write at this offset panics.
+    pub panics_at: AtomicU64,
     /// What every call fails with.
     pub failure: Mutex<Option<ErrorKind>>,
     pub writes_begun: AtomicU64,
@@ -44,6 +46,7 @@ impl MemoryExport {
             slow_below: AtomicU64::new(0),
             slow_writes: AtomicBool::new(false),
             gate: Semaphore::new(0),
+            panics_at: AtomicU64::new(u64::MAX),
             failure: Mutex::new(None),
             writes_begun: AtomicU64::new(0),
             writes_done: AtomicU64::new(0),
@@ -93,6 +96,7 @@ impl Export for MemoryExport {
 
     async fn write(&self, offset: u64, data: Bytes, fua: bool) -> Result<()> {
         Self::count(&self.writes_begun, true);
+        assert_ne!(offset, self.panics_at.load(Ordering::SeqCst), "the test says panic");
         if self.slow_writes.load(Ordering::SeqCst) {
             self.wait().await;
         }
