@@ -205,6 +205,23 @@ fn a_reset_drops_what_waits_and_keeps_holds() {
     assert!(engine.is_still());
 }
 
+#[test]
+fn copied_blocks_that_wait_can_be_forgotten_without_a_gap_in_the_records() {
+    let (mut engine, mut at) = engine(RestorerLimits::default());
+    let content = Content::Data(vec![5; 8].into());
+    let block = CopiedBlock { volume: VolumeId(0), offset: 32, content };
+    engine.push_copied(block.clone());
+    write(&mut engine, &mut at, 0, 8);
+    engine.push_copied(block);
+    write(&mut engine, &mut at, 8, 8);
+    engine.forget_copied();
+    engine.durable(at.number);
+    let batch = engine.next_batch().unwrap();
+    assert_eq!((batch.copied.len(), batch.updates, batch.last), (0, 2, at.number));
+    engine.applied(batch.last);
+    assert_eq!(engine.pending_bytes(), 0);
+}
+
 proptest! {
     #[test]
     fn batches_in_sequence_equal_the_entries_one_by_one(

@@ -95,6 +95,7 @@ fn h12a_a_floor_of_an_older_generation_does_not_survive_activation() {
     assert_eq!(retention.floor(&site("a")).number, n(1));
     let history = lineage(&[(1, 1), (2, 2)]);
     assert!(!retention.raise(&site("a"), at(1, 2), &history, &at(2, 3)), "1.2 is not 2.2");
+    assert!(!retention.raise(&site("a"), at(3, 9), &history, &at(2, 3)), "of a rival branch");
     assert!(retention.raise(&site("a"), at(2, 2), &history, &at(2, 3)));
 }
 

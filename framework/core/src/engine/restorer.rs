@@ -250,6 +250,20 @@ impl RestorerEngine {
         *self = Self { holds, ..Self::new(self.limits, base, now_ms) };
     }
 
+    /// Drops the copied blocks that wait, and keeps the records: the blocks are still missing, and
+    /// another source, or another plan, sends them anew. Call it whenever the account of the copy
+    /// begins anew, else an old block could be taken for a new one of the same extent.
+    pub fn forget_copied(&mut self) {
+        let bytes = &mut self.waiting_bytes;
+        self.waiting.retain(|entry| {
+            let keep = matches!(entry, Waiting::Record(_));
+            if !keep {
+                *bytes = bytes.saturating_sub(entry.bytes());
+            }
+            keep
+        });
+    }
+
     /// Everything up to here is in the block stores.
     pub fn restored(&self) -> UpdateNumber {
         self.restored

@@ -137,7 +137,8 @@ impl Retention {
 
     /// Raises the floor of `site` to a durable position that was heard in a session of this
     /// history: its own `Progress`, or what the source says of it. Never beyond the own `newest`,
-    /// never down, and never to a point of another history (H11, H12). Returns whether it rose.
+    /// never down, and never to a point of another history (H11, H12): a point beyond `newest`
+    /// counts as far as there only in the generation of `newest`. Returns whether it rose.
     pub fn raise(
         &mut self,
         site: &SiteName,
@@ -146,11 +147,8 @@ impl Retention {
         newest: &Position,
     ) -> bool {
         let Some(floor) = self.floors.get_mut(site) else { return false };
-        let on_history = if position.number > newest.number {
-            position.generation >= newest.generation
-        } else {
-            lineage.generation_at(position.number) == position.generation
-        };
+        let shared = position.number.min(newest.number);
+        let on_history = lineage.generation_at(shared) == position.generation;
         let reached = if position.number > newest.number { *newest } else { position };
         let rises = on_history && reached.number > floor.number;
         if rises {
