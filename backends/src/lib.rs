@@ -2,6 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`file`] | sparse volume files, and a journal in segment files |
 //! | [`memory`] | stores and journals in memory: tests, and volumes that may be lost |
 //! | [`simulated`] | a disk that loses power, tears writes and fails, from a seed |
 //!
@@ -9,6 +10,7 @@
 //! [`JournalStore`](trefoil_core::port::JournalStore), and passes the suites in
 //! `trefoil_core::conformance`.
 
+pub mod file;
 pub mod memory;
 pub mod simulated;
 

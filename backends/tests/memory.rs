@@ -1,8 +1,9 @@
 //! The memory backend keeps its contracts.
 
-mod benches;
+#[path = "benches/memory.rs"]
+mod bench;
 
-use benches::{Memory, MemoryBlocks};
+use bench::{Memory, MemoryBlocks};
 use trefoil_backends::memory::{MemoryDisk, MemoryStore};
 use trefoil_core::ErrorKind;
 use trefoil_core::conformance::{block_store, journal_store};

@@ -1,8 +1,9 @@
 //! The simulated disk keeps its contracts, and breaks what it is told to break.
 
-mod benches;
+#[path = "benches/simulated.rs"]
+mod bench;
 
-use benches::{Simulated, volume};
+use bench::{Simulated, volume};
 use bytes::Bytes;
 use trefoil_backends::simulated::{Latency, SimulatedDisk};
 use trefoil_core::ErrorKind;

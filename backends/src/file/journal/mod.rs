@@ -1,0 +1,221 @@
+//! A journal in segment files, with the state beside it.
+//!
+//! `<dir>/<group>/` holds `lock`, `state`, `segment.<serial>` (oldest first), and for
+//! later use `spare.<count>` and `retired.<serial>`.
+//! A segment is preallocated and filled with zeroes before it is used, so that an fdatasync need
+//! not commit metadata; its first block says whose it is and after which position its records
+//! begin. The records follow as they are on the wire, none crosses a segment's end.
+//!
+//! A power loss may take any part of what was not synced, in any order. *Stamps* in the second
+//! block of the newest segment say now and then how far the journal was durable; by them recovery
+//! tells a torn tail, which is cut, from damage, which is not.
+
+mod log;
+mod poison;
+mod recovery;
+mod segment;
+mod spares;
+mod syncer;
+
+use super::layout::{Boot, this_boot};
+use super::lock::take_lock;
+use super::make_directory;
+use super::state::StateFile;
+use super::store::read_cached;
+use super::threads::IoThreads;
+use async_trait::async_trait;
+use bytes::Bytes;
+use log::Log;
+use parking_lot::Mutex;
+use poison::Poison;
+use spares::Spares;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use syncer::Syncer;
+use trefoil_core::model::{GroupName, Position, SiteName, UpdateNumber};
+use trefoil_core::port::{JournalStore, Recovery, SyncFuture};
+use trefoil_core::record::Record;
+use trefoil_core::{Error, ErrorKind, Result};
+
+/// The smallest segment, in bytes: the longest record fits. A journal has four segments at least.
+pub const SEGMENT_BYTES_MIN: u64 = 2 << 20;
+/// The largest segment, in bytes: what is trimmed and scanned at once.
+pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+
+/// A journal in files. One process has it open at a time.
+#[derive(Debug)]
+pub struct FileJournal {
+    syncer: Arc<Syncer>,
+    spares: Spares,
+    log: Arc<Mutex<Log>>,
+    state: Arc<StateFile>,
+    poison: Arc<Poison>,
+    directory: PathBuf,
+}
+
+impl FileJournal {
+    /// Opens the journal of `group` at `site` in `<dir>/<group>/`, making it if it is new; it
+    /// takes up to `capacity_bytes` on disk, one segment of which is kept in reserve.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] if it is open elsewhere, or belongs to another group, site or format
+    /// version; [`ErrorKind::Invalid`] if the capacity is below four times [`SEGMENT_BYTES_MIN`];
+    /// and what the file system says.
+    pub fn open(
+        dir: &Path,
+        group: &GroupName,
+        site: &SiteName,
+        capacity_bytes: u64,
+    ) -> Result<Self> {
+        Self::open_in_boot(dir, (group, site), capacity_bytes, this_boot())
+    }
+
+    /// As [`FileJournal::open`], with the kernel's boot told: tests reboot without a reboot.
+    pub(crate) fn open_in_boot(
+        dir: &Path,
+        (group, site): (&GroupName, &SiteName),
+        capacity_bytes: u64,
+        boot: Boot,
+    ) -> Result<Self> {
+        if capacity_bytes < 4 * SEGMENT_BYTES_MIN {
+            return Err(Error::invalid(format!(
+                "open journal of {group}: capacity of {capacity_bytes} bytes, {} is the least",
+                4 * SEGMENT_BYTES_MIN
+            )));
+        }
+        let directory = dir.join(group.as_str());
+        make_directory(&directory)?;
+        let lock = take_lock(&directory.join("lock"))?;
+        segment::check_identity(&directory, group, site)?;
+        let segment_bytes =
+            (capacity_bytes / 16).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX) & !4095;
+        let state = Arc::new(StateFile::open(&directory)?);
+        let poison = Arc::new(Poison::new(&directory));
+        let syncer = Arc::new(Syncer::start(&directory, boot, poison.clone())?);
+        let spares = Spares::start(&directory, segment_bytes)?;
+        let log = Log::new(
+            &directory,
+            (group.clone(), site.clone()),
+            (capacity_bytes, segment_bytes),
+            syncer.clone(),
+            lock,
+        );
+        let log = Arc::new(Mutex::new(log));
+        Ok(Self { syncer, spares, log, state, poison, directory })
+    }
+
+    /// Does blocking `work` on the log on an I/O thread.
+    async fn on_log<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Log) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let log = self.log.clone();
+        IoThreads::shared()?.run(move || work(&mut log.lock())).await
+    }
+}
+
+#[async_trait]
+impl JournalStore for FileJournal {
+    async fn recover(&mut self) -> Result<Recovery> {
+        self.poison.check()?;
+        let recovery = self.on_log(recovery::recover).await?;
+        self.spares.want(1);
+        Ok(recovery)
+    }
+
+    async fn append(&mut self, records: Vec<Record>) -> Result<()> {
+        self.poison.check()?;
+        let needed = self.log.lock().plan(&records)?;
+        let spares = match self.spares.take(needed).await {
+            Ok(spares) => spares,
+            Err(error) if error.kind() == ErrorKind::Full => return Err(error),
+            Err(error) => return Err(self.poison.by(error)),
+        };
+        // No await from here on: a batch is written whole or the journal is poisoned.
+        self.log.lock().write(&records, spares).map_err(|error| self.poison.by(error))
+    }
+
+    fn sync(&mut self) -> SyncFuture {
+        if let Err(error) = self.log.lock().check_recovered() {
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        self.syncer.sync()
+    }
+
+    async fn read(&mut self, from: UpdateNumber, bytes_max: usize) -> Result<Vec<Record>> {
+        self.poison.check()?;
+        let run = self.log.lock().locate(from, bytes_max)?;
+        let bytes = match read_cached(&run.file, run.offset, run.length) {
+            Some(bytes) => bytes,
+            None => {
+                let (file, offset, length) = (run.file.clone(), run.offset, run.length);
+                let path = run.path.clone();
+                let read = move || {
+                    let mut bytes = vec![0; length];
+                    file.read_exact_at(&mut bytes, offset).map_err(|source| {
+                        Error::io(format!("read journal {}", path.display()), source)
+                    })?;
+                    Ok(Bytes::from(bytes))
+                };
+                IoThreads::shared()?.run(read).await?
+            }
+        };
+        run.decode(&bytes)
+    }
+
+    async fn trim(&mut self, up_to: UpdateNumber) -> Result<Position> {
+        self.poison.check()?;
+        if !self.log.lock().can_trim(up_to)? {
+            return Ok(self.log.lock().base());
+        }
+        let trimmed = self.on_log(move |log| log.trim(up_to)).await;
+        let (base, retired) = trimmed.map_err(|error| self.poison.by(error))?;
+        self.spares.recycle(retired);
+        Ok(base)
+    }
+
+    async fn reset(&mut self, base: Position) -> Result<()> {
+        self.poison.check()?;
+        self.log.lock().check_recovered()?;
+        let mut spare = self.spares.take(1).await?;
+        let retired = match spare.pop() {
+            Some(spare) => self.on_log(move |log| log.reset(base, spare)).await,
+            None => Err(Error::closed("reset journal: there is no spare segment")),
+        };
+        self.spares.recycle(retired.map_err(|error| self.poison.by(error))?);
+        Ok(())
+    }
+
+    async fn load_state(&mut self) -> Result<Option<Vec<u8>>> {
+        let state = self.state.clone();
+        IoThreads::shared()?.run(move || state.load()).await
+    }
+
+    async fn save_state(&mut self, state: Vec<u8>) -> Result<()> {
+        self.poison.check()?;
+        let file = self.state.clone();
+        let saved = IoThreads::shared()?.run(move || file.save(&state)).await;
+        saved.map_err(|error| match error.kind() {
+            ErrorKind::Io => self.poison.by(error),
+            _ => error,
+        })
+    }
+
+    fn usage(&self) -> (u64, u64) {
+        self.log.lock().usage()
+    }
+
+    fn describe(&self) -> String {
+        format!("file journal {}", self.directory.display())
+    }
+}
+
+impl Drop for FileJournal {
+    fn drop(&mut self) {
+        self.syncer.close();
+    }
+}
+
+#[cfg(test)]
+mod tests;

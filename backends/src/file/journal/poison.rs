@@ -1,0 +1,48 @@
+//! A failure after which nothing is accepted any more.
+
+use parking_lot::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use trefoil_core::{Error, ErrorKind, Result};
+
+/// Whether the journal has failed. After a failed fsync the kernel may have dropped the pages, so
+/// that a second try would succeed without the data: there is none.
+#[derive(Debug)]
+pub(super) struct Poison {
+    directory: PathBuf,
+    failed: AtomicBool,
+    why: Mutex<String>,
+}
+
+impl Poison {
+    pub(super) fn new(directory: &Path) -> Self {
+        let directory = directory.to_owned();
+        Self { directory, failed: AtomicBool::new(false), why: Mutex::default() }
+    }
+
+    /// Poisons the journal by `error`, and returns it.
+    pub(super) fn by(&self, error: Error) -> Error {
+        let mut why = self.why.lock();
+        if !self.failed.load(Ordering::SeqCst) {
+            tracing::error!(journal = %self.directory.display(), %error, "the journal failed");
+            *why = error.to_string();
+            self.failed.store(true, Ordering::SeqCst);
+        }
+        error
+    }
+
+    /// Refuses to go on after a failure.
+    pub(super) fn check(&self) -> Result<()> {
+        if !self.failed.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Io,
+            format!(
+                "use journal {}: it failed before, restart the site ({})",
+                self.directory.display(),
+                self.why.lock()
+            ),
+        ))
+    }
+}

@@ -1,0 +1,210 @@
+//! Segments that are prepared ahead: allocated, filled with zeroes, and synced.
+
+use super::segment::numbered;
+use crate::file::store::write_zeroes;
+use crate::file::sync_directory;
+use parking_lot::{Condvar, Mutex};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::Notify;
+use trefoil_core::{Error, Result};
+
+/// The names of new spares begin with this, the names of retired segments with the other; the
+/// numbers behind them are never given twice.
+const SPARE: &str = "spare";
+pub(super) const RETIRED: &str = "retired";
+
+/// Zeroes are written in steps of this many bytes, so that closing need not wait for a segment.
+const STEP_BYTES: u64 = 4 << 20;
+
+/// A file of the size of a segment, all zeroes, durable under its name.
+#[derive(Debug)]
+pub(super) struct Spare {
+    pub(super) file: Arc<File>,
+    pub(super) path: PathBuf,
+    pub(super) size: u64,
+}
+
+/// The thread that prepares segments, and what it has prepared.
+#[derive(Debug)]
+pub(super) struct Spares {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    directory: PathBuf,
+    segment_bytes: u64,
+    work: Mutex<Work>,
+    more: Condvar,
+    /// Something became ready, or failed.
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Work {
+    ready: Vec<Spare>,
+    /// Files that are no longer needed, to be used again.
+    recycled: Vec<PathBuf>,
+    /// How many should be ready.
+    wanted: usize,
+    /// The number of the next new file.
+    next: u64,
+    failed: Option<Error>,
+    stop: bool,
+}
+
+impl Spares {
+    /// Starts the thread; spares that an earlier process left are zeroed and used again.
+    pub(super) fn start(directory: &Path, segment_bytes: u64) -> Result<Self> {
+        let mut found = numbered(directory, SPARE)?;
+        let next = found.last().map_or(0, |(number, _)| number + 1);
+        found.extend(numbered(directory, RETIRED)?);
+        let work = Work {
+            ready: Vec::new(),
+            recycled: found.into_iter().map(|(_, path)| path).collect(),
+            wanted: 0,
+            next,
+            failed: None,
+            stop: false,
+        };
+        let shared = Arc::new(Shared {
+            directory: directory.to_owned(),
+            segment_bytes,
+            work: Mutex::new(work),
+            more: Condvar::new(),
+            changed: Notify::new(),
+        });
+        let mine = shared.clone();
+        let thread = std::thread::Builder::new()
+            .name("trefoil-segments".to_owned())
+            .spawn(move || mine.run())
+            .map_err(|source| Error::io("start the thread that prepares segments", source))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Lets `count` be ready from now on.
+    pub(super) fn want(&self, count: usize) {
+        self.shared.work.lock().wanted = count;
+        self.shared.more.notify_one();
+    }
+
+    /// Gives back files that are no longer part of the journal.
+    pub(super) fn recycle(&self, files: Vec<PathBuf>) {
+        self.shared.work.lock().recycled.extend(files);
+        self.shared.more.notify_one();
+    }
+
+    /// Takes `count` spares, waiting until there are so many; one more is prepared behind them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Full`](trefoil_core::ErrorKind::Full) if the device has no room for them.
+    pub(super) async fn take(&self, count: usize) -> Result<Vec<Spare>> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        self.shared.work.lock().failed = None;
+        loop {
+            let changed = self.shared.changed.notified();
+            {
+                let mut work = self.shared.work.lock();
+                if work.ready.len() >= count {
+                    work.wanted = 1;
+                    self.shared.more.notify_one();
+                    return Ok(work.ready.drain(..count).collect());
+                }
+                if let Some(error) = &work.failed {
+                    return Err(error.duplicate());
+                }
+                work.wanted = work.wanted.max(count);
+            }
+            self.shared.more.notify_one();
+            changed.await;
+        }
+    }
+}
+
+impl Drop for Spares {
+    fn drop(&mut self) {
+        self.shared.work.lock().stop = true;
+        self.shared.more.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // It prepares segments and cannot panic; if it did, nothing is left to be done.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn run(&self) {
+        while let Some(path) = self.next_file() {
+            let prepared = self.prepare(path);
+            let mut work = self.work.lock();
+            match prepared {
+                Ok(Some(spare)) => work.ready.push(spare),
+                Ok(None) => return,
+                Err(error) => work.failed = Some(error),
+            }
+            drop(work);
+            // `notify_waiters` would miss a waiter between its check and its first poll.
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits until a segment is wanted, and says which file is to become it.
+    fn next_file(&self) -> Option<PathBuf> {
+        let mut work = self.work.lock();
+        loop {
+            if work.stop {
+                return None;
+            }
+            if work.ready.len() < work.wanted && work.failed.is_none() {
+                let recycled = work.recycled.pop();
+                return Some(recycled.unwrap_or_else(|| self.name(&mut work)));
+            }
+            self.more.wait(&mut work);
+        }
+    }
+
+    fn name(&self, work: &mut Work) -> PathBuf {
+        let path = self.directory.join(format!("{SPARE}.{:020}", work.next));
+        work.next += 1;
+        path
+    }
+
+    /// Makes a spare of the file; `None` when it is to stop.
+    fn prepare(&self, path: PathBuf) -> Result<Option<Spare>> {
+        match self.fill(&path) {
+            Ok(Some(file)) => {
+                sync_directory(&self.directory)?;
+                Ok(Some(Spare { file: Arc::new(file), path, size: self.segment_bytes }))
+            }
+            Ok(None) => Ok(None),
+            Err(source) => {
+                // A half-made file must not keep the room that others lack.
+                let _ = std::fs::remove_file(&path);
+                Err(Error::io(format!("prepare journal segment {}", path.display()), source))
+            }
+        }
+    }
+
+    fn fill(&self, path: &Path) -> std::io::Result<Option<File>> {
+        let mut options = File::options();
+        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+        file.set_len(self.segment_bytes)?;
+        let mut at = 0;
+        while at < self.segment_bytes {
+            if self.work.lock().stop {
+                return Ok(None);
+            }
+            let step = STEP_BYTES.min(self.segment_bytes - at);
+            write_zeroes(&file, at, step)?;
+            at += step;
+        }
+        file.sync_all()?;
+        Ok(Some(file))
+    }
+}

@@ -1,0 +1,283 @@
+//! A volume's blocks in one sparse file.
+
+use super::lock::lock_file;
+use super::threads::IoThreads;
+use super::{make_directory, sync_directory};
+use crate::range::{check_batch, check_range};
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
+use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev};
+use std::fs::File;
+use std::io::{IoSlice, IoSliceMut};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use trefoil_core::model::{Extent, GroupName, VolumeId, VolumeName};
+use trefoil_core::port::{BlockStore, BlockWrite, Content};
+use trefoil_core::{Error, ErrorKind, Result};
+
+/// The longest read that is tried on the caller's thread when the page cache has it, in bytes:
+/// copying it takes less time than waking another thread.
+const INLINE_READ_BYTES_MAX: usize = 128 << 10;
+
+/// The most buffers of one vectored write.
+const PARTS_MAX: usize = 1024;
+
+/// The unit in which zeroes are written where no hole can be punched, in bytes.
+static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
+
+/// A volume in one sparse file, `<dir>/<group>.<volume>.img`; zeroes are punched out of it.
+#[derive(Debug)]
+pub struct FileStore {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    file: File,
+    path: PathBuf,
+    size: u64,
+    /// Held during a sync: the kernel tells a failure to one of several callers only.
+    syncing: Mutex<()>,
+    /// A sync failed: what the kernel dropped cannot be known, so nothing is accepted any more.
+    poisoned: AtomicBool,
+    /// The file system cannot punch holes.
+    no_holes: AtomicBool,
+}
+
+impl FileStore {
+    /// Opens the file of a volume, creating it if it is new. It is locked against other openers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if the file has another size, [`ErrorKind::Refused`] if it is open
+    /// elsewhere, and what the file system says.
+    pub fn open(dir: &Path, group: &GroupName, volume: &VolumeName, size: u64) -> Result<Self> {
+        make_directory(dir)?;
+        let path = dir.join(format!("{group}.{volume}.img"));
+        let failed = |doing: &str| {
+            let doing = format!("{doing} {}", path.display());
+            move |source| Error::io(doing, source)
+        };
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed("open volume file"))?;
+        lock_file(&file, &path)?;
+        let found = file.metadata().map_err(failed("look at volume file"))?.len();
+        // A file without a byte is one whose creation was interrupted.
+        if found == 0 {
+            file.set_len(size).map_err(failed("size volume file"))?;
+            file.sync_all().map_err(failed("sync volume file"))?;
+            sync_directory(dir)?;
+        } else if found != size {
+            return Err(Error::invalid(format!(
+                "open volume file {}: it has {found} bytes, {size} are configured; configure its \
+                 size, or move the file away to begin with an empty volume",
+                path.display()
+            )));
+        }
+        let shared = Shared {
+            file,
+            path,
+            size,
+            syncing: Mutex::new(()),
+            poisoned: AtomicBool::new(false),
+            no_holes: AtomicBool::new(false),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+}
+
+impl Shared {
+    fn io(&self, doing: &str) -> impl Fn(std::io::Error) -> Error {
+        let doing = format!("{doing} {}", self.path.display());
+        move |source| Error::io(doing.clone(), source)
+    }
+
+    fn check_poison(&self) -> Result<()> {
+        if self.poisoned.load(Ordering::SeqCst) {
+            return Err(Error::new(
+                ErrorKind::Io,
+                format!(
+                    "use {}: an earlier sync failed, what the disk holds is unknown; restart the \
+                     site",
+                    self.path.display()
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    fn read(&self, offset: u64, length: usize) -> Result<Bytes> {
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, offset).map_err(self.io("read"))?;
+        Ok(bytes.into())
+    }
+
+    fn write(&self, batch: &[BlockWrite]) -> Result<()> {
+        let mut rest = batch;
+        while let Some(first) = rest.first() {
+            let taken = match &first.content {
+                Content::Zero(length) => {
+                    self.zero(first.offset, *length)?;
+                    1
+                }
+                Content::Data(_) => self.write_run(first.offset, rest)?,
+            };
+            rest = rest.get(taken..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Writes the data that lies without a gap at the beginning of `batch`, as one vectored write;
+    /// returns how many of the batch that are.
+    fn write_run(&self, offset: u64, batch: &[BlockWrite]) -> Result<usize> {
+        let mut parts: Vec<&[u8]> = Vec::new();
+        let mut end = offset;
+        for write in batch.iter().take(PARTS_MAX) {
+            match &write.content {
+                Content::Data(data) if write.offset == end => parts.push(data),
+                _ => break,
+            }
+            end += write.content.length();
+        }
+        write_parts(&self.file, offset, &parts).map_err(self.io("write"))?;
+        Ok(parts.len())
+    }
+
+    /// Punches a hole, or writes zeroes where that cannot be done.
+    fn zero(&self, offset: u64, length: u64) -> Result<()> {
+        if length == 0 {
+            return Ok(());
+        }
+        if !self.no_holes.load(Ordering::Relaxed) {
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            match fallocate(&self.file, flags, offset, length) {
+                Ok(()) => return Ok(()),
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                    self.no_holes.store(true, Ordering::Relaxed)
+                }
+                Err(error) => return Err(self.io("punch a hole into")(error.into())),
+            }
+        }
+        write_zeroes(&self.file, offset, length).map_err(self.io("write zeroes to"))
+    }
+
+    fn sync(&self) -> Result<()> {
+        let _one_at_a_time = self.syncing.lock();
+        self.check_poison()?;
+        self.file.sync_data().map_err(|source| {
+            self.poisoned.store(true, Ordering::SeqCst);
+            // Whatever the kernel calls it (no space, quota): the data is lost.
+            let doing = format!("sync {}", self.path.display());
+            Error::with_source(ErrorKind::Io, doing, source)
+        })
+    }
+
+    fn allocated_from(&self, offset: u64) -> Result<Option<Extent>> {
+        let extent = |start: u64, end: u64| Extent {
+            volume: VolumeId(0),
+            offset: start,
+            length: end.min(self.size).saturating_sub(start),
+        };
+        let start = match seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(start) => start,
+            Err(Errno::NXIO) => return Ok(None),
+            // This file system cannot tell.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some(extent(offset, self.size))),
+            Err(error) => return Err(self.io("list")(error.into())),
+        };
+        if start >= self.size {
+            return Ok(None);
+        }
+        let end = seek(&self.file, SeekFrom::Hole(start)).unwrap_or(self.size);
+        Ok(Some(extent(start, end)))
+    }
+}
+
+/// The bytes, if they are few and the page cache has all of them: no thread need be woken.
+pub(super) fn read_cached(file: &File, offset: u64, length: usize) -> Option<Bytes> {
+    if length > INLINE_READ_BYTES_MAX {
+        return None;
+    }
+    let mut bytes = vec![0; length];
+    let into = &mut [IoSliceMut::new(&mut bytes)];
+    let read = preadv2(file, into, offset, ReadWriteFlags::NOWAIT);
+    matches!(read, Ok(count) if count == length).then(|| bytes.into())
+}
+
+/// Writes parts one after the other at `offset`, all of them.
+pub(super) fn write_parts(file: &File, mut offset: u64, parts: &[&[u8]]) -> std::io::Result<()> {
+    for parts in parts.chunks(PARTS_MAX) {
+        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut left = slices.as_mut_slice();
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match pwritev(file, left, offset) {
+                Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    offset += written as u64;
+                    IoSlice::advance_slices(&mut left, written);
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes `length` zeroes at `offset`.
+pub(super) fn write_zeroes(file: &File, offset: u64, length: u64) -> std::io::Result<()> {
+    let end = offset + length;
+    let mut at = offset;
+    while at < end {
+        let take = (end - at).min(ZEROES.len() as u64);
+        file.write_all_at(ZEROES.get(..take as usize).unwrap_or_default(), at)?;
+        at += take;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl BlockStore for FileStore {
+    fn size(&self) -> u64 {
+        self.shared.size
+    }
+
+    async fn read(&self, offset: u64, length: usize) -> Result<Bytes> {
+        check_range("read", self.shared.size, offset, length as u64)?;
+        if let Some(bytes) = read_cached(&self.shared.file, offset, length) {
+            return Ok(bytes);
+        }
+        let shared = self.shared.clone();
+        IoThreads::shared()?.run(move || shared.read(offset, length)).await
+    }
+
+    async fn write(&self, batch: Vec<BlockWrite>) -> Result<()> {
+        check_batch(self.shared.size, &batch)?;
+        self.shared.check_poison()?;
+        let shared = self.shared.clone();
+        IoThreads::shared()?.run(move || shared.write(&batch)).await
+    }
+
+    async fn sync(&self) -> Result<()> {
+        let shared = self.shared.clone();
+        IoThreads::shared()?.run(move || shared.sync()).await
+    }
+
+    async fn allocated_from(&self, offset: u64) -> Result<Option<Extent>> {
+        let shared = self.shared.clone();
+        IoThreads::shared()?.run(move || shared.allocated_from(offset)).await
+    }
+
+    fn describe(&self) -> String {
+        format!("file {}", self.shared.path.display())
+    }
+}
