@@ -110,7 +110,9 @@ fn create(log: &mut Log) -> Result<()> {
 
 fn known(found: &[Found], boot: Boot) -> Known {
     let mut known = Known { durable: UpdateNumber::ZERO, same_boot: false };
-    for found in found.iter().filter(|found| found.header.is_some()) {
+    // A stamp counts even where its segment's header is lost: files are zeroed before they are
+    // used again, so it is none of another history.
+    for found in found {
         for at in STAMPS_AT {
             let mut bytes = [0; 128];
             // What cannot be read is not known.
