@@ -1,4 +1,5 @@
 //! The public suites find what is broken: each fake breaks one promise on purpose.
+#![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
 
 #[path = "benches/simulated.rs"]
 mod bench;

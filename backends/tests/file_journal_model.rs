@@ -1,4 +1,5 @@
 //! The file journal against a vector, over random operations.
+#![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
 
 use bytes::Bytes;
 use proptest::prelude::*;

@@ -1,4 +1,5 @@
 //! The memory backend keeps its contracts.
+#![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
 
 #[path = "benches/memory.rs"]
 mod bench;

@@ -1,4 +1,5 @@
 //! The simulated disk keeps its contracts, and breaks what it is told to break.
+#![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
 
 #[path = "benches/simulated.rs"]
 mod bench;

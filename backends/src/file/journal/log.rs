@@ -186,6 +186,26 @@ impl Log {
         Ok(Segment::empty(spare.file, path, header, spare.size))
     }
 
+    /// As [`Log::name_spare`] for a segment that nothing goes before: its header is durable before
+    /// it has its name, and its name when this returns.
+    pub(super) fn name_first(
+        &self,
+        spare: Spare,
+        place: (u64, u64),
+        base: Position,
+    ) -> Result<Segment> {
+        let header = SegmentHeader::new((&self.names.0, &self.names.1), place, base);
+        spare.file.write_all_at(&header.encode(), 0).and_then(|()| spare.file.sync_all()).map_err(
+            |source| {
+                let doing = format!("begin journal segment {}", spare.path.display());
+                Error::io(doing, source)
+            },
+        )?;
+        let segment = self.name_spare(spare, place, base)?;
+        sync_directory(&self.directory)?;
+        Ok(segment)
+    }
+
     /// Where the records from `from` on lie.
     pub(super) fn locate(&self, from: UpdateNumber, bytes_max: usize) -> Result<Run> {
         self.check_recovered()?;
@@ -232,14 +252,7 @@ impl Log {
     pub(super) fn reset(&mut self, base: Position, spare: Spare) -> Result<Vec<PathBuf>> {
         let last = self.active()?;
         let place = (last.header.reset_count + 1, last.header.serial + 1);
-        let header = SegmentHeader::new((&self.names.0, &self.names.1), place, base);
-        spare
-            .file
-            .write_all_at(&header.encode(), 0)
-            .and_then(|()| spare.file.sync_all())
-            .map_err(|source| Error::io("reset journal", source))?;
-        let segment = self.name_spare(spare, place, base)?;
-        sync_directory(&self.directory)?;
+        let segment = self.name_first(spare, place, base)?;
         self.syncer.begin(&segment.file, base.number)?;
         let old = std::mem::take(&mut self.segments);
         self.segments.push_back(segment);

@@ -100,9 +100,7 @@ fn create(log: &mut Log) -> Result<()> {
         .and_then(|()| file.sync_all())
         .map_err(failed)?;
     let spare = Spare { file: Arc::new(file), path: path.clone(), size: log.segment_bytes };
-    let segment = log.name_spare(spare, (0, 1), Position::START)?;
-    segment.file.sync_all().map_err(failed)?;
-    sync_directory(&log.directory)?;
+    let segment = log.name_first(spare, (0, 1), Position::START)?;
     log.syncer.begin(&segment.file, UpdateNumber::ZERO)?;
     log.segments.push_back(segment);
     Ok(())
