@@ -1,6 +1,6 @@
 //! The hash that ties every update to all that came before it.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::Xxh3;
 ///
 /// Equal chains at equal numbers are taken as equal histories. The hash is against accidents, not
 /// against a site that lies.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Chain(u128);
 
 impl Chain {
@@ -33,6 +33,26 @@ impl Chain {
         hash.update(&self.0.to_le_bytes());
         hash.update(header);
         Self(hash.digest128())
+    }
+}
+
+/// 32 hexadecimal digits in JSON, where a number of 128 bits gets lost; the number elsewhere.
+impl Serialize for Chain {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return serializer.collect_str(&format_args!("{:032x}", self.0));
+        }
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Chain {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let digits = String::deserialize(deserializer)?;
+            return u128::from_str_radix(&digits, 16).map(Self).map_err(de::Error::custom);
+        }
+        u128::deserialize(deserializer).map(Self)
     }
 }
 
