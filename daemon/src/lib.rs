@@ -1,2 +1,25 @@
-//! .
+//! The trefoil daemon and its command line.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`cli`] | the verbs: what a person or a script types |
+//! | [`run`] | the daemon: starts a site and everything around it, stops them in order |
+//! | [`builtin`] | the transports and backends that come with trefoil, by their words |
+//! | [`nbd`] | serves exports to hosts over the Network Block Device protocol |
+//! | [`export`] | the volumes of a site as such exports |
+//! | [`control`] | the API over the Unix socket, which the verbs use |
+//! | [`images`] | consistent raw images of a group |
+//! | [`metrics`] | the table of metrics, and `/metrics` |
+//! | [`http`] | the bounded HTTP server below both |
+
+pub mod builtin;
+pub mod cli;
+pub mod control;
+pub mod export;
+pub mod http;
+pub mod images;
+pub mod metrics;
 pub mod nbd;
+pub mod run;
+
+mod pid_file;

@@ -1,3 +1,7 @@
-//! The trefoil binary.
+//! The `trefoil` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    trefoil_daemon::cli::main()
+}

@@ -7,6 +7,7 @@ use crate::registry::Registry;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+use trefoil_core::engine::retention::OnFull;
 use trefoil_core::model::{Durability, GroupName, SiteName, VolumeName};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -23,6 +24,7 @@ pub(super) struct File {
     pub(super) backends: BTreeMap<String, BackendTable>,
     pub(super) links: BTreeMap<String, LinkTable>,
     pub(super) journal_capacity: Option<u64>,
+    pub(super) on_full: OnFull,
     pub(super) limits: LimitsTable,
     pub(super) timing: TimingTable,
 }
@@ -79,6 +81,7 @@ pub(super) struct LimitsTable {
     pub(super) window: Option<u64>,
     pub(super) overlay: Option<u64>,
     pub(super) tail: Option<u64>,
+    pub(super) credit: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -88,6 +91,7 @@ pub(super) struct TimingTable {
     pub(super) heartbeat: Option<Duration>,
     pub(super) idle_record: Option<Duration>,
     pub(super) link_timeout: Option<Duration>,
+    pub(super) leg_grace: Option<Duration>,
 }
 
 /// Reads everything, and reports what is not understood.
@@ -110,12 +114,15 @@ pub(super) fn read(
     });
     let mut journal = root.section("journal", report);
     let journal_capacity = value(journal.parsed("capacity", report, capacity));
+    let choices = [("map", OnFull::Map), ("pace", OnFull::Pace)];
+    let on_full = value(journal.parsed("on_full", report, words::one_of(&choices)));
+    let on_full = on_full.unwrap_or_default();
     journal.finish(report);
     let limits = limits_table(root.section("limits", report), report);
     let arbiter = root.section("arbiter", report);
     let timing = timing_table(arbiter, root.section("timing", report), report);
     root.finish(report);
-    File { site, sites, groups, backends, links, journal_capacity, limits, timing }
+    File { site, sites, groups, backends, links, journal_capacity, on_full, limits, timing }
 }
 
 fn site_table(
@@ -217,6 +224,7 @@ fn limits_table(mut section: Section, report: &mut Report) -> LimitsTable {
         window: value(section.parsed("window", report, &budget)),
         overlay: value(section.parsed("overlay", report, &budget)),
         tail: value(section.parsed("tail", report, &budget)),
+        credit: value(section.parsed("credit", report, &budget)),
     };
     section.finish(report);
     table
@@ -230,6 +238,7 @@ fn timing_table(mut arbiter: Section, mut timing: Section, report: &mut Report) 
         heartbeat: value(timing.parsed("heartbeat", report, within(MS(10), MS(10_000)))),
         idle_record: value(timing.parsed("idle_record", report, within(MS(50), MS(60_000)))),
         link_timeout: value(timing.parsed("link_timeout", report, within(MS(100), MS(60_000)))),
+        leg_grace: value(timing.parsed("leg_grace", report, within(MS(100), MS(3_600_000)))),
     };
     arbiter.finish(report);
     timing.finish(report);
@@ -280,7 +289,7 @@ fn value<T>(spot: Option<Spot<T>>) -> Option<T> {
 }
 
 fn capacity(text: &str) -> Result<u64, String> {
-    words::size_within(1024 * KIB, 64 * 1024 * GIB)(text)
+    words::size_within(8 * 1024 * KIB, 64 * 1024 * GIB)(text)
 }
 
 pub(super) fn site_name(text: &str) -> Result<SiteName, String> {

@@ -9,6 +9,7 @@
 //! the tree and remembers where it stood → `file` gives it a type → `resolve` and `links` check it
 //! against the rest → [`SiteConfig`].
 
+mod assemble;
 mod file;
 mod links;
 mod problem;

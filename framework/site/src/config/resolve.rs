@@ -24,7 +24,8 @@ const CONTROL_ROOT: &str = "/run/trefoil";
 
 /// The checked configuration; `None` when a problem was reported.
 pub(super) fn resolve(file: File, registry: &Registry, report: &mut Report) -> Option<SiteConfig> {
-    let File { site, sites, groups, backends, links, journal_capacity, limits, timing } = file;
+    let File { site, sites, groups, backends, links, journal_capacity, on_full, limits, timing } =
+        file;
     let names: Vec<SiteName> = sites.keys().cloned().collect();
     if names.is_empty() {
         missing(report, "sites", "name the sites: [sites.a] with address = \"host:port\"");
@@ -56,12 +57,12 @@ pub(super) fn resolve(file: File, registry: &Registry, report: &mut Report) -> O
         }
     }
     let links = links::resolve(links, &names, &all, registry, report);
-    let LimitsTable { window, overlay, tail } = limits;
+    let LimitsTable { window, overlay, tail, credit } = limits;
     let timing = times(timing, report);
     if !report.is_empty() {
         return None;
     }
-    let limits = LimitsEntry { window, overlay, tail };
+    let limits = LimitsEntry { window, overlay, tail, credit, on_full };
     Some(SiteConfig { site: site?, sites: entries, groups: all, links, limits, timing })
 }
 
@@ -332,7 +333,7 @@ fn volume_specs(
 }
 
 fn times(table: TimingTable, report: &mut Report) -> TimingEntry {
-    let TimingTable { arbiter, lease, heartbeat, idle_record, link_timeout } = table;
+    let TimingTable { arbiter, lease, heartbeat, idle_record, link_timeout, leg_grace } = table;
     if let Some(Spot { value, path }) = arbiter {
         let help = Some("use `manual`: takeovers are started by `trefoil takeover`".to_owned());
         match value.as_str() {
@@ -355,5 +356,5 @@ fn times(table: TimingTable, report: &mut Report) -> TimingEntry {
         let help = "at most half of `arbiter.lease` and of `timing.link_timeout`".to_owned();
         report.value("bad_value", "timing.heartbeat", what, Some(help));
     }
-    TimingEntry { lease, heartbeat, idle_record, link_timeout }
+    TimingEntry { lease, heartbeat, idle_record, link_timeout, leg_grace }
 }

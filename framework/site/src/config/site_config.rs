@@ -5,6 +5,7 @@ use crate::registry::Shape;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+use trefoil_core::engine::retention::OnFull;
 use trefoil_core::model::{Durability, Fence, GroupName, SiteName, VolumeSpec};
 use trefoil_core::{Error, Result};
 
@@ -111,6 +112,10 @@ pub struct LimitsEntry {
     pub overlay: Option<u64>,
     /// Recent records kept in memory for followers.
     pub tail: Option<u64>,
+    /// What may be sent ahead of a follower's acknowledgement.
+    pub credit: Option<u64>,
+    /// Whether a site that lags may hold the host back when the journal is nearly full.
+    pub on_full: OnFull,
 }
 
 /// Times; `None` is the default of [`Timing`](crate::Timing).
@@ -124,6 +129,8 @@ pub struct TimingEntry {
     pub idle_record: Option<Duration>,
     /// After which silence a link counts as down.
     pub link_timeout: Option<Duration>,
+    /// After which absence a member is taken out of the in-sync set.
+    pub leg_grace: Option<Duration>,
 }
 
 impl SiteConfig {

@@ -178,7 +178,7 @@ fn every_bad_value_is_answered_with_what_was_expected() {
         ("oops = 1\n", "unknown_key", "sites.c.oops: unknown key", "14:1", "known here: address"),
         ("[jurnal]\n", "unknown_key", "jurnal: unknown key", "14:2", "did you mean `journal`?"),
         ("[journal]\ncapacity = \"big\"\n", "bad_value", "`big` is not a size", "15:12", ""),
-        ("[journal]\ncapacity = \"1KiB\"\n", "bad_value", "expected 1.0 MiB to", "15:12", ""),
+        ("[journal]\ncapacity = \"1KiB\"\n", "bad_value", "expected 8.0 MiB to", "15:12", ""),
         ("[arbiter]\nlease = 2\n", "bad_value", "`2` is not a duration", "15:9", ""),
         ("[arbiter]\nkind = \"raft\"\n", "not_yet", "not in this release", "15:8", "`manual`"),
         ("[arbiter]\nlease = \"9h\"\n", "bad_value", "9h is out of bounds", "15:9", ""),

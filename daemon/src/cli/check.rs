@@ -1,0 +1,83 @@
+//! `trefoil check`: reads the configuration as `run` would, and says what would run.
+
+use super::output::{Format, bytes, say, say_json, table};
+use super::{Common, Failure};
+use crate::run;
+use serde::Serialize;
+use std::fmt::Write;
+use trefoil_site::config::SiteConfig;
+
+/// Options of `trefoil check`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The form of the output
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// What `check -o json` answers.
+#[derive(Debug, Serialize)]
+struct Document {
+    schema: &'static str,
+    ok: bool,
+    site: String,
+    groups: Vec<String>,
+}
+
+pub(super) fn run(common: &Common, args: &Args) -> Result<(), Failure> {
+    let config = common.load()?;
+    run::check(&config)?;
+    match args.output {
+        Format::Table => say(&tell(common, &config)),
+        Format::Json => say_json(&Document {
+            schema: "trefoil.check/1",
+            ok: true,
+            site: config.site.to_string(),
+            groups: config.groups_of(&config.site).map(|(name, _)| name.to_string()).collect(),
+        }),
+    }
+}
+
+fn tell(common: &Common, config: &SiteConfig) -> String {
+    let mut text = format!("{}: ok\n", common.config.display());
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "\n`trefoil run` here would run site {}", config.site);
+    let rows = config.sites.iter().map(|(name, site)| {
+        vec![
+            name.to_string(),
+            site.address.clone(),
+            site.nbd.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
+            site.metrics.clone().unwrap_or_else(|| "-".to_owned()),
+            site.backend.word.clone(),
+            bytes(site.journal_capacity),
+            site.volumes_dir.display().to_string(),
+            site.control.display().to_string(),
+        ]
+    });
+    let header = ["SITE", "ADDRESS", "NBD", "METRICS", "BACKEND", "JOURNAL", "VOLUMES", "CONTROL"];
+    let _ = writeln!(text, "\n{}", table(&header, rows.collect()));
+    let rows = config.groups.iter().flat_map(|(name, group)| {
+        let roles = format!("{} => {} -> {}", group.primary, group.sync, group.r#async);
+        group.volumes.iter().map(move |volume| {
+            vec![name.to_string(), volume.name.to_string(), bytes(volume.size), roles.clone()]
+        })
+    });
+    let header = ["GROUP", "VOLUME", "SIZE", "PRIMARY => SYNC -> ASYNC"];
+    let _ = writeln!(text, "\n{}", table(&header, rows.collect()));
+    let rows = config.links.iter().map(|((one, other), link)| {
+        let shape = link.shape;
+        let delay = match shape.is_plain() {
+            true => "-".to_owned(),
+            false => format!(
+                "{} +- {}, {}",
+                humantime::format_duration(shape.delay),
+                humantime::format_duration(shape.jitter),
+                shape.rate.map_or_else(|| "any rate".to_owned(), |rate| bytes(rate) + "/s"),
+            ),
+        };
+        vec![format!("{one} - {other}"), link.transport.clone(), delay]
+    });
+    text.push('\n');
+    text.push_str(&table(&["LINK", "TRANSPORT", "MADE SLOW"], rows.collect()));
+    text
+}

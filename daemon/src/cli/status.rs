@@ -1,0 +1,246 @@
+//! `trefoil status`: what a site knows of its groups.
+
+use super::output::{Format, age, alarm, bytes, say, say_json, table};
+use super::{Client, Common, Failure, block_on};
+use crate::control::api::{GroupDocument, StatusDocument};
+use std::fmt::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use trefoil_core::engine::judge::PlanKind;
+use trefoil_core::model::{LegMode, LegState, Role, SiteName};
+use trefoil_site::{FollowStatus, GroupStatus, LegStatus};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Options of `trefoil status`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Only this group
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// The form of the output
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Format,
+}
+
+pub(super) fn run(common: &Common, args: &Args) -> Result<(), Failure> {
+    let config = common.load()?;
+    let site = common.about(&config)?;
+    if let Some(group) = &args.group {
+        super::group_of(&config, Some(group))?;
+    }
+    let client = Client::of(&config, &site)?;
+    let mut document: StatusDocument = block_on(client.get("/v1/status", LIMIT))?;
+    if let Some(group) = &args.group {
+        document.groups.retain(|known| known.status.group.as_str() == group);
+    }
+    match args.output {
+        Format::Json => say_json(&document),
+        Format::Table => say(&tell(&document, now_us())),
+    }
+}
+
+fn now_us() -> u64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The whole document, for people.
+fn tell(document: &StatusDocument, now_us: u64) -> String {
+    let groups: Vec<String> =
+        document.groups.iter().map(|group| tell_group(group, now_us)).collect();
+    match groups.is_empty() {
+        true => format!("site {} is in no group", document.site),
+        false => groups.join("\n\n"),
+    }
+}
+
+fn tell_group(document: &GroupDocument, now_us: u64) -> String {
+    let status = &document.status;
+    let mut text = headline(document);
+    let mut rows = vec![own_row(status, now_us)];
+    rows.extend(status.legs.iter().map(|(site, leg)| leg_row(status, site, leg, now_us)));
+    rows.sort();
+    let header = [
+        "SITE", "ROLE", "STATE", "RECEIVED", "DURABLE", "RESTORED", "LAG", "JOURNAL", "LINK",
+        "AS OF",
+    ];
+    // Writing to a String cannot fail.
+    let _ = write!(text, "\n{}", table(&header, rows));
+    if let Some(follows) = &status.follows {
+        let _ = write!(text, "\n{}", following(status, follows));
+    }
+    let _ = write!(text, "\n{}", readiness(status));
+    if let Some(trouble) = &status.trouble {
+        let _ = write!(text, "\n{}", alarm(&format!("trouble: {trouble}")));
+    }
+    text
+}
+
+fn headline(document: &GroupDocument) -> String {
+    let status = &document.status;
+    let primary = match &status.charter {
+        Some(charter) if charter.active => charter.primary.to_string(),
+        Some(charter) => format!("{} (not active yet)", charter.primary),
+        None => "none yet".to_owned(),
+    };
+    let mut text =
+        format!("group {}   generation {}   primary {primary}", status.group, status.generation);
+    if status.role == Role::Primary && !status.serving {
+        text.push_str("   not answering hosts");
+    }
+    if let Some(seconds) = document.recovery_point_age_seconds {
+        let objective = document.recovery_point_objective_seconds;
+        let objective = objective.map_or_else(String::new, |o| format!(" (objective {o} s)"));
+        let _ = write!(text, "   recovery point here {seconds:.1} s old{objective}");
+    }
+    text
+}
+
+fn own_row(status: &GroupStatus, now_us: u64) -> Vec<String> {
+    let marks = status.marks;
+    let state = match (&status.follows, status.role) {
+        _ if status.trouble.is_some() => "trouble".to_owned(),
+        (_, Role::Primary) if status.serving => "serving".to_owned(),
+        (_, Role::Primary) => "waiting for its lease".to_owned(),
+        (_, Role::Candidate) => "taking over".to_owned(),
+        (Some(follows), Role::Secondary) => leg_state(&follows.state),
+        (None, Role::Secondary) => "looking for a primary".to_owned(),
+    };
+    vec![
+        status.site.to_string(),
+        status.role.to_string(),
+        state,
+        marks.received.to_string(),
+        marks.durable.to_string(),
+        marks.restored.to_string(),
+        "-".to_owned(),
+        journal(status),
+        "-".to_owned(),
+        as_of(now_us.saturating_sub(status.as_of_us), None),
+    ]
+}
+
+fn leg_row(status: &GroupStatus, site: &SiteName, leg: &LegStatus, now_us: u64) -> Vec<String> {
+    let leads = status.charter.as_ref().is_some_and(|charter| charter.primary == *site);
+    let (role, lag) = match (leads, status.role) {
+        (true, _) => ("primary".to_owned(), "-".to_owned()),
+        (false, Role::Primary) => (leg.mode.to_string(), lag(leg)),
+        // Lags are measured by the site that leads.
+        (false, _) => ("secondary".to_owned(), "-".to_owned()),
+    };
+    let state = match (status.role, leg.link_up) {
+        (Role::Primary, true) => leg_state(&leg.state),
+        (_, true) => "connected".to_owned(),
+        (_, false) => "not connected".to_owned(),
+    };
+    let link = match leg.link_up {
+        true if leg.rtt_us > 0 => format!("{} {}", leg.transport, round_trip(leg.rtt_us)),
+        true => leg.transport.clone(),
+        false => format!("{} down", leg.transport),
+    };
+    let heard = match leg.last_heard_us {
+        0 => "never heard".to_owned(),
+        heard => as_of(now_us.saturating_sub(heard), Some(&status.site)),
+    };
+    vec![
+        site.to_string(),
+        role,
+        state,
+        leg.marks.received.to_string(),
+        leg.marks.durable.to_string(),
+        leg.marks.restored.to_string(),
+        lag,
+        "-".to_owned(),
+        link,
+        heard,
+    ]
+}
+
+fn leg_state(state: &LegState) -> String {
+    match state {
+        // The reason is told below the table.
+        LegState::Suspended(_) => "suspended".to_owned(),
+        state => state.to_string(),
+    }
+}
+
+fn lag(leg: &LegStatus) -> String {
+    match leg.lag_updates {
+        0 => "0".to_owned(),
+        updates => format!("{updates}  {}  {}", bytes(leg.lag_bytes), age(leg.lag_us)),
+    }
+}
+
+fn journal(status: &GroupStatus) -> String {
+    let (used, capacity) = (status.journal_used_bytes, status.journal_capacity_bytes);
+    let percent = used.saturating_mul(100).checked_div(capacity).unwrap_or(0);
+    format!("{percent} % of {}", bytes(capacity))
+}
+
+fn round_trip(us: u64) -> String {
+    format!("{}.{} ms", us / 1000, us / 100 % 10)
+}
+
+fn as_of(us: u64, seen_by: Option<&SiteName>) -> String {
+    match (us / 1_000_000, seen_by) {
+        (0, None) => "now".to_owned(),
+        (_, None) => format!("{} ago", age(us)),
+        (_, Some(site)) => format!("{} ago (seen by {site})", age(us)),
+    }
+}
+
+/// How the own site is brought to its source.
+fn following(status: &GroupStatus, follows: &FollowStatus) -> String {
+    let mut text = format!("{} follows {}", status.site, follows.source);
+    if let Some(plan) = &follows.plan {
+        let fetched = follows.fetched;
+        let _ = write!(text, ", plan {}: {}", plan.kind, plan.why);
+        let _ = write!(
+            text,
+            "\n  fetched {} updates ({}), copied {}; target {}",
+            fetched.delta_updates,
+            bytes(fetched.delta_bytes),
+            bytes(fetched.copied_bytes),
+            plan.target
+        );
+        if let PlanKind::Refuse { choices } = &plan.kind {
+            for choice in choices {
+                let _ = write!(text, "\n  you can: {choice}");
+            }
+        }
+    }
+    if let LegState::Suspended(why) = &follows.state {
+        let _ = write!(text, "\n  {}", alarm(&format!("suspended: {why}")));
+    }
+    if status.debt_bytes > 0 {
+        let debt = format!("{} still to be copied: not consistent", bytes(status.debt_bytes));
+        let _ = write!(text, "\n  {}", alarm(&debt));
+    }
+    text
+}
+
+/// What would happen if a site were lost now, as far as this site can tell.
+fn readiness(status: &GroupStatus) -> String {
+    let mut parts = Vec::new();
+    for (site, leg) in &status.legs {
+        if status.role == Role::Primary {
+            let lost = status.commit.since(leg.marks.received);
+            parts.push(match (leg.debt_bytes, leg.mode) {
+                (0, LegMode::Sync) if leg.acking => format!("{site} loses nothing"),
+                (0, _) => format!("{site} lacks {lost} updates"),
+                (debt, _) => format!("{site} cannot serve ({} to be copied)", bytes(debt)),
+            });
+        }
+        let delta = if leg.delta_possible { "possible" } else { "not possible" };
+        parts.push(format!("delta resync {}->{site} {delta}", status.site));
+    }
+    let lead = match status.role {
+        Role::Primary => format!("if {} is lost now: ", status.site),
+        Role::Secondary | Role::Candidate => String::new(),
+    };
+    format!("{lead}{}", parts.join("; "))
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -1,0 +1,214 @@
+//! What travels over the control socket: requests, answers and problems, as JSON.
+//!
+//! The answers are versioned by their `schema`; within a version fields are only added. Units are
+//! in the names: `_us` microseconds, `_ms` milliseconds, `_bytes` bytes, `…_us` of a moment counts
+//! from 1970 by the clock of the site that speaks.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use trefoil_core::model::{GroupName, Position, SiteName, UpdateNumber, VolumeName};
+use trefoil_core::{Error, ErrorKind};
+use trefoil_site::{Certificate, GroupStatus};
+
+/// The schema of [`StatusDocument`].
+pub const STATUS_SCHEMA: &str = "trefoil.status/1";
+/// The schema of [`TakeoverDocument`].
+pub const TAKEOVER_SCHEMA: &str = "trefoil.takeover/1";
+/// The schema of [`WaitDocument`].
+pub const WAIT_SCHEMA: &str = "trefoil.wait/1";
+/// The schema of [`ExportDocument`].
+pub const EXPORT_SCHEMA: &str = "trefoil.export/1";
+
+/// `GET /v1/status`: everything that a site knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusDocument {
+    /// [`STATUS_SCHEMA`].
+    pub schema: String,
+    /// The version of the daemon.
+    pub version: String,
+    /// The site that speaks.
+    pub site: SiteName,
+    /// Its process.
+    pub pid: u32,
+    /// When this was put together, RFC 3339, UTC.
+    pub as_of: String,
+    /// What it serves over NBD.
+    pub exports: Vec<ExportUri>,
+    /// Its groups.
+    pub groups: Vec<GroupDocument>,
+}
+
+/// A group in a [`StatusDocument`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupDocument {
+    /// The state as the site sees it.
+    #[serde(flatten)]
+    pub status: GroupStatus,
+    /// The configured objective for the age of the recovery point, in seconds.
+    pub recovery_point_objective_seconds: Option<f64>,
+    /// How old the recovery point is, in seconds, by this site's clock; `None` before the first.
+    pub recovery_point_age_seconds: Option<f64>,
+}
+
+/// Where one volume is served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportUri {
+    /// The group.
+    pub group: GroupName,
+    /// The volume.
+    pub volume: VolumeName,
+    /// The name of the export.
+    pub export: String,
+    /// What NBD clients take: `nbd://127.0.0.1:10809/orders/db0`.
+    pub uri: String,
+}
+
+/// `POST /v1/groups/{group}/actions/takeover`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TakeoverRequest {
+    /// Consent to the loss that cannot be ruled out.
+    #[serde(default)]
+    pub accept_loss: bool,
+    /// The operator states that the old primary cannot answer hosts any more.
+    #[serde(default)]
+    pub primary_is_fenced: bool,
+}
+
+/// The answer to a [`TakeoverRequest`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TakeoverDocument {
+    /// [`TAKEOVER_SCHEMA`].
+    pub schema: String,
+    /// The group.
+    pub group: GroupName,
+    /// The proof.
+    pub certificate: Certificate,
+    /// Where the host finds the volumes now.
+    pub exports: Vec<ExportUri>,
+}
+
+/// `GET /v1/groups/{group}/wait`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitQuery {
+    /// The site that is waited for.
+    pub at: SiteName,
+    /// An update number, or `latest`: the primary's newest when asked.
+    pub update: String,
+    /// `durable` or `restored`.
+    pub point: String,
+    /// The most milliseconds to wait.
+    pub timeout_ms: u64,
+}
+
+/// The answer to a [`WaitQuery`] that came true.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitDocument {
+    /// [`WAIT_SCHEMA`].
+    pub schema: String,
+    /// The group.
+    pub group: GroupName,
+    /// The site that was waited for.
+    pub at: SiteName,
+    /// The update that is there.
+    pub update: UpdateNumber,
+    /// `durable` or `restored`.
+    pub point: String,
+}
+
+/// `POST /v1/groups/{group}/actions/export`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportRequest {
+    /// The directory, absolute, on the daemon's host. Made if it is missing.
+    pub dir: PathBuf,
+    /// As of which update; the newest restored one if not said.
+    pub update: Option<UpdateNumber>,
+}
+
+/// The answer to an [`ExportRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportDocument {
+    /// [`EXPORT_SCHEMA`].
+    pub schema: String,
+    /// The group.
+    pub group: GroupName,
+    /// The site whose images these are.
+    pub site: SiteName,
+    /// The one position at which all images were taken.
+    pub position: Position,
+    /// One image per volume.
+    pub images: Vec<ImageDocument>,
+}
+
+/// One raw image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageDocument {
+    /// The volume.
+    pub volume: VolumeName,
+    /// The file.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// How many of them were written; the others are holes.
+    pub data_bytes: u64,
+    /// The BLAKE3 hash of the whole image, in hex.
+    pub blake3: String,
+}
+
+/// An error, as `application/problem+json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemDocument {
+    /// The HTTP status.
+    pub status: u16,
+    /// What a caller can do about it; one word, stable.
+    pub code: String,
+    /// What is wrong, for people.
+    pub detail: String,
+}
+
+/// The words for error kinds, and the HTTP status that each travels with.
+const CODES: [(ErrorKind, &str, u16); 9] = [
+    (ErrorKind::Invalid, "invalid", 400),
+    (ErrorKind::Refused, "refused", 409),
+    (ErrorKind::Fenced, "fenced", 409),
+    (ErrorKind::Unavailable, "unavailable", 503),
+    (ErrorKind::Full, "full", 507),
+    (ErrorKind::Timeout, "timeout", 504),
+    (ErrorKind::Corrupt, "corrupt", 500),
+    (ErrorKind::Io, "io", 500),
+    (ErrorKind::Closed, "closed", 503),
+];
+
+impl From<&Error> for ProblemDocument {
+    fn from(error: &Error) -> Self {
+        let found = CODES.iter().find(|(kind, _, _)| *kind == error.kind());
+        let (code, status) = found.map_or(("failed", 500), |(_, code, status)| (*code, *status));
+        Self { status, code: code.to_owned(), detail: error.to_string() }
+    }
+}
+
+impl From<ProblemDocument> for Error {
+    fn from(problem: ProblemDocument) -> Self {
+        let found = CODES.iter().find(|(_, code, _)| *code == problem.code);
+        Self::new(found.map_or(ErrorKind::Io, |(kind, _, _)| *kind), problem.detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_its_kind_and_its_words_over_the_socket() {
+        for (kind, _, status) in CODES {
+            let sent = ProblemDocument::from(&Error::new(kind, "do it: it is wrong"));
+            assert_eq!(sent.status, status);
+            let text = serde_json::to_string(&sent).unwrap();
+            let received = Error::from(serde_json::from_str::<ProblemDocument>(&text).unwrap());
+            assert_eq!(received.kind(), kind);
+            assert_eq!(received.to_string(), "do it: it is wrong");
+        }
+    }
+}

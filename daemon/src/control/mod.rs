@@ -1,0 +1,18 @@
+//! The control API of a running daemon: JSON over HTTP on a Unix socket. Whoever may open the
+//! socket may do everything; its file's permissions are the authority.
+//!
+//! | method and path | what |
+//! |---|---|
+//! | `GET /v1/status` | everything that the site knows |
+//! | `POST /v1/groups/{group}/actions/takeover` | lead the group from here |
+//! | `GET /v1/groups/{group}/wait?at=&update=&point=&timeout_ms=` | until an update is at a site |
+//! | `POST /v1/groups/{group}/actions/export` | consistent images of all volumes |
+//!
+//! Errors are `application/problem+json` with a `code` and a `detail`.
+
+pub mod api;
+mod server;
+mod socket;
+
+pub use server::{Served, router, status};
+pub use socket::ControlSocket;

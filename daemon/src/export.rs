@@ -1,0 +1,165 @@
+//! Serves the volumes of a site to hosts: the NBD front end's port over volume handles.
+//!
+//! An export is named `group/volume`, and `volume` alone where that is unique. The site that leads
+//! a group serves it read-write, the others read-only, as of what they restored.
+
+use crate::metrics::{HostMeter, Op, Telemetry};
+use crate::nbd::{Export, Exports};
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use trefoil_core::model::{GroupName, Role, SiteName, VolumeName};
+use trefoil_core::{Error, Result};
+use trefoil_site::{Group, Volume};
+
+/// The full name of a volume's export.
+pub fn export_name(group: &GroupName, volume: &VolumeName) -> String {
+    format!("{group}/{volume}")
+}
+
+/// The exports of one site.
+pub struct SiteExports {
+    by_name: BTreeMap<String, Arc<VolumeExport>>,
+    /// The full names, in the order of groups and volumes.
+    names: Vec<String>,
+}
+
+impl SiteExports {
+    /// Exports every volume of `groups`.
+    pub fn new<'a>(
+        site: &SiteName,
+        groups: impl IntoIterator<Item = &'a Group>,
+        telemetry: &Telemetry,
+    ) -> Self {
+        let mut exports = Self { by_name: BTreeMap::new(), names: Vec::new() };
+        let mut short: BTreeMap<String, Vec<Arc<VolumeExport>>> = BTreeMap::new();
+        for group in groups {
+            for volume in group.volumes() {
+                let name = export_name(group.name(), volume.name());
+                let plain = volume.name().to_string();
+                let meter = HostMeter::new(telemetry, site, group.name(), volume.name());
+                let export = Arc::new(VolumeExport {
+                    group: group.clone(),
+                    volume,
+                    meter,
+                    led: AtomicBool::new(false),
+                });
+                short.entry(plain).or_default().push(Arc::clone(&export));
+                exports.by_name.insert(name.clone(), export);
+                exports.names.push(name);
+            }
+        }
+        for (plain, candidates) in short {
+            if let [export] = candidates.as_slice() {
+                exports.by_name.entry(plain).or_insert_with(|| Arc::clone(export));
+            }
+        }
+        exports
+    }
+
+    /// Every export, once.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<VolumeExport>> {
+        self.names.iter().filter_map(|name| self.by_name.get(name))
+    }
+}
+
+impl Exports for SiteExports {
+    fn find(&self, name: &str) -> Result<Arc<dyn Export>> {
+        let only = match self.names.as_slice() {
+            [only] if name.is_empty() => only,
+            _ => name,
+        };
+        match self.by_name.get(only) {
+            Some(export) => Ok(Arc::clone(export) as Arc<dyn Export>),
+            None => {
+                let known = self.names.join(", ");
+                Err(Error::invalid(format!("find export: no volume `{name}`; known: {known}")))
+            }
+        }
+    }
+
+    fn list(&self) -> Vec<String> {
+        self.names.clone()
+    }
+}
+
+/// One volume as hosts see it.
+pub struct VolumeExport {
+    group: Group,
+    volume: Volume,
+    meter: HostMeter,
+    /// Whether the site led when that was looked at last. A status is too dear for every write.
+    led: AtomicBool,
+}
+
+impl VolumeExport {
+    /// Forgets that the site led: the next change looks again. Called when the status changes.
+    pub fn look_again(&self) {
+        self.led.store(false, Ordering::Relaxed);
+    }
+
+    /// The group of the volume.
+    pub fn group(&self) -> &Group {
+        &self.group
+    }
+}
+
+#[async_trait]
+impl Export for VolumeExport {
+    fn size(&self) -> u64 {
+        self.volume.size()
+    }
+
+    /// Where this says "writable" although the site stopped leading a moment ago, the volume
+    /// itself refuses the write.
+    fn read_only(&self) -> bool {
+        if self.led.load(Ordering::Relaxed) {
+            return false;
+        }
+        let leads = self.group.status().role == Role::Primary;
+        self.led.store(leads, Ordering::Relaxed);
+        !leads
+    }
+
+    async fn read(&self, offset: u64, len: u64) -> Result<Bytes> {
+        let length = usize::try_from(len)
+            .map_err(|_| Error::invalid(format!("read volume: {len} bytes at once")))?;
+        self.meter.measure(Op::Read, len, self.volume.read_at(offset, length)).await
+    }
+
+    async fn write(&self, offset: u64, data: Bytes, fua: bool) -> Result<()> {
+        let bytes = data.len() as u64;
+        let request = async {
+            self.volume.write_at(offset, data).await?;
+            self.made_durable(fua).await
+        };
+        self.meter.measure(Op::Write, bytes, request).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.meter.measure(Op::Flush, 0, self.made_durable(true)).await
+    }
+
+    async fn zero(&self, offset: u64, len: u64, fua: bool, _punch: bool) -> Result<()> {
+        let request = async {
+            self.volume.write_zeroes(offset, len).await?;
+            self.made_durable(fua).await
+        };
+        self.meter.measure(Op::WriteZeroes, len, request).await
+    }
+
+    async fn allocated(&self, offset: u64, len: u64) -> Result<Vec<(u64, bool)>> {
+        self.volume.allocated(offset, len).await
+    }
+}
+
+impl VolumeExport {
+    async fn made_durable(&self, asked: bool) -> Result<()> {
+        if asked {
+            self.volume.flush().await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,213 @@
+//! The daemon: starts a site and everything around it, and stops them in order.
+
+use crate::builtin::IN_PROCESS;
+use crate::control::{self, ControlSocket, Served};
+use crate::export::{SiteExports, VolumeExport};
+use crate::http;
+use crate::metrics::{self, MetricsServer, Telemetry};
+use crate::nbd::{NbdLimits, NbdServer};
+use crate::pid_file::PidFile;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use trefoil_core::model::SiteName;
+use trefoil_core::{Error, ErrorKind, Result};
+use trefoil_site::Site;
+use trefoil_site::config::{Problem, Problems, SiteConfig};
+use trefoil_site::registry::Registry;
+
+/// What the daemon is started with.
+#[derive(Debug)]
+pub struct Options {
+    /// The checked configuration.
+    pub config: SiteConfig,
+    /// Where its process id is written, if anywhere.
+    pub pid_file: Option<PathBuf>,
+}
+
+/// Runs until SIGTERM or SIGINT, then stops in order: no new hosts, requests in flight answered,
+/// site stopped, sockets and pid file removed.
+///
+/// # Errors
+/// What cannot be opened or bound; the message names it and the remedy. The order of starting is
+/// such that nothing answers a host before everything else is there.
+pub fn run(options: Options, registry: &Registry) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("trefoil-front")
+        .enable_all()
+        .build()
+        .map_err(|source| Error::io("start runtime", source))?;
+    runtime.block_on(daemon(options, registry))
+}
+
+/// Refuses what a daemon of one site cannot carry out, though it is well formed.
+///
+/// # Errors
+/// A link of the own site that reaches sites of the same process only.
+pub fn check(config: &SiteConfig) -> Result<(), Problems> {
+    let own = |site: &SiteName| config.site == *site;
+    let links = config.links.iter().filter(|((one, other), _)| own(one) || own(other));
+    let inside = links.filter(|(_, link)| link.transport == IN_PROCESS);
+    let problems: Vec<_> = inside
+        .map(|((one, other), _)| Problem {
+            code: "config::in_process".to_owned(),
+            path: format!("link between {one} and {other}"),
+            what: "transport `memory` reaches sites of the same process only, and `trefoil run` \
+                   starts one site"
+                .to_owned(),
+            help: Some("use `tcp`, or `trefoil demo` for three sites in one process".to_owned()),
+            place: None,
+            set_by: None,
+        })
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+}
+
+async fn daemon(options: Options, registry: &Registry) -> Result<()> {
+    let Options { config, pid_file } = options;
+    let stopping = stop_signal()?;
+    let sockets = Sockets::bind(&config).await?;
+    let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
+    let site = start(&config, registry).await?;
+    let telemetry = Telemetry::new()?;
+    let front = match Front::open(&config, &site, sockets, telemetry).await {
+        Ok(front) => front,
+        Err(error) => {
+            stop(site).await?;
+            return Err(error);
+        }
+    };
+    tracing::info!(site = %config.site, "ready");
+    let name = stopping.await;
+    tracing::info!(signal = name, "stopping");
+    front.close().await;
+    stop(site).await?;
+    tracing::info!(site = %config.site, "stopped");
+    Ok(())
+}
+
+/// Ready when SIGTERM or SIGINT has come. Registered at once: a signal during the start counts.
+fn stop_signal() -> Result<impl Future<Output = &'static str>> {
+    let listen =
+        |kind| signal(kind).map_err(|source| Error::io("listen for signals to stop", source));
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
+}
+
+/// Opens the stores and starts the site; both may block.
+async fn start(config: &SiteConfig, registry: &Registry) -> Result<Site> {
+    let (config, registry) = (config.clone(), registry.clone());
+    let starting = tokio::task::spawn_blocking(move || Site::from_config(&config, &registry));
+    starting.await.map_err(|join| Error::with_source(ErrorKind::Io, "start site", join))?
+}
+
+async fn stop(site: Site) -> Result<()> {
+    let stopping = tokio::task::spawn_blocking(move || site.stop());
+    stopping.await.map_err(|join| Error::with_source(ErrorKind::Io, "stop site", join))?
+}
+
+/// The cheap sockets, bound before the site is opened: a second daemon ends here, without having
+/// touched anything.
+struct Sockets {
+    control: (UnixListener, ControlSocket),
+    metrics: Option<TcpListener>,
+}
+
+impl Sockets {
+    async fn bind(config: &SiteConfig) -> Result<Self> {
+        let own = config.own()?;
+        let control = ControlSocket::bind(&own.control)?;
+        let metrics = match &own.metrics {
+            None => None,
+            Some(address) => Some(TcpListener::bind(address.as_str()).await.map_err(|source| {
+                let site = &config.site;
+                let doing = format!(
+                    "listen for metrics on {address}; stop what uses it, or set `metrics` of \
+                     site {site} to another address"
+                );
+                Error::io(doing, source)
+            })?),
+        };
+        Ok(Self { control, metrics })
+    }
+}
+
+/// Everything that hosts and operators connect to.
+struct Front {
+    stop_hosts: watch::Sender<bool>,
+    stop_rest: watch::Sender<bool>,
+    hosts: JoinSet<()>,
+    rest: JoinSet<()>,
+    _control: ControlSocket,
+}
+
+impl Front {
+    async fn open(
+        config: &SiteConfig,
+        site: &Site,
+        sockets: Sockets,
+        telemetry: Telemetry,
+    ) -> Result<Self> {
+        let groups = site.groups();
+        let exports = Arc::new(SiteExports::new(&config.site, &groups, &telemetry));
+        let (stop_hosts, _) = watch::channel(false);
+        let (stop_rest, stop) = watch::channel(false);
+        let (mut hosts, mut rest) = (JoinSet::new(), JoinSet::new());
+        let mut counters = None;
+        if let Some(nbd) = &config.own()?.nbd {
+            let exports = Arc::clone(&exports) as Arc<dyn crate::nbd::Exports>;
+            let server = NbdServer::bind(&nbd.to_string(), exports, NbdLimits::default()).await?;
+            counters = Some(server.counters());
+            let mut stop = stop_hosts.subscribe();
+            hosts.spawn(async move {
+                if let Err(error) = server.serve(http::stopped(&mut stop)).await {
+                    tracing::error!(%error, "NBD server failed");
+                }
+            });
+        }
+        for export in exports.all() {
+            rest.spawn(follow_role(Arc::clone(export), stop.clone()));
+        }
+        let Sockets { control: (listener, control), metrics: port } = sockets;
+        let served = Arc::new(Served::new(config.clone(), groups));
+        rest.spawn(http::serve(listener, control::router(Arc::clone(&served)), stop.clone()));
+        let server = Arc::new(MetricsServer::new(&telemetry, served, counters));
+        if let Some(port) = port {
+            rest.spawn(http::serve(port, metrics::router(Arc::clone(&server)), stop.clone()));
+        }
+        rest.spawn(async move { server.keep(stop).await });
+        Ok(Self { stop_hosts, stop_rest, hosts, rest, _control: control })
+    }
+
+    /// Hosts first, so that what they were answered is settled while everything still runs.
+    async fn close(self) {
+        let Self { stop_hosts, stop_rest, mut hosts, mut rest, _control } = self;
+        stop_hosts.send_replace(true);
+        while hosts.join_next().await.is_some() {}
+        stop_rest.send_replace(true);
+        while rest.join_next().await.is_some() {}
+    }
+}
+
+/// Lets an export look at its role again whenever the status of its group changes.
+async fn follow_role(export: Arc<VolumeExport>, mut stop: watch::Receiver<bool>) {
+    let mut changes = export.group().watch();
+    loop {
+        tokio::select! {
+            () = http::stopped(&mut stop) => return,
+            changed = changes.changed() => match changed {
+                Ok(_) => export.look_again(),
+                Err(_) => return,
+            },
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! From a checked configuration to a site: opens what it stores, and starts it.
+
+use super::site_config::{GroupEntry, LimitsEntry, SiteConfig, SiteEntry, TimingEntry};
+use crate::registry::{JournalOptions, Registry, TransportOptions, VolumeOptions};
+use crate::{GroupConfig, GroupParts, Limits, PeerLink, Site, SiteBuilder, Timing};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use trefoil_core::Result;
+use trefoil_core::model::{GroupName, SiteName};
+use trefoil_core::port::{BlockStore, Transport};
+use trefoil_core::topology::ThreeSite;
+
+/// The listening side has no link table: its connections are bounded like those of a link that
+/// says nothing.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Site {
+    /// Opens everything that `config` names for its own site, and starts it.
+    ///
+    /// # Errors
+    /// What cannot be opened, or does not belong to this site; the message names it.
+    pub fn from_config(config: &SiteConfig, registry: &Registry) -> Result<Self> {
+        config.builder(registry)?.start()
+    }
+}
+
+impl SiteConfig {
+    /// A builder for the own site, with its journals and volumes opened: whatever the file cannot
+    /// say is added to it before it is started.
+    ///
+    /// # Errors
+    /// What cannot be opened, or does not belong to this site; the message names it.
+    pub fn builder(&self, registry: &Registry) -> Result<SiteBuilder> {
+        let own = self.own()?;
+        let mut builder = Site::builder(self.site.clone());
+        for word in self.listening_words() {
+            let transport = self.open_transport(&word, None, registry)?;
+            builder = builder.listen(transport, own.listen.clone());
+        }
+        for (name, group) in self.groups_of(&self.site) {
+            builder = builder.group(self.group_parts(name, group, own, registry)?);
+        }
+        Ok(builder)
+    }
+
+    /// The transports of the own links, each once.
+    fn listening_words(&self) -> BTreeSet<String> {
+        let own = |(one, other): &(SiteName, SiteName)| *one == self.site || *other == self.site;
+        let links = self.links.iter().filter(|(ends, _)| own(ends));
+        links.map(|(_, link)| link.transport.clone()).collect()
+    }
+
+    fn open_transport(
+        &self,
+        word: &str,
+        peer: Option<&SiteName>,
+        registry: &Registry,
+    ) -> Result<Arc<dyn Transport>> {
+        let link = peer.and_then(|peer| self.link(&self.site, peer));
+        let options = TransportOptions {
+            site: self.site.clone(),
+            peer: peer.cloned(),
+            timeout: link.map_or(LISTEN_TIMEOUT, |link| link.timeout),
+            settings: link.map(|link| link.settings.clone()).unwrap_or_default(),
+        };
+        let transport = registry.transport_factory(word)?.open(&options)?;
+        registry.shape(transport, link.map(|link| link.shape).unwrap_or_default())
+    }
+
+    fn group_parts(
+        &self,
+        name: &GroupName,
+        group: &GroupEntry,
+        own: &SiteEntry,
+        registry: &Registry,
+    ) -> Result<GroupParts> {
+        let backend = registry.backend_factory(&own.backend.word)?;
+        let journal = backend.journal_store(&JournalOptions {
+            site: self.site.clone(),
+            group: name.clone(),
+            dir: own.journal_dir.clone(),
+            capacity_bytes: own.journal_capacity,
+            settings: own.backend.settings.clone(),
+        })?;
+        let mut stores: Vec<Arc<dyn BlockStore>> = Vec::new();
+        for volume in &group.volumes {
+            stores.push(backend.block_store(&VolumeOptions {
+                site: self.site.clone(),
+                group: name.clone(),
+                volume: volume.clone(),
+                dir: own.volumes_dir.clone(),
+                settings: own.backend.settings.clone(),
+            })?);
+        }
+        let mut peers = BTreeMap::new();
+        for peer in group.sites().into_iter().filter(|site| **site != self.site) {
+            let address = self.entry(peer)?.address.clone();
+            let Some(link) = self.link(&self.site, peer) else { continue };
+            let transport = self.open_transport(&link.transport, Some(peer), registry)?;
+            peers.insert(peer.clone(), PeerLink { transport, address });
+        }
+        let config = self.group_config(name, group)?;
+        Ok(GroupParts { config, journal, stores, peers })
+    }
+
+    fn group_config(&self, name: &GroupName, group: &GroupEntry) -> Result<GroupConfig> {
+        // The objective is for metrics and alerts; the site itself does not act on it.
+        let GroupEntry {
+            volumes,
+            primary,
+            sync,
+            r#async,
+            durability,
+            fence,
+            recovery_point_objective: _,
+        } = group.clone();
+        Ok(GroupConfig {
+            group: name.clone(),
+            volumes,
+            topology: Arc::new(ThreeSite::new(primary, sync, r#async)?),
+            durability,
+            fence,
+            on_full: self.limits.on_full,
+            limits: self.limits.over(Limits::default()),
+            timing: self.timing.over(Timing::default()),
+        })
+    }
+}
+
+impl LimitsEntry {
+    fn over(self, defaults: Limits) -> Limits {
+        let Self { window, overlay, tail, credit, on_full: _ } = self;
+        Limits {
+            window_bytes: window.unwrap_or(defaults.window_bytes),
+            overlay_bytes: overlay.unwrap_or(defaults.overlay_bytes),
+            tail_bytes: tail.unwrap_or(defaults.tail_bytes),
+            credit_bytes: credit.unwrap_or(defaults.credit_bytes),
+        }
+    }
+}
+
+impl TimingEntry {
+    fn over(self, defaults: Timing) -> Timing {
+        let Self { lease, heartbeat, idle_record, link_timeout, leg_grace } = self;
+        Timing {
+            lease: lease.unwrap_or(defaults.lease),
+            heartbeat: heartbeat.unwrap_or(defaults.heartbeat),
+            idle_record: idle_record.unwrap_or(defaults.idle_record),
+            link_timeout: link_timeout.unwrap_or(defaults.link_timeout),
+            leg_grace: leg_grace.unwrap_or(defaults.leg_grace),
+            // The others follow from these, or are not for tuning: their defaults hold.
+            ..defaults
+        }
+    }
+}
