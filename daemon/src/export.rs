@@ -9,8 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use trefoil_core::model::{GroupName, Role, SiteName, VolumeName};
+use trefoil_core::model::{GroupName, SiteName, VolumeName};
 use trefoil_core::{Error, Result};
 use trefoil_site::{Group, Volume};
 
@@ -28,25 +27,23 @@ pub struct SiteExports {
 
 impl SiteExports {
     /// Exports every volume of `groups`.
+    ///
+    /// # Errors
+    /// When a group does not have a volume that it names.
     pub fn new<'a>(
         site: &SiteName,
         groups: impl IntoIterator<Item = &'a Group>,
         telemetry: &Telemetry,
-    ) -> Self {
+    ) -> Result<Self> {
         let mut exports = Self { by_name: BTreeMap::new(), names: Vec::new() };
         let mut short: BTreeMap<String, Vec<Arc<VolumeExport>>> = BTreeMap::new();
         for group in groups {
-            for volume in group.volumes() {
-                let name = export_name(group.name(), volume.name());
-                let plain = volume.name().to_string();
-                let meter = HostMeter::new(telemetry, site, group.name(), volume.name());
-                let export = Arc::new(VolumeExport {
-                    group: group.clone(),
-                    volume,
-                    meter,
-                    led: AtomicBool::new(false),
-                });
-                short.entry(plain).or_default().push(Arc::clone(&export));
+            for plain in group.volumes() {
+                let name = export_name(group.name(), &plain);
+                let volume = group.volume(&plain)?;
+                let meter = HostMeter::new(telemetry, site, group.name(), &plain);
+                let export = Arc::new(VolumeExport { volume, meter });
+                short.entry(plain.to_string()).or_default().push(Arc::clone(&export));
                 exports.by_name.insert(name.clone(), export);
                 exports.names.push(name);
             }
@@ -56,12 +53,7 @@ impl SiteExports {
                 exports.by_name.entry(plain).or_insert_with(|| Arc::clone(export));
             }
         }
-        exports
-    }
-
-    /// Every export, once.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<VolumeExport>> {
-        self.names.iter().filter_map(|name| self.by_name.get(name))
+        Ok(exports)
     }
 }
 
@@ -87,23 +79,8 @@ impl Exports for SiteExports {
 
 /// One volume as hosts see it.
 pub struct VolumeExport {
-    group: Group,
     volume: Volume,
     meter: HostMeter,
-    /// Whether the site led when that was looked at last. A status is too dear for every write.
-    led: AtomicBool,
-}
-
-impl VolumeExport {
-    /// Forgets that the site led: the next change looks again. Called when the status changes.
-    pub fn look_again(&self) {
-        self.led.store(false, Ordering::Relaxed);
-    }
-
-    /// The group of the volume.
-    pub fn group(&self) -> &Group {
-        &self.group
-    }
 }
 
 #[async_trait]
@@ -112,15 +89,10 @@ impl Export for VolumeExport {
         self.volume.size()
     }
 
-    /// Where this says "writable" although the site stopped leading a moment ago, the volume
+    /// Where this says "writable" although the site stops leading a moment later, the volume
     /// itself refuses the write.
     fn read_only(&self) -> bool {
-        if self.led.load(Ordering::Relaxed) {
-            return false;
-        }
-        let leads = self.group.status().role == Role::Primary;
-        self.led.store(leads, Ordering::Relaxed);
-        !leads
+        !self.volume.writable()
     }
 
     async fn read(&self, offset: u64, len: u64) -> Result<Bytes> {

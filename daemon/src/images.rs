@@ -58,11 +58,20 @@ async fn image(
     let mut hash = blake3::Hasher::new();
     let mut offset = 0;
     while offset < volume.size {
-        let length = CHUNK_BYTES.min(volume.size - offset);
-        let data = snapshot.read(id, offset, chunk(length)).await?;
-        hash.update(&data);
-        target.put(offset, &data).await?;
-        offset += length;
+        // Up to `from` there are zeroes only, from there to `until` there may be data.
+        let (from, until) = match snapshot.allocated_from(id, offset).await? {
+            Some(data) => (data.offset, (data.offset + data.length).min(volume.size)),
+            None => (volume.size, volume.size),
+        };
+        hash_zeroes(&mut hash, from - offset);
+        offset = from;
+        while offset < until {
+            let length = CHUNK_BYTES.min(until - offset);
+            let data = snapshot.read(id, offset, chunk(length)).await?;
+            hash.update(&data);
+            target.put(offset, &data).await?;
+            offset += length;
+        }
     }
     let data_bytes = target.finish(&path).await?;
     Ok(ImageDocument {
@@ -72,6 +81,16 @@ async fn image(
         data_bytes,
         blake3: hash.finalize().to_hex().to_string(),
     })
+}
+
+/// Takes zeroes into the hash that nobody has to read.
+fn hash_zeroes(hash: &mut blake3::Hasher, mut length: u64) {
+    static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
+    while length > 0 {
+        let now = length.min(ZEROES.len() as u64);
+        hash.update(&ZEROES[..chunk(now)]);
+        length -= now;
+    }
 }
 
 /// At most [`CHUNK_BYTES`], so it fits.

@@ -2,10 +2,10 @@
 
 use crate::builtin::IN_PROCESS;
 use crate::control::{self, ControlSocket, Served};
-use crate::export::{SiteExports, VolumeExport};
+use crate::export::SiteExports;
 use crate::http;
 use crate::metrics::{self, MetricsServer, Telemetry};
-use crate::nbd::{NbdLimits, NbdServer};
+use crate::nbd::{Exports, NbdLimits, NbdServer};
 use crate::pid_file::PidFile;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -158,13 +158,13 @@ impl Front {
         telemetry: Telemetry,
     ) -> Result<Self> {
         let groups = site.groups();
-        let exports = Arc::new(SiteExports::new(&config.site, &groups, &telemetry));
+        let exports: Arc<dyn Exports> =
+            Arc::new(SiteExports::new(&config.site, &groups, &telemetry)?);
         let (stop_hosts, _) = watch::channel(false);
         let (stop_rest, stop) = watch::channel(false);
         let (mut hosts, mut rest) = (JoinSet::new(), JoinSet::new());
         let mut counters = None;
         if let Some(nbd) = &config.own()?.nbd {
-            let exports = Arc::clone(&exports) as Arc<dyn crate::nbd::Exports>;
             let server = NbdServer::bind(&nbd.to_string(), exports, NbdLimits::default()).await?;
             counters = Some(server.counters());
             let mut stop = stop_hosts.subscribe();
@@ -173,9 +173,6 @@ impl Front {
                     tracing::error!(%error, "NBD server failed");
                 }
             });
-        }
-        for export in exports.all() {
-            rest.spawn(follow_role(Arc::clone(export), stop.clone()));
         }
         let Sockets { control: (listener, control), metrics: port } = sockets;
         let served = Arc::new(Served::new(config.clone(), groups));
@@ -195,19 +192,5 @@ impl Front {
         while hosts.join_next().await.is_some() {}
         stop_rest.send_replace(true);
         while rest.join_next().await.is_some() {}
-    }
-}
-
-/// Lets an export look at its role again whenever the status of its group changes.
-async fn follow_role(export: Arc<VolumeExport>, mut stop: watch::Receiver<bool>) {
-    let mut changes = export.group().watch();
-    loop {
-        tokio::select! {
-            () = http::stopped(&mut stop) => return,
-            changed = changes.changed() => match changed {
-                Ok(_) => export.look_again(),
-                Err(_) => return,
-            },
-        }
     }
 }

@@ -108,7 +108,7 @@ pub fn status(served: &Served) -> StatusDocument {
                 .map(|objective| objective.as_secs_f64()),
             recovery_point_age_seconds: (status.recovery_point_us > 0)
                 .then(|| Duration::from_micros(age_us).as_secs_f64()),
-            status,
+            status: (*status).clone(),
         }
     };
     StatusDocument {

@@ -92,7 +92,8 @@ async fn ready(State(server): State<Arc<MetricsServer>>) -> Response {
     let unready: Vec<String> = groups
         .filter(|status| status.trouble.is_some() || status.generation.is_none())
         .map(|status| {
-            let why = status.trouble.unwrap_or_else(|| "no generation has begun yet".to_owned());
+            let trouble = status.trouble.as_deref();
+            let why = trouble.unwrap_or("no generation has begun yet");
             format!("group {}: {why}\n", status.group)
         })
         .collect();
