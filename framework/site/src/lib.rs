@@ -1,1 +1,41 @@
-//! .
+//! A trefoil site: actors that carry the decisions of [`trefoil_core`], and the embedding API.
+//!
+//! A [`Site`] is one running storage system. It holds [`Group`]s (consistency groups: volumes with
+//! one order of updates), each with a journal, block stores and links to its other sites. Handles
+//! work from any thread, any async runtime, and sync code.
+//!
+//! | layer | file | responsibility |
+//! |---|---|---|
+//! | handles | `handle`, `snapshot`, `status` | what hosts, operators and monitors hold |
+//! | site | `site`, `builder`, `door`, `config`, `registry` | threads, listeners, configuration |
+//! | group | `group`, `open`, `crew`, `shared` | wiring, recovery, what actors share |
+//! | actors | `actor/*` | one file per engine, same names |
+
+mod actor;
+mod builder;
+mod clock;
+pub mod config;
+mod crew;
+mod door;
+mod extent_map;
+mod group;
+mod handle;
+mod history;
+mod journal_io;
+mod open;
+mod parts;
+pub mod registry;
+mod shared;
+mod site;
+mod snapshot;
+pub mod status;
+
+pub use builder::SiteBuilder;
+pub use clock::{Clock, SystemClock, boot_id};
+pub use handle::{Group, Point, StatusWatch, Volume};
+pub use parts::{GroupConfig, GroupParts, Limits, PeerLink, Timing};
+pub use registry::Registry;
+pub use site::{LocalSite, Site};
+pub use snapshot::Snapshot;
+pub use status::{Certificate, GroupStatus};
+pub use trefoil_core::engine::reign::TakeoverOptions;

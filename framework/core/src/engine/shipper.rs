@@ -1,10 +1,8 @@
 //! What a source sends next to one follower.
 
+use super::copy::CopySource;
 use super::judge::{Plan, PlanDebt, PlanKind};
 use crate::model::{Extent, ExtentSet, SessionId, UpdateNumber, VolumeId};
-
-/// The most bytes of one copied range.
-pub const COPY_CHUNK_BYTES: u64 = 1 << 20;
 
 /// The next piece of work of a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +16,9 @@ pub enum Work {
         /// The limit in encoded bytes.
         bytes_max: u64,
     },
-    /// Read and send this range, or the zeroes at its beginning.
+    /// Send the beginning of this range: at most
+    /// [`COPY_CHUNK_BYTES_MAX`](super::copy::COPY_CHUNK_BYTES_MAX) of data, or as many zeroes as
+    /// it begins with.
     Copy(Extent),
 }
 
@@ -30,7 +30,7 @@ pub struct ShipperEngine {
     plan: Plan,
     sent: UpdateNumber,
     /// What is still to be copied.
-    to_copy: ExtentSet,
+    to_copy: CopySource,
     busy: bool,
     /// Bytes sent in this session, and how many the follower takes.
     sent_bytes: u64,
@@ -46,6 +46,7 @@ impl ShipperEngine {
             PlanDebt::Extents(extents) => extents.clone(),
             PlanDebt::Everything => everything(volumes),
         };
+        let to_copy = CopySource::new(to_copy);
         let (sent, busy, copied_last) = (plan.base.number, false, false);
         Self { session, plan, sent, to_copy, busy, sent_bytes: 0, credit, copied_last }
     }
@@ -72,12 +73,12 @@ impl ShipperEngine {
 
     /// Whether blocks are still to be copied.
     pub fn copying(&self) -> bool {
-        !self.to_copy.is_empty()
+        !self.to_copy.is_done()
     }
 
     /// Bytes still to be copied.
     pub fn copy_bytes_left(&self) -> u64 {
-        self.to_copy.bytes()
+        self.to_copy.bytes_left()
     }
 
     /// The follower takes `credit` bytes in this session. Never goes back.
@@ -92,11 +93,11 @@ impl ShipperEngine {
             return None;
         }
         let records = limit > self.sent;
-        let copy = self.to_copy.iter().next();
+        let copy = self.to_copy.next_run();
         let work = match copy {
             // Records and blocks in turn, so that neither starves the other.
             Some(extent) if !records || !self.copied_last => {
-                Work::Copy(Extent { length: extent.length.min(COPY_CHUNK_BYTES), ..extent })
+                Work::Copy(extent)
             }
             _ if records => {
                 Work::Records { from: self.sent.next(), up_to: limit, bytes_max: room }
@@ -119,14 +120,10 @@ impl ShipperEngine {
     pub fn copy_sent(&mut self, extent: Extent, bytes: u64) {
         self.busy = false;
         self.copied_last = true;
-        self.to_copy.remove(extent);
+        self.to_copy.take(extent);
         self.sent_bytes += bytes;
     }
 
-    /// The copy of this range was dropped by the follower, which had newer records: send it anew.
-    pub fn copy_again(&mut self, extent: Extent) {
-        self.to_copy.insert(extent);
-    }
 }
 
 /// All of every volume.
@@ -148,7 +145,9 @@ pub fn limit(acking: bool, newest: UpdateNumber, horizon: UpdateNumber) -> Updat
 
 #[cfg(test)]
 mod tests {
+    use super::super::copy::COPY_CHUNK_BYTES_MAX;
     use super::*;
+    use crate::model::Position;
 
     fn plan(debt: PlanDebt) -> Plan {
         Plan {
@@ -181,13 +180,13 @@ mod tests {
     fn blocks_and_records_take_turns() {
         let mut leg = ShipperEngine::new(SessionId(1), plan(PlanDebt::Everything), &[3 << 20], 1 << 30);
         let n = UpdateNumber::new;
-        let Some(Work::Copy(first)) = leg.next(n(5)) else { panic!("a block first") };
-        assert_eq!(first.length, COPY_CHUNK_BYTES);
+        let Some(Work::Copy(run)) = leg.next(n(5)) else { panic!("a block first") };
+        let first = Extent { length: COPY_CHUNK_BYTES_MAX, ..run };
         leg.copy_sent(first, first.length);
         assert!(matches!(leg.next(n(5)), Some(Work::Records { .. })));
         leg.records_sent(n(5), 10);
         let Some(Work::Copy(second)) = leg.next(n(5)) else { panic!("then the next block") };
-        assert_eq!(second.offset, COPY_CHUNK_BYTES);
+        assert_eq!(second.offset, COPY_CHUNK_BYTES_MAX);
         leg.copy_sent(second, 1);
         assert!(matches!(leg.next(n(5)), Some(Work::Copy(_))), "no records wait");
     }

@@ -108,4 +108,14 @@ impl SiteState {
             maps: BTreeMap::new(),
         }
     }
+
+    /// Notes that the reset which was begun is done: the history ends at its base, and what the
+    /// block store lacks of it is in the debt.
+    pub fn complete_intent(&mut self) {
+        if let Some(Intent { base, lineage }) = self.intent.take() {
+            self.lineage = lineage;
+            self.checkpoint = base.number;
+            self.durable_mark = base.number;
+        }
+    }
 }

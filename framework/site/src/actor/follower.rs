@@ -1,0 +1,507 @@
+//! The follower's side of a session: asks to be judged, executes the plan, takes the stream.
+
+use super::{
+    CopyIn, OwnMarks, PrepareReset, ResetJournal, ResetRestorer, RolledForward, SendControl, Settle,
+    Submit, quiesce,
+};
+use crate::crew::{CrewRef, MAILBOX_MAX};
+use crate::parts::micros;
+use crate::shared::add;
+use actix::prelude::*;
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use trefoil_core::engine::follower::{Fetch, FollowerEngine, Step};
+use trefoil_core::engine::judge::{Plan, PlanDebt};
+use trefoil_core::engine::shipper::everything;
+use trefoil_core::model::{
+    Debt, Generation, Intent, LegState, Lineage, Position, SessionId, SiteName, UpdateNumber,
+};
+use trefoil_core::record::{HEADER_BYTES, Record, RecordKind};
+use trefoil_core::wire::{ControlMessage, DataMessage, Follow, Progress, StreamEnd};
+use trefoil_core::{Error, Result};
+
+/// Follow that site.
+#[derive(Message, Clone)]
+#[rtype(result = "()")]
+pub(crate) struct StartFollowing {
+    pub source: SiteName,
+    pub generation: Generation,
+    pub roll_forward: bool,
+}
+
+/// Follow nobody.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct StopFollowing {
+    /// Answered when nothing more is taken.
+    pub done: Option<oneshot::Sender<()>>,
+}
+
+/// Messages came on a data lane.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct DataIn {
+    pub from: SiteName,
+    pub messages: Vec<DataMessage>,
+}
+
+/// The source ended the session, or its link ended (`None`).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct SourceEnded {
+    pub from: SiteName,
+    pub end: Option<StreamEnd>,
+}
+
+/// How the session stands, for status.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FollowView {
+    pub source: Option<SiteName>,
+    pub state: Option<LegState>,
+    pub plan: Option<Plan>,
+    pub fetch: Fetch,
+}
+
+/// The follower of a site.
+pub(crate) struct FollowerActor {
+    crew: CrewRef,
+    told: Option<StartFollowing>,
+    session: Option<FollowerEngine>,
+    streaming: bool,
+    backlog: VecDeque<DataMessage>,
+    attempts: u32,
+    retry: Option<SpawnHandle>,
+    last_credit: u64,
+    last_sent: Option<Progress>,
+}
+
+impl FollowerActor {
+    pub fn new(crew: CrewRef) -> Self {
+        Self {
+            crew,
+            told: None,
+            session: None,
+            streaming: false,
+            backlog: VecDeque::new(),
+            attempts: 0,
+            retry: None,
+            last_credit: 0,
+            last_sent: None,
+        }
+    }
+
+    fn show(&self, state: LegState) {
+        let mut view = self.crew.following.borrow_mut();
+        view.source = self.told.as_ref().map(|told| told.source.clone());
+        view.state = Some(state);
+        if let Some(session) = &self.session {
+            if let Some(plan) = session.plan() {
+                view.plan = Some(plan.clone());
+            }
+            view.fetch = session.fetch();
+        }
+    }
+
+    /// Bytes that this site takes at once.
+    fn room(&self) -> u64 {
+        let limits = &self.crew.shared.config.limits;
+        let overlay = limits.overlay_bytes.saturating_sub(self.crew.shared.overlay.read().bytes());
+        limits.credit_bytes.min(overlay).min(self.crew.marks.journal_room())
+    }
+
+    /// Asks the source to be judged.
+    fn ask(&mut self, ctx: &mut Context<Self>) {
+        self.retry = None;
+        let Some(told) = self.told.clone() else { return };
+        if self.crew.failed.borrow().is_some() {
+            return;
+        }
+        let crew = self.crew.clone();
+        let settle = async move { quiesce(&crew, Duration::from_secs(5)).await };
+        // What is on its way into the journal belongs to the position that is told.
+        ctx.wait(settle.into_actor(self).map(move |settled, actor, ctx| {
+            if settled.is_err() {
+                actor.again(ctx, "the journal did not settle".into());
+                return;
+            }
+            actor.send_follow(&told, ctx);
+        }));
+    }
+
+    fn send_follow(&mut self, told: &StartFollowing, ctx: &mut Context<Self>) {
+        let (crew, state) = (&self.crew, self.crew.state.borrow());
+        let newest = crew.marks.newest.get();
+        let session = SessionId(crew.random());
+        let credit = self.room();
+        let own_blank = newest == Position::START && state.lineage.last().is_none();
+        let follow = Follow {
+            session,
+            generation: told.generation,
+            roll_forward: told.roll_forward,
+            incarnation: state.incarnation,
+            lineage: state.lineage.clone(),
+            newest,
+            marks: crew.marks.marks(),
+            base: crew.marks.base.get().number,
+            debt: state.debt.clone(),
+            blank: own_blank && state.debt.is_none(),
+            credit,
+        };
+        drop(state);
+        let source = told.source.clone();
+        self.session =
+            Some(FollowerEngine::new(session, source.clone(), told.generation, newest, credit));
+        self.last_credit = credit;
+        self.last_sent = None;
+        self.streaming = false;
+        self.show(LegState::Connecting);
+        crew_send(&self.crew, &source, ControlMessage::Follow(Box::new(follow)));
+        // A source that never answers is asked again.
+        let patience = self.crew.shared.config.timing.link_timeout;
+        self.retry = Some(ctx.run_later(patience, |actor, ctx| {
+            if !actor.streaming {
+                actor.again(ctx, "the source did not answer".into());
+            }
+        }));
+    }
+
+    /// The session is over; asks again after a while, longer each time.
+    fn again(&mut self, ctx: &mut Context<Self>, why: String) {
+        self.drop_session();
+        self.show(LegState::Suspended(why));
+        if let Some(retry) = self.retry.take() {
+            ctx.cancel_future(retry);
+        }
+        if self.told.is_none() {
+            return;
+        }
+        let base = micros(self.crew.shared.config.timing.follow_again);
+        let pause = self.crew.jittered(base << self.attempts.min(3));
+        self.attempts += 1;
+        self.retry = Some(ctx.run_later(pause, |actor, ctx| actor.ask(ctx)));
+    }
+
+    fn drop_session(&mut self) {
+        if let Some(session) = self.session.take() {
+            let (source, session) = (session.source().clone(), session.session());
+            crew_send(&self.crew, &source, ControlMessage::Unfollow { session });
+        }
+        self.streaming = false;
+        self.backlog.clear();
+    }
+
+    /// The stream broke a rule: the session ends, and the source is asked anew.
+    fn broken(&mut self, error: &Error, ctx: &mut Context<Self>) {
+        tracing::warn!(site = %self.crew.site(), %error, "the stream is dropped and asked for anew");
+        self.again(ctx, error.to_string());
+    }
+
+    /// Takes messages in order until one has to wait for the disk.
+    fn work(&mut self, ctx: &mut Context<Self>) {
+        while let Some(message) = self.backlog.pop_front() {
+            let Some(session) = &mut self.session else { return };
+            match message {
+                DataMessage::Plan { plan, lineage, .. } => {
+                    match session.planned(*plan) {
+                        Ok(step) => self.execute(step, lineage, ctx),
+                        Err(error) => self.broken(&error, ctx),
+                    }
+                    return;
+                }
+                DataMessage::Records { records, .. } => {
+                    if let Err(error) = session.records(&records) {
+                        self.broken(&error, ctx);
+                        return;
+                    }
+                    if self.take_records(records, ctx) {
+                        return;
+                    }
+                }
+                DataMessage::Copy(block) => {
+                    let bytes = HEADER_BYTES as u64 + block.content.length().min(1 << 20);
+                    let received = session.newest().number;
+                    if let Err(error) = session.copied(&block, bytes) {
+                        self.broken(&error, ctx);
+                        return;
+                    }
+                    self.crew.to(&self.crew.restorer, CopyIn { block, received });
+                }
+            }
+        }
+        self.progress();
+    }
+
+    /// Submits records. Where a reign begins among them, it is in the lineage, durably, before
+    /// its record is in the journal; true: the rest waits for that.
+    fn take_records(&mut self, records: Vec<Record>, ctx: &mut Context<Self>) -> bool {
+        let begins: Vec<(Generation, UpdateNumber)> = records
+            .iter()
+            .filter(|record| record.kind() == RecordKind::Generation)
+            .map(|record| (record.generation(), record.number()))
+            .collect();
+        if begins.is_empty() {
+            self.crew.to(&self.crew.journal, Submit { records });
+            return false;
+        }
+        let crew = self.crew.clone();
+        let save = async move {
+            for (generation, first) in begins {
+                let mut state = crew.state.borrow_mut();
+                if state.lineage.generation_at(first) != generation {
+                    state.lineage.begin(generation, first)?;
+                }
+            }
+            crew.save().await
+        };
+        ctx.wait(save.into_actor(self).map(move |result, actor, ctx| match result {
+            Ok(()) => {
+                actor.crew.to(&actor.crew.journal, Submit { records });
+                actor.work(ctx);
+            }
+            Err(error) => actor.crew.fail(&error),
+        }));
+        true
+    }
+
+    fn execute(&mut self, step: Step, lineage: Lineage, ctx: &mut Context<Self>) {
+        let Some(session) = &self.session else { return };
+        let Some(plan) = session.plan().cloned() else { return };
+        tracing::info!(
+            site = %self.crew.site(), source = %session.source(), plan = %plan.kind,
+            updates = plan.updates, why = %plan.why, "following"
+        );
+        let source = session.source().clone();
+        match step {
+            Step::Refused(why) => self.again(ctx, why),
+            Step::Stream => self.begin_stream(ctx),
+            Step::Owe | Step::OweAndReset => {
+                let crew = self.crew.clone();
+                let reset = step == Step::OweAndReset;
+                let execute = async move { execute(&crew, source, plan, lineage, reset).await };
+                ctx.wait(execute.into_actor(self).map(|result, actor, ctx| match result {
+                    Ok(()) => actor.begin_stream(ctx),
+                    Err(error) => actor.crew.fail(&error),
+                }));
+            }
+        }
+    }
+
+    fn begin_stream(&mut self, ctx: &mut Context<Self>) {
+        self.streaming = true;
+        self.attempts = 0;
+        if let Some(retry) = self.retry.take() {
+            ctx.cancel_future(retry);
+        }
+        self.progress();
+        self.work(ctx);
+    }
+
+    /// Tells the source how far this site is.
+    fn progress(&mut self) {
+        let room = self.room();
+        let Some(session) = self.session.as_mut().filter(|_| self.streaming) else { return };
+        let marks = self.crew.marks.marks();
+        let state = self.crew.state.borrow();
+        let generation = state.lineage.generation_at(marks.durable);
+        let progress = Progress {
+            session: session.session(),
+            marks,
+            durable: Position { generation, number: marks.durable, ..Position::START },
+            debt_bytes: self.crew.marks.debt_bytes.get(),
+            credit: session.grant(room),
+        };
+        drop(state);
+        if self.last_sent.as_ref() == Some(&progress) {
+            return;
+        }
+        self.last_credit = progress.credit;
+        let source = session.source().clone();
+        self.last_sent = Some(progress.clone());
+        crew_send(&self.crew, &source, ControlMessage::Progress(progress));
+        self.show_streaming();
+        self.roll_forward_if_done();
+    }
+
+    fn show_streaming(&self) {
+        let state = if self.crew.marks.debt_bytes.get() > 0 {
+            LegState::Copying
+        } else {
+            let target = self.session.as_ref().and_then(|session| session.plan());
+            let behind = target.is_some_and(|plan| self.crew.marks.newest.get().number < plan.target);
+            if behind { LegState::CatchingUp } else { LegState::Paired }
+        };
+        self.show(state);
+    }
+
+    /// A candidate that holds what its source held is done following.
+    fn roll_forward_if_done(&mut self) {
+        let target = self.session.as_ref().and_then(|session| session.plan());
+        let reached = target.is_some_and(|plan| self.crew.marks.newest.get().number >= plan.target);
+        if reached && self.told.as_ref().is_some_and(|told| told.roll_forward) {
+            self.drop_session();
+            self.told = None;
+            self.crew.to(&self.crew.reign, RolledForward(true));
+        }
+    }
+}
+
+/// Executes a plan that leaves this site in debt; each step is durable before the next (rule R11).
+async fn execute(
+    crew: &CrewRef,
+    source: SiteName,
+    plan: Plan,
+    lineage: Lineage,
+    reset: bool,
+) -> Result<()> {
+    let sizes: Vec<u64> = crew.shared.stores.iter().map(|store| store.size()).collect();
+    let missing = match plan.debt {
+        PlanDebt::Nothing => return Ok(()),
+        PlanDebt::Extents(extents) => extents,
+        PlanDebt::Everything => everything(&sizes),
+    };
+    let (reply, still) = oneshot::channel();
+    crew.to(&crew.restorer, Settle(reply));
+    still.await.map_err(|_| Error::closed("settle restorer: it stopped"))?;
+    let until = {
+        let state = crew.state.borrow();
+        state.debt.as_ref().map_or(Position::START, |debt| debt.until)
+    };
+    let debt = Debt { source, missing, until };
+    if !reset {
+        crew.state.borrow_mut().debt = Some(debt);
+        crew.save().await?;
+        crew.to(&crew.restorer, ResetRestorer { base: None });
+        return Ok(());
+    }
+    let base = plan.base;
+    let (reply, prepared) = oneshot::channel();
+    let fork = plan.fork;
+    crew.to(&crew.journal, PrepareReset { fork, base: base.number, reply });
+    prepared.await.map_err(|_| Error::closed("prepare reset: the journal stopped"))?;
+    {
+        let mut state = crew.state.borrow_mut();
+        state.debt = Some(debt);
+        state.intent = Some(Intent { base, lineage: lineage.clone() });
+    }
+    crew.save().await?;
+    let (reply, done) = oneshot::channel();
+    crew.to(&crew.journal, ResetJournal { base, reply });
+    done.await.map_err(|_| Error::closed("reset journal: it stopped"))??;
+    crew.state.borrow_mut().complete_intent();
+    crew.save().await?;
+    crew.to(&crew.restorer, ResetRestorer { base: Some(base.number) });
+    Ok(())
+}
+
+/// Sends a control message to a site, if its link is up.
+pub(super) fn crew_send(crew: &CrewRef, to: &SiteName, message: ControlMessage) {
+    if let Some(peer) = crew.peers.borrow().get(to) {
+        crate::crew::post(peer, SendControl(message));
+    }
+}
+
+/// The session that a data message belongs to.
+fn session_of(message: &DataMessage) -> SessionId {
+    match message {
+        DataMessage::Plan { session, .. } | DataMessage::Records { session, .. } => *session,
+        DataMessage::Copy(block) => block.session,
+    }
+}
+
+impl Actor for FollowerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX_MAX);
+        ctx.run_interval(Duration::from_millis(50), |actor, _| actor.progress());
+    }
+}
+
+impl Handler<StartFollowing> for FollowerActor {
+    type Result = ();
+
+    fn handle(&mut self, told: StartFollowing, ctx: &mut Context<Self>) {
+        self.drop_session();
+        self.told = Some(told);
+        self.attempts = 0;
+        if let Some(retry) = self.retry.take() {
+            ctx.cancel_future(retry);
+        }
+        self.ask(ctx);
+    }
+}
+
+impl Handler<StopFollowing> for FollowerActor {
+    type Result = ();
+
+    fn handle(&mut self, stop: StopFollowing, ctx: &mut Context<Self>) {
+        self.drop_session();
+        self.told = None;
+        if let Some(retry) = self.retry.take() {
+            ctx.cancel_future(retry);
+        }
+        *self.crew.following.borrow_mut() = FollowView::default();
+        if let Some(done) = stop.done {
+            let _ = done.send(());
+        }
+    }
+}
+
+impl Handler<DataIn> for FollowerActor {
+    type Result = ();
+
+    fn handle(&mut self, data: DataIn, ctx: &mut Context<Self>) {
+        let Some(session) = &self.session else {
+            add(&self.crew.shared.totals.stale_refused, data.messages.len() as u64);
+            return;
+        };
+        let (source, current) = (session.source(), session.session());
+        for message in data.messages {
+            if data.from == *source && session_of(&message) == current {
+                self.backlog.push_back(message);
+            } else {
+                add(&self.crew.shared.totals.stale_refused, 1);
+            }
+        }
+        self.work(ctx);
+    }
+}
+
+impl Handler<SourceEnded> for FollowerActor {
+    type Result = ();
+
+    fn handle(&mut self, ended: SourceEnded, ctx: &mut Context<Self>) {
+        let Some(session) = &self.session else { return };
+        let ours = match &ended.end {
+            Some(end) => end.session == session.session(),
+            None => true,
+        };
+        if ended.from != *session.source() || !ours {
+            return;
+        }
+        if self.told.as_ref().is_some_and(|told| told.roll_forward) {
+            self.drop_session();
+            self.told = None;
+            self.crew.to(&self.crew.reign, RolledForward(false));
+            return;
+        }
+        match ended.end {
+            Some(end) => self.again(ctx, end.why),
+            None => {
+                // The reign says so when the link is back.
+                self.drop_session();
+                self.told = None;
+                self.show(LegState::Connecting);
+            }
+        }
+    }
+}
+
+impl Handler<OwnMarks> for FollowerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: OwnMarks, _: &mut Context<Self>) {
+        self.progress();
+    }
+}

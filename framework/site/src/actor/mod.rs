@@ -1,0 +1,53 @@
+//! The actors, in the order a write travels. They are thin: events go to the engines of
+//! `trefoil_core`, effects come back and are carried out.
+//!
+//! All actors of a group live on one thread, so a message costs half a microsecond and nothing
+//! needs a lock. Host I/O enters through [`VolumeActor`] with a byte permit in hand; reads do not
+//! pass through actors at all.
+
+mod follower;
+mod journal;
+mod peer;
+mod reign;
+mod restorer;
+mod shipper;
+mod volume;
+
+pub(crate) use follower::{DataIn, FollowView, FollowerActor, SourceEnded, StartFollowing, StopFollowing};
+pub(crate) use journal::{
+    Checkpointed, JournalActor, PositionAt, PrepareReset, RaiseFloor, ReadRecords, ResetJournal,
+    Submit, SyncTo, quiesce,
+};
+pub(crate) use peer::{AcceptLink, AskNewest, PeerActor, SendControl, greeting};
+pub(crate) use reign::{
+    FollowRequest, FromPeer, LegChanged, LinkChanged, Marked, ReignActor, RolledForward, Takeover, leg_state,
+};
+pub(crate) use restorer::{
+    CopyIn, Hold, JournalDurable, Received, Release, ResetRestorer, RestorerActor, Settle, write_batch,
+};
+pub(crate) use shipper::{FollowerProgress, Kick, ShipperActor, StopShipping};
+pub(crate) use volume::{
+    Depose, HostFlush, HostWrite, Join, Lead, Leave, LegProgress, OwnMarks, Serve, VolumeActor,
+    Waiter, refusal,
+};
+
+/// End.
+#[derive(actix::Message, Clone, Copy)]
+#[rtype(result = "()")]
+pub(crate) struct Dismiss;
+
+macro_rules! dismissible {
+    ($($actor:ident),*) => {
+        $(impl actix::Handler<Dismiss> for $actor {
+            type Result = ();
+
+            fn handle(&mut self, _: Dismiss, ctx: &mut actix::Context<Self>) {
+                actix::ActorContext::stop(ctx);
+            }
+        })*
+    };
+}
+
+dismissible!(
+    VolumeActor, JournalActor, RestorerActor, FollowerActor, ReignActor, PeerActor, ShipperActor
+);

@@ -1,0 +1,475 @@
+//! The link to one other site: keeps it up, passes messages to whom they concern.
+
+use super::{
+    DataIn, FollowRequest, FollowerProgress, FromPeer, LinkChanged, RaiseFloor, SourceEnded,
+    StopShipping, SyncTo,
+};
+use crate::crew::{CrewRef, MAILBOX_MAX, post};
+use crate::parts::{PeerLink, micros};
+use crate::shared::add;
+use actix::prelude::*;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use trefoil_core::model::{Position, SiteName};
+use trefoil_core::port::{Frame, FrameReceiver, FrameSender, Link};
+use trefoil_core::wire::{
+    ControlMessage, Greeting, Heartbeat, PROTOCOL_VERSION, decode_control, decode_data,
+    encode_control,
+};
+use trefoil_core::{Error, Result};
+
+/// How many control frames may wait to be sent.
+const CONTROL_WAITING_MAX: usize = 4096;
+/// How many data batches may wait to be sent: one is on its way, one waits.
+const DATA_WAITING_MAX: usize = 2;
+/// How long a greeting may take.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A link that the other site opened, and its greeting, which was checked.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct AcceptLink(pub Link);
+
+/// Send a control message, if the link is up.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct SendControl(pub ControlMessage);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Dialled(Result<Link>);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct ControlIn {
+    link: u64,
+    messages: Vec<ControlMessage>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct LinkEnded {
+    link: u64,
+    why: String,
+}
+
+struct Up {
+    id: u64,
+    control: mpsc::Sender<Frame>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// The link to one other site.
+pub(crate) struct PeerActor {
+    crew: CrewRef,
+    site: SiteName,
+    way: PeerLink,
+    up: Option<Up>,
+    links: u64,
+    heard_us: u64,
+    attempts: u32,
+    dialling: bool,
+    asked: BTreeMap<u64, oneshot::Sender<Option<Position>>>,
+}
+
+impl PeerActor {
+    pub fn new(crew: CrewRef, site: SiteName, way: PeerLink) -> Self {
+        Self {
+            crew,
+            site,
+            way,
+            up: None,
+            links: 0,
+            heard_us: 0,
+            attempts: 0,
+            dialling: false,
+            asked: BTreeMap::new(),
+        }
+    }
+
+    /// Of two sites the one whose name comes first dials, so that there is one link.
+    fn dials(&self) -> bool {
+        *self.crew.site() < self.site
+    }
+
+    fn dial(&mut self, ctx: &mut Context<Self>) {
+        if self.up.is_some() || self.dialling || !self.dials() {
+            return;
+        }
+        self.dialling = true;
+        let (way, address) = (self.way.clone(), ctx.address());
+        let greeting = greeting(&self.crew, &self.site);
+        actix::spawn(async move {
+            let link = tokio::time::timeout(GREETING_TIMEOUT, dial(&way, greeting)).await;
+            let late = |_| Err(Error::unavailable("connect: no answer in time"));
+            post(&address, Dialled(link.unwrap_or_else(late)));
+        });
+    }
+
+    fn dial_later(&mut self, ctx: &mut Context<Self>) {
+        let pause = self.crew.jittered(100_000 << self.attempts.min(4));
+        self.attempts += 1;
+        ctx.run_later(pause, |actor, ctx| actor.dial(ctx));
+    }
+
+    /// The link is up: starts its readers and writers.
+    fn raise(&mut self, link: Link, ctx: &mut Context<Self>) {
+        if self.up.is_some() {
+            self.lower("the other site opened a new link", ctx);
+        }
+        self.links += 1;
+        let id = self.links;
+        if id > 1 {
+            add(&self.crew.shared.totals.reconnects, 1);
+        }
+        let (control, control_out) = mpsc::channel(CONTROL_WAITING_MAX);
+        let (data, data_out) = mpsc::channel(DATA_WAITING_MAX);
+        let address = ctx.address();
+        let tasks = vec![
+            tokio::task::spawn_local(write_control(link.control.sender, control_out)),
+            tokio::task::spawn_local(write_data(link.data.sender, data_out)),
+            tokio::task::spawn_local(read_control(link.control.receiver, id, address.clone())),
+            tokio::task::spawn_local(read_data(
+                link.data.receiver,
+                id,
+                address,
+                self.crew.clone(),
+                self.site.clone(),
+            )),
+        ];
+        tracing::info!(site = %self.crew.site(), peer = %self.site, at = %link.peer, "link up");
+        self.up = Some(Up { id, control, tasks });
+        self.attempts = 0;
+        self.heard_us = self.crew.shared.clock.now_us();
+        self.crew.data_lanes.borrow_mut().insert(self.site.clone(), data);
+        self.crew.seen.borrow_mut().entry(self.site.clone()).or_default().link_up = true;
+        self.crew.to(&self.crew.reign, LinkChanged { site: self.site.clone(), up: true });
+        self.beat();
+    }
+
+    fn lower(&mut self, why: &str, ctx: &mut Context<Self>) {
+        if self.up.take().is_none() {
+            return;
+        }
+        tracing::info!(site = %self.crew.site(), peer = %self.site, why, "link down");
+        self.crew.data_lanes.borrow_mut().remove(&self.site);
+        self.crew.seen.borrow_mut().entry(self.site.clone()).or_default().link_up = false;
+        if let Some(shipper) = self.crew.shippers.borrow().get(&self.site) {
+            post(shipper, StopShipping(None));
+        }
+        let from = self.site.clone();
+        self.crew.to(&self.crew.follower, SourceEnded { from, end: None });
+        self.crew.to(&self.crew.reign, LinkChanged { site: self.site.clone(), up: false });
+        self.asked.clear();
+        self.dial_later(ctx);
+    }
+
+    fn send(&mut self, message: &ControlMessage) {
+        let Some(up) = &self.up else { return };
+        match encode_control(message) {
+            // A full lane belongs to a site that does not read: the link times out.
+            Ok(frame) => drop(up.control.try_send(frame)),
+            Err(error) => tracing::error!(%error, "a message cannot be encoded"),
+        }
+    }
+
+    /// Sends this site's state; asks for the lease where it leads.
+    fn beat(&mut self) {
+        let view = self.crew.view();
+        let marks = &self.crew.marks;
+        let beat = Heartbeat {
+            view,
+            sent_at: self.crew.shared.clock.now_us().max(1),
+            echo: 0,
+            grants: false,
+            lease: self.crew.leads.get(),
+            commit: marks.commit.get(),
+            horizon: marks.horizon.get(),
+            floors: self.crew.floors_for_peers(),
+        };
+        self.send(&ControlMessage::Heartbeat(Box::new(beat)));
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let silent = self.crew.shared.clock.now_us().saturating_sub(self.heard_us);
+        if self.up.is_some() && silent > micros(self.crew.shared.config.timing.link_timeout) {
+            self.lower("nothing was heard for too long", ctx);
+            return;
+        }
+        self.beat();
+    }
+
+    fn heartbeat(&mut self, beat: Box<Heartbeat>) {
+        let now = self.crew.shared.clock.now_us();
+        {
+            let mut seen = self.crew.seen.borrow_mut();
+            let seen = seen.entry(self.site.clone()).or_default();
+            seen.view = Some(beat.view.clone());
+            seen.heard_wall_us = self.crew.shared.clock.wall_us();
+            if beat.echo > 0 {
+                seen.rtt_us = now.saturating_sub(beat.echo).max(1);
+            }
+        }
+        if self.crew.leads.get().is_none() && self.is_source() {
+            let marks = &self.crew.marks;
+            marks.commit.set(beat.commit);
+            marks.horizon.set(beat.horizon);
+            for (site, position) in &beat.floors {
+                if site != self.crew.site() {
+                    let (site, position) = (site.clone(), *position);
+                    self.crew.to(&self.crew.journal, RaiseFloor { site, position, fork: None });
+                }
+            }
+        }
+        let from = self.site.clone();
+        self.crew.to(&self.crew.reign, FromPeer { from, message: ControlMessage::Heartbeat(beat) });
+    }
+
+    /// Whether this site follows that one now, in a session that streams.
+    fn is_source(&self) -> bool {
+        let following = self.crew.following.borrow();
+        following.source.as_ref() == Some(&self.site)
+            && !matches!(
+                following.state,
+                None | Some(
+                    trefoil_core::model::LegState::Connecting
+                        | trefoil_core::model::LegState::Suspended(_)
+                )
+            )
+    }
+
+    fn take(&mut self, message: ControlMessage, ctx: &mut Context<Self>) {
+        let from = self.site.clone();
+        match message {
+            ControlMessage::Heartbeat(beat) => self.heartbeat(beat),
+            ControlMessage::Progress(progress) => self.to_shipper(FollowerProgress(progress)),
+            ControlMessage::Unfollow { .. } => self.to_shipper(StopShipping(None)),
+            ControlMessage::SyncTo { number, .. } => self.crew.to(&self.crew.journal, SyncTo(number)),
+            ControlMessage::StreamEnd(end) => {
+                self.crew.to(&self.crew.follower, SourceEnded { from, end: Some(end) });
+            }
+            ControlMessage::Follow(follow) => {
+                self.crew.to(&self.crew.reign, FollowRequest { from, follow });
+            }
+            ControlMessage::NewestRequest { id } => {
+                let newest = self.crew.leads.get().map(|_| self.crew.marks.submitted.get());
+                self.send(&ControlMessage::NewestReply { id, newest });
+            }
+            ControlMessage::NewestReply { id, newest } => {
+                if let Some(reply) = self.asked.remove(&id) {
+                    let _ = reply.send(newest);
+                }
+            }
+            ControlMessage::Goodbye(why) => self.lower(&why, ctx),
+            ControlMessage::Greeting(_) => self.lower("a second greeting came", ctx),
+            message @ (ControlMessage::PromiseRequest { .. }
+            | ControlMessage::PromiseReply { .. }
+            | ControlMessage::CharterProposal(_)
+            | ControlMessage::CharterReply { .. }) => {
+                self.crew.to(&self.crew.reign, FromPeer { from, message });
+            }
+        }
+    }
+
+    fn to_shipper<M>(&self, message: M)
+    where
+        M: Message<Result = ()> + Send + 'static,
+        super::ShipperActor: Handler<M>,
+    {
+        if let Some(shipper) = self.crew.shippers.borrow().get(&self.site) {
+            post(shipper, message);
+        }
+    }
+}
+
+/// This site's greeting to another.
+pub(crate) fn greeting(crew: &CrewRef, to: &SiteName) -> Greeting {
+    Greeting {
+        protocol: PROTOCOL_VERSION,
+        group: crew.shared.config.group.clone(),
+        from: crew.site().clone(),
+        to: to.clone(),
+        incarnation: crew.state.borrow().incarnation,
+        volumes: crew.shared.config.volumes.clone(),
+    }
+}
+
+/// Connects and greets.
+async fn dial(way: &PeerLink, greeting: Greeting) -> Result<Link> {
+    let mut link = way.transport.connect(&way.address).await?;
+    let expected = greeting.to.clone();
+    let frame = encode_control(&ControlMessage::Greeting(greeting))?;
+    link.control.sender.send(vec![frame]).await?;
+    let frames = link.control.receiver.receive().await?;
+    let Some(frame) = frames.and_then(|mut frames| frames.drain(..).next()) else {
+        return Err(Error::unavailable("greet: the other site closed the link"));
+    };
+    match decode_control(&frame.into_bytes())? {
+        ControlMessage::Greeting(theirs) if theirs.from == expected => Ok(link),
+        ControlMessage::Goodbye(why) => Err(Error::refused(format!("greet: {why}"))),
+        _ => Err(Error::corrupt("greet: another site answered than was meant")),
+    }
+}
+
+async fn write_control(mut sender: Box<dyn FrameSender>, mut frames: mpsc::Receiver<Frame>) {
+    while let Some(first) = frames.recv().await {
+        let mut batch = vec![first];
+        while let Ok(frame) = frames.try_recv() {
+            batch.push(frame);
+        }
+        if sender.send(batch).await.is_err() {
+            return;
+        }
+    }
+    let _ = sender.close().await;
+}
+
+async fn write_data(mut sender: Box<dyn FrameSender>, mut batches: mpsc::Receiver<Vec<Frame>>) {
+    while let Some(batch) = batches.recv().await {
+        if sender.send(batch).await.is_err() {
+            return;
+        }
+    }
+    let _ = sender.close().await;
+}
+
+async fn read_control(mut receiver: Box<dyn FrameReceiver>, link: u64, to: Addr<PeerActor>) {
+    let why = loop {
+        match receiver.receive().await {
+            Ok(Some(frames)) => {
+                let decode = |frame: Frame| decode_control(&frame.into_bytes());
+                let messages: Result<Vec<ControlMessage>> = frames.into_iter().map(decode).collect();
+                match messages {
+                    // Waiting for the actor is what slows a flooding peer down.
+                    Ok(messages) => {
+                        let _ = to.send(ControlIn { link, messages }).await;
+                    }
+                    Err(error) => break error.to_string(),
+                }
+            }
+            Ok(None) => break "the other site closed the link".into(),
+            Err(error) => break error.to_string(),
+        }
+    };
+    post(&to, LinkEnded { link, why });
+}
+
+async fn read_data(
+    mut receiver: Box<dyn FrameReceiver>,
+    link: u64,
+    owner: Addr<PeerActor>,
+    crew: CrewRef,
+    from: SiteName,
+) {
+    let why = loop {
+        match receiver.receive().await {
+            Ok(Some(frames)) => {
+                let decode = |frame: Frame| decode_data(&frame.into_bytes());
+                let messages: Result<Vec<_>> = frames.into_iter().map(decode).collect();
+                match (messages, crew.follower.get()) {
+                    (Ok(messages), Some(follower)) => {
+                        let _ = follower.send(DataIn { from: from.clone(), messages }).await;
+                    }
+                    (Ok(_), None) => {}
+                    (Err(error), _) => break error.to_string(),
+                }
+            }
+            Ok(None) => break "the other site closed the link".into(),
+            Err(error) => break error.to_string(),
+        }
+    };
+    post(&owner, LinkEnded { link, why });
+}
+
+impl Actor for PeerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX_MAX);
+        let every = self.crew.shared.config.timing.heartbeat;
+        ctx.run_interval(every, |actor, ctx| actor.tick(ctx));
+        self.dial(ctx);
+    }
+}
+
+impl Handler<AcceptLink> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, AcceptLink(link): AcceptLink, ctx: &mut Context<Self>) {
+        self.raise(link, ctx);
+    }
+}
+
+impl Handler<Dialled> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, Dialled(link): Dialled, ctx: &mut Context<Self>) {
+        self.dialling = false;
+        match link {
+            Ok(link) => self.raise(link, ctx),
+            Err(error) => {
+                let (site, peer) = (self.crew.site(), &self.site);
+                tracing::debug!(%site, %peer, %error, "no link");
+                self.crew.seen.borrow_mut().entry(peer.clone()).or_default().refusal =
+                    (error.kind() == trefoil_core::ErrorKind::Refused).then(|| error.to_string());
+                self.dial_later(ctx);
+            }
+        }
+    }
+}
+
+impl Handler<SendControl> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, SendControl(message): SendControl, _: &mut Context<Self>) {
+        self.send(&message);
+    }
+}
+
+impl Handler<ControlIn> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, ControlIn { link, messages }: ControlIn, ctx: &mut Context<Self>) {
+        if self.up.as_ref().is_none_or(|up| up.id != link) {
+            return;
+        }
+        self.heard_us = self.crew.shared.clock.now_us();
+        for message in messages {
+            self.take(message, ctx);
+        }
+    }
+}
+
+impl Handler<LinkEnded> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, LinkEnded { link, why }: LinkEnded, ctx: &mut Context<Self>) {
+        if self.up.as_ref().is_some_and(|up| up.id == link) {
+            self.lower(&why, ctx);
+        }
+    }
+}
+
+/// Ask that site for the primary's newest position.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct AskNewest(pub oneshot::Sender<Option<Position>>);
+
+impl Handler<AskNewest> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, AskNewest(reply): AskNewest, _: &mut Context<Self>) {
+        let id = self.crew.random();
+        self.asked.insert(id, reply);
+        self.send(&ControlMessage::NewestRequest { id });
+    }
+}

@@ -1,0 +1,483 @@
+//! Who leads: carries events to the reign engine, and its effects out, one event at a time.
+
+use super::follower::crew_send;
+use super::{
+    Depose, Join, Lead, Leave, Serve, ShipperActor, StartFollowing, StopFollowing, StopShipping,
+    quiesce,
+};
+use crate::crew::{CrewRef, MAILBOX_MAX, post};
+use crate::parts::micros;
+use crate::shared::Gate;
+use crate::status::Certificate;
+use actix::prelude::*;
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use trefoil_core::engine::reign::{
+    Completed, Effect, Event, LegReport, Reign, ReignConfig, TakeoverOptions,
+};
+use trefoil_core::model::{Generation, LegState, SiteName, UpdateNumber};
+use trefoil_core::wire::{
+    CharterReply, ControlMessage, Follow, Heartbeat, PromiseReply, StreamEnd,
+};
+use trefoil_core::{Error, Result};
+
+/// How long a journal may take to settle before a promise; the candidate asks again.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A message of the reign's protocol came.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct FromPeer {
+    pub from: SiteName,
+    pub message: ControlMessage,
+}
+
+/// A link came up or went down.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct LinkChanged {
+    pub site: SiteName,
+    pub up: bool,
+}
+
+/// A site asks to be served.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct FollowRequest {
+    pub from: SiteName,
+    pub follow: Box<Follow>,
+}
+
+/// A leg of this primary changed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct LegChanged {
+    pub site: SiteName,
+    pub report: LegReport,
+}
+
+/// The Generation record is durable here.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Marked(pub UpdateNumber);
+
+/// The roll-forward ended, well or not.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct RolledForward(pub bool);
+
+/// The operator wants this site to lead.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Takeover {
+    pub options: TakeoverOptions,
+    pub reply: oneshot::Sender<Result<Certificate>>,
+}
+
+/// Who leads, at one site.
+pub(crate) struct ReignActor {
+    crew: CrewRef,
+    engine: Reign,
+    /// Effects that wait for one that takes time.
+    effects: VecDeque<Effect>,
+    waiting: Option<oneshot::Sender<Result<Certificate>>>,
+}
+
+impl ReignActor {
+    pub fn new(crew: CrewRef) -> Self {
+        let config = &crew.shared.config;
+        let (topology, timing) = (&config.topology, &config.timing);
+        let reign = ReignConfig {
+            site: crew.site().clone(),
+            registered: topology.sites(),
+            home: topology.home(),
+            modes: topology.legs(crew.site()),
+            fence: config.fence,
+            lease_us: micros(timing.lease),
+            promise_timeout_us: micros(timing.promise_timeout),
+            carry_grace_us: micros(timing.carry_grace),
+            leg_grace_us: micros(timing.leg_grace),
+            deposed_pause_us: 2 * micros(timing.promise_timeout),
+            join_updates_max: 4096,
+        };
+        let state = crew.state.borrow();
+        let now = crew.shared.clock.now_us();
+        let engine =
+            Reign::new(reign, state.incarnation, state.promised, state.charter.clone(), now);
+        drop(state);
+        Self { crew, engine, effects: VecDeque::new(), waiting: None }
+    }
+
+    fn on(&mut self, event: Event, ctx: &mut Context<Self>) {
+        let own = self.crew.own();
+        let effects = self.engine.on(&own, event);
+        self.effects.extend(effects);
+        self.carry_out(ctx);
+        self.publish();
+    }
+
+    /// Carries effects out, in order; one that takes time holds up the rest, and all events.
+    fn carry_out(&mut self, ctx: &mut Context<Self>) {
+        while let Some(effect) = self.effects.pop_front() {
+            match effect {
+                Effect::Save { promised, charter } => {
+                    {
+                        let mut state = self.crew.state.borrow_mut();
+                        state.promised = promised;
+                        state.charter = charter;
+                    }
+                    let crew = self.crew.clone();
+                    return self.wait_for(async move { crew.save().await }, ctx);
+                }
+                Effect::Promise { to, generation } => {
+                    let crew = self.crew.clone();
+                    return self.promise(crew, to, generation, ctx);
+                }
+                Effect::Lead { generation } => {
+                    let crew = self.crew.clone();
+                    return self.wait_for(async move { lead(&crew, generation).await }, ctx);
+                }
+                Effect::Depose => {
+                    let crew = self.crew.clone();
+                    self.crew.leads.set(None);
+                    self.close_gate();
+                    self.end_legs();
+                    return self.wait_for(async move { depose(&crew).await }, ctx);
+                }
+                effect => self.carry_out_at_once(effect),
+            }
+        }
+    }
+
+    /// Holds everything up until `work` is done; a failure ends this site's part in the group.
+    fn wait_for(
+        &mut self,
+        work: impl Future<Output = Result<()>> + 'static,
+        ctx: &mut Context<Self>,
+    ) {
+        let work = work.into_actor(self).map(|result, actor, ctx| match result {
+            Ok(()) => {
+                actor.carry_out(ctx);
+                actor.publish();
+            }
+            Err(error) => {
+                actor.effects.clear();
+                actor.crew.fail(&error);
+            }
+        });
+        ctx.wait(work);
+    }
+
+    fn carry_out_at_once(&mut self, effect: Effect) {
+        let crew = &self.crew;
+        match effect {
+            Effect::RefusePromise { to, generation } => {
+                let reply = PromiseReply::Refused { promised: self.engine.promised() };
+                crew_send(crew, &to, ControlMessage::PromiseReply { generation, reply });
+            }
+            Effect::AskPromise { to, generation } => {
+                crew_send(crew, &to, ControlMessage::PromiseRequest { generation });
+            }
+            Effect::Propose { to, charter } => {
+                crew_send(crew, &to, ControlMessage::CharterProposal(charter));
+            }
+            Effect::AnswerProposal { to, generation, version, reply } => {
+                let message = ControlMessage::CharterReply { generation, version, reply };
+                crew_send(crew, &to, message);
+            }
+            Effect::AnswerHeartbeat { to, echo, grants } => self.answer_beat(&to, echo, grants),
+            Effect::Follow { source, generation, roll_forward } => {
+                let start = StartFollowing { source, generation, roll_forward };
+                crew.to(&crew.follower, start);
+                self.close_gate();
+            }
+            Effect::Unfollow => crew.to(&crew.follower, StopFollowing { done: None }),
+            Effect::Join(site) => self.join(site),
+            Effect::Leave(site) => crew.to(&crew.volume, Leave(site)),
+            Effect::Serve => crew.to(&crew.volume, Serve),
+            Effect::Lease { until } => crew.shared.lease_until.store(until, Ordering::Release),
+            Effect::TookOver(completed) => self.took_over(*completed),
+            Effect::TakeoverFailed { why } => {
+                if let Some(reply) = self.waiting.take() {
+                    let error =
+                        if why.unreachable { Error::unavailable } else { Error::refused };
+                    let _ = reply.send(Err(error(format!("take over: {}", why.why))));
+                }
+            }
+            Effect::Save { .. } | Effect::Promise { .. } | Effect::Lead { .. } | Effect::Depose => {}
+        }
+    }
+
+    /// Lets what was taken settle durably, then sends evidence: nothing older is taken any more.
+    fn promise(
+        &mut self,
+        crew: CrewRef,
+        to: SiteName,
+        generation: Generation,
+        ctx: &mut Context<Self>,
+    ) {
+        let settle = async move {
+            stop_following(&crew).await;
+            quiesce(&crew, SETTLE_TIMEOUT).await
+        };
+        ctx.wait(settle.into_actor(self).map(move |settled, actor, ctx| {
+            match settled {
+                Ok(()) => {
+                    let evidence = actor.engine.evidence(&to, &actor.crew.own());
+                    let reply = PromiseReply::Promised(Box::new(evidence));
+                    let message = ControlMessage::PromiseReply { generation, reply };
+                    crew_send(&actor.crew, &to, message);
+                }
+                Err(error) => tracing::warn!(site = %actor.crew.site(), %error, "no evidence yet"),
+            }
+            actor.carry_out(ctx);
+            actor.publish();
+        }));
+    }
+
+    fn answer_beat(&self, to: &SiteName, echo: u64, grants: bool) {
+        let crew = &self.crew;
+        let marks = &crew.marks;
+        let beat = Heartbeat {
+            view: crew.view(),
+            sent_at: 0,
+            echo,
+            grants,
+            lease: None,
+            commit: marks.commit.get(),
+            horizon: marks.horizon.get(),
+            floors: crew.floors_for_peers(),
+        };
+        crew_send(crew, to, ControlMessage::Heartbeat(Box::new(beat)));
+    }
+
+    fn join(&self, site: SiteName) {
+        let reports = self.crew.legs.borrow();
+        let Some(report) = reports.get(&site) else { return };
+        let (incarnation, marks) = (report.incarnation, report.marks);
+        self.crew.to(&self.crew.volume, Join { site, incarnation, marks });
+    }
+
+    fn took_over(&mut self, completed: Completed) {
+        let now = self.crew.shared.clock.now_us();
+        crate::shared::add(&self.crew.shared.totals.takeovers, 1);
+        let certificate = Certificate {
+            generation: completed.generation,
+            primary: self.crew.site().clone(),
+            newest: completed.newest,
+            verdict: completed.verdict,
+            evidence: completed.evidence,
+            took_us: now.saturating_sub(completed.begun_at.max(completed.clear_at)),
+            total_us: now.saturating_sub(completed.begun_at),
+        };
+        tracing::info!(
+            site = %certificate.primary, generation = %certificate.generation,
+            newest = %certificate.newest, verdict = %certificate.verdict, "took over"
+        );
+        if let Some(reply) = self.waiting.take() {
+            let _ = reply.send(Ok(certificate));
+        }
+    }
+
+    fn close_gate(&self) {
+        let charter = self.engine.charter();
+        let primary = charter.map(|charter| charter.primary.clone());
+        let primary = primary.filter(|site| site != self.crew.site());
+        let owing = self.crew.marks.debt_bytes.get() > 0;
+        let gate = if owing { Gate::Owing(primary) } else { Gate::Secondary(primary) };
+        self.crew.shared.gate.send_if_modified(|old| {
+            let closed = matches!(old, Gate::Closed(_));
+            if closed || *old == gate {
+                return false;
+            }
+            *old = gate;
+            true
+        });
+    }
+
+    fn end_legs(&self) {
+        for shipper in self.crew.shippers.borrow().values() {
+            post(shipper, StopShipping(Some("the reign ended".into())));
+        }
+        self.crew.legs.borrow_mut().clear();
+    }
+
+    /// Shows everyone on the thread what the reign decided.
+    fn publish(&self) {
+        let crew = &self.crew;
+        crew.leads.set(self.engine.leads());
+        crew.role.set(self.engine.role());
+        *crew.trouble.borrow_mut() = self.engine.trouble().map(str::to_owned);
+        if !self.engine.serves() {
+            self.close_gate();
+        }
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        if self.crew.failed.borrow().is_some() {
+            return;
+        }
+        self.on(Event::Tick, ctx);
+    }
+}
+
+/// Appends nothing more of the old reign; lets the legs see the new one.
+async fn depose(crew: &CrewRef) -> Result<()> {
+    if let Some(volume) = crew.volume.get() {
+        volume.send(Depose).await.map_err(|_| Error::closed("end reign: the volumes stopped"))?;
+    }
+    Ok(())
+}
+
+async fn stop_following(crew: &CrewRef) {
+    let (done, stopped) = oneshot::channel();
+    crew.to(&crew.follower, StopFollowing { done: Some(done) });
+    let _ = stopped.await;
+}
+
+/// Begins the reign after everything that is here.
+async fn lead(crew: &CrewRef, generation: Generation) -> Result<()> {
+    stop_following(crew).await;
+    quiesce(crew, SETTLE_TIMEOUT).await?;
+    let parent = crew.marks.newest.get();
+    crew.state.borrow_mut().lineage.begin(generation, parent.number.next())?;
+    crew.save().await?;
+    crew.leads.set(Some(generation));
+    crew.to(&crew.volume, Lead { generation, parent });
+    Ok(())
+}
+
+impl Actor for ReignActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX_MAX);
+        self.publish();
+        ctx.run_interval(Duration::from_millis(20), |actor, ctx| actor.tick(ctx));
+    }
+}
+
+impl Handler<FromPeer> for ReignActor {
+    type Result = ();
+
+    fn handle(&mut self, FromPeer { from, message }: FromPeer, ctx: &mut Context<Self>) {
+        if self.crew.failed.borrow().is_some() {
+            return;
+        }
+        let event = match message {
+            ControlMessage::Heartbeat(beat) => Event::Heartbeat(from, beat),
+            ControlMessage::PromiseRequest { generation } => {
+                Event::PromiseRequest(from, generation)
+            }
+            ControlMessage::PromiseReply { generation, reply } => {
+                Event::PromiseReply(from, generation, reply)
+            }
+            ControlMessage::CharterProposal(charter) => Event::CharterProposal(from, charter),
+            ControlMessage::CharterReply { generation, version, reply } => {
+                if matches!(reply, CharterReply::Stale { .. }) {
+                    crate::shared::add(&self.crew.shared.totals.stale_refused, 1);
+                }
+                Event::CharterReply(from, generation, version, reply)
+            }
+            _ => return,
+        };
+        self.on(event, ctx);
+    }
+}
+
+impl Handler<LinkChanged> for ReignActor {
+    type Result = ();
+
+    fn handle(&mut self, LinkChanged { site, up }: LinkChanged, ctx: &mut Context<Self>) {
+        self.on(if up { Event::LinkUp(site) } else { Event::LinkDown(site) }, ctx);
+    }
+}
+
+impl Handler<FollowRequest> for ReignActor {
+    type Result = ();
+
+    fn handle(&mut self, request: FollowRequest, _: &mut Context<Self>) {
+        let FollowRequest { from, follow } = request;
+        let (generation, incarnation) = (follow.generation, follow.incarnation);
+        let allowed =
+            self.engine.may_serve(&from, generation, incarnation, follow.roll_forward);
+        let lane = self.crew.data_lanes.borrow().get(&from).cloned();
+        let (Ok(()), Some(lane)) = (&allowed, lane) else {
+            let why = allowed.err().map_or_else(|| "no link".into(), |error| error.to_string());
+            let end = StreamEnd { session: follow.session, why, again: true };
+            crew_send(&self.crew, &from, ControlMessage::StreamEnd(end));
+            return;
+        };
+        let shipper = ShipperActor::new(self.crew.clone(), from.clone(), *follow, lane).start();
+        let old = self.crew.shippers.borrow_mut().insert(from, shipper);
+        if let Some(old) = old {
+            post(&old, StopShipping(None));
+        }
+    }
+}
+
+impl Handler<LegChanged> for ReignActor {
+    type Result = ();
+
+    fn handle(&mut self, LegChanged { site, report }: LegChanged, ctx: &mut Context<Self>) {
+        let current = self.crew.shippers.borrow().contains_key(&site);
+        let report = LegReport { connected: report.connected && current, ..report };
+        self.crew.legs.borrow_mut().insert(site.clone(), report);
+        self.on(Event::Leg(site, report), ctx);
+    }
+}
+
+impl Handler<Marked> for ReignActor {
+    type Result = ();
+
+    fn handle(&mut self, Marked(number): Marked, ctx: &mut Context<Self>) {
+        self.on(Event::Marked(number), ctx);
+    }
+}
+
+impl Handler<RolledForward> for ReignActor {
+    type Result = ();
+
+    fn handle(&mut self, RolledForward(well): RolledForward, ctx: &mut Context<Self>) {
+        self.on(Event::RolledForward(well), ctx);
+    }
+}
+
+impl Handler<Takeover> for ReignActor {
+    type Result = ();
+
+    fn handle(&mut self, takeover: Takeover, ctx: &mut Context<Self>) {
+        if self.waiting.is_some() {
+            let busy = Error::refused("take over: a takeover is under way here already");
+            let _ = takeover.reply.send(Err(busy));
+            return;
+        }
+        self.waiting = Some(takeover.reply);
+        self.on(Event::Takeover(takeover.options), ctx);
+    }
+}
+
+/// The state of a leg, for status.
+pub(crate) fn leg_state(crew: &CrewRef, site: &SiteName) -> LegState {
+    let shipping = crew.shippers.borrow().contains_key(site);
+    let legs = crew.legs.borrow();
+    let Some(report) = legs.get(site).filter(|_| shipping) else {
+        let seen = crew.seen.borrow();
+        let seen = seen.get(site);
+        if let Some(refusal) = seen.and_then(|seen| seen.refusal.clone()) {
+            return LegState::Suspended(refusal);
+        }
+        let refused = crew.plans.borrow().get(site).filter(|plan| {
+            matches!(plan.kind, trefoil_core::engine::judge::PlanKind::Refuse { .. })
+        }).map(|plan| plan.why.clone());
+        return refused.map_or(LegState::Connecting, LegState::Suspended);
+    };
+    if report.debt_bytes > 0 {
+        return LegState::Copying;
+    }
+    let acking = crew.marks.acking.borrow().contains(site);
+    let behind = crew.marks.horizon.get().since(report.marks.received);
+    if acking || behind <= 4096 { LegState::Paired } else { LegState::CatchingUp }
+}

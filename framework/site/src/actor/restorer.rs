@@ -1,0 +1,391 @@
+//! The restorer: what is durable in the journal goes to the block stores, in order, in batches.
+
+use super::{Checkpointed, OwnMarks};
+use crate::crew::{CrewRef, MAILBOX_MAX};
+use crate::parts::micros;
+use crate::shared::add;
+use actix::prelude::*;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use trefoil_core::engine::copy::CopyFollower;
+use trefoil_core::engine::restorer::{Batch, CopiedBlock, RestorerEngine, RestorerLimits};
+use trefoil_core::model::{Debt, UpdateNumber};
+use trefoil_core::port::BlockStore;
+use trefoil_core::record::Record;
+use trefoil_core::wire::CopyBlock;
+use trefoil_core::{Error, ErrorKind, Result};
+
+/// Records were submitted to the journal.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Received(pub Vec<Record>);
+
+/// The journal is durable up to here.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct JournalDurable(pub UpdateNumber);
+
+/// A copied block came, right after everything received so far.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct CopyIn {
+    pub block: CopyBlock,
+    /// The newest number received before it.
+    pub received: UpdateNumber,
+}
+
+/// Stop new batches; answer with the restored number once the stores are still.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Hold(pub oneshot::Sender<UpdateNumber>);
+
+/// Go on after a [`Hold`].
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Release;
+
+/// Drop what waits: a reset of the journal is about to come. Answered when the stores are still.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Settle(pub oneshot::Sender<()>);
+
+/// Begin anew after this number, paying the debt that the state names now.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ResetRestorer {
+    /// `None`: records go on where they are, only the debt is new.
+    pub base: Option<UpdateNumber>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Applied {
+    batch: Batch,
+    result: Result<()>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Saved {
+    number: UpdateNumber,
+    result: Result<()>,
+}
+
+/// The restorer of a site.
+pub(crate) struct RestorerActor {
+    crew: CrewRef,
+    engine: RestorerEngine,
+    copies: Option<CopyFollower>,
+    holding: Vec<oneshot::Sender<UpdateNumber>>,
+    settling: Vec<oneshot::Sender<()>>,
+    /// Times of records that wait, to say as of when the store is.
+    times: std::collections::VecDeque<(UpdateNumber, u64)>,
+    /// A batch that found the device full is tried again.
+    blocked: bool,
+    ending_debt: bool,
+}
+
+impl RestorerActor {
+    pub fn new(crew: CrewRef) -> Self {
+        let limits = RestorerLimits {
+            checkpoint_ms: micros(crew.shared.config.timing.checkpoint) / 1000,
+            ..RestorerLimits::default()
+        };
+        let now_ms = crew.shared.clock.now_us() / 1000;
+        let engine = RestorerEngine::new(limits, crew.marks.restored.get(), now_ms);
+        let copies = crew.state.borrow().debt.clone().map(CopyFollower::new);
+        Self {
+            crew,
+            engine,
+            copies,
+            holding: Vec::new(),
+            settling: Vec::new(),
+            times: std::collections::VecDeque::new(),
+            blocked: false,
+            ending_debt: false,
+        }
+    }
+
+    /// Starts the next batch, if there is one.
+    fn pump(&mut self, ctx: &mut Context<Self>) {
+        if self.crew.failed.borrow().is_some() || self.blocked {
+            return;
+        }
+        if self.engine.is_still() {
+            for reply in self.holding.drain(..) {
+                let _ = reply.send(self.engine.restored());
+            }
+            for reply in self.settling.drain(..) {
+                let _ = reply.send(());
+            }
+        }
+        if let Some(batch) = self.engine.next_batch() {
+            self.apply(batch, ctx);
+        }
+        self.checkpoint_if_due(ctx);
+    }
+
+    fn apply(&mut self, batch: Batch, ctx: &mut Context<Self>) {
+        let (shared, address) = (self.crew.shared.clone(), ctx.address());
+        debug_assert!(
+            batch.last <= self.crew.marks.durable.get(),
+            "rule write_ahead: {} is not durable",
+            batch.last
+        );
+        actix::spawn(async move {
+            let whole = shared.restoring.write().await;
+            let result = write_batch(&shared.stores, &batch).await;
+            drop(whole);
+            crate::crew::post(&address, Applied { batch, result });
+        });
+    }
+
+    fn applied(&mut self, batch: &Batch) {
+        let marks = &self.crew.marks;
+        let restored = self.engine.applied(batch.last);
+        {
+            let mut overlay = self.crew.shared.overlay.write();
+            overlay.remove_restored(batch.extents.iter().copied(), batch.last);
+        }
+        if let Some(copies) = &mut self.copies {
+            copies.applied(&batch.copied);
+        }
+        while self.times.front().is_some_and(|(number, _)| *number <= restored) {
+            if let Some((_, time)) = self.times.pop_front() {
+                marks.recovery_point_us.set(time);
+            }
+        }
+        marks.restored.set(restored);
+        let totals = &self.crew.shared.totals;
+        add(&totals.restored_updates, batch.updates);
+        add(&totals.restored_batches, 1);
+        self.crew.to(&self.crew.follower, OwnMarks(marks.marks()));
+        self.crew.to(&self.crew.volume, OwnMarks(marks.marks()));
+    }
+
+    /// Syncs the stores, then saves how far they are, and the debt that is left.
+    fn checkpoint_if_due(&mut self, ctx: &mut Context<Self>) {
+        let now_ms = self.crew.shared.clock.now_us() / 1000;
+        if self.ending_debt || !self.engine.checkpoint_due(now_ms) {
+            return;
+        }
+        let number = self.engine.checkpoint_begin();
+        let debt = self.copies.as_mut().map(CopyFollower::checkpoint_begin);
+        let (crew, address) = (self.crew.clone(), ctx.address());
+        actix::spawn(async move {
+            let result = checkpoint(&crew, number, debt).await;
+            crate::crew::post(&address, Saved { number, result });
+        });
+    }
+
+    /// Ends the debt, as a whole, once everything is fetched and durable past the highest tag
+    /// (rule `debt_until_tag`).
+    fn end_debt_if_paid(&mut self, ctx: &mut Context<Self>) {
+        let durable = self.crew.marks.durable.get();
+        let paid = self.copies.as_ref().is_some_and(|copies| copies.ended(durable));
+        if !paid || self.ending_debt {
+            return;
+        }
+        self.ending_debt = true;
+        let crew = self.crew.clone();
+        let save = async move {
+            crew.state.borrow_mut().debt = None;
+            crew.save().await
+        };
+        ctx.wait(save.into_actor(self).map(|result, actor, _| {
+            actor.ending_debt = false;
+            match result {
+                Ok(()) => {
+                    actor.copies = None;
+                    actor.publish_debt();
+                    tracing::info!(site = %actor.crew.site(), "the copy is complete");
+                    let marks = actor.crew.marks.marks();
+                    actor.crew.to(&actor.crew.follower, OwnMarks(marks));
+                }
+                Err(error) => actor.crew.fail(&error),
+            }
+        }));
+    }
+
+    fn publish_debt(&self) {
+        let left = self.copies.as_ref().map_or(0, |copies| copies.bytes_left().max(1));
+        self.crew.marks.debt_bytes.set(left);
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        self.pump(ctx);
+        self.end_debt_if_paid(ctx);
+    }
+}
+
+pub(crate) async fn write_batch(stores: &[Arc<dyn BlockStore>], batch: &Batch) -> Result<()> {
+    for (volume, writes) in &batch.writes {
+        let store = stores.get(volume.0 as usize).ok_or_else(|| {
+            Error::corrupt(format!("restore updates of volume {volume}: there is no such volume"))
+        })?;
+        store.write(writes.clone()).await?;
+    }
+    Ok(())
+}
+
+async fn checkpoint(crew: &CrewRef, number: UpdateNumber, debt: Option<Debt>) -> Result<()> {
+    for store in &crew.shared.stores {
+        store.sync().await?;
+    }
+    {
+        let mut state = crew.state.borrow_mut();
+        // A reset of the journal meanwhile has set both anew.
+        if state.intent.is_none() && number <= crew.marks.restored.get() {
+            state.checkpoint = state.checkpoint.max(number);
+            if state.debt.is_some() && debt.is_some() {
+                state.debt = debt;
+            }
+        }
+    }
+    crew.save().await
+}
+
+impl Actor for RestorerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX_MAX);
+        self.publish_debt();
+        ctx.run_interval(Duration::from_millis(20), |actor, ctx| actor.tick(ctx));
+    }
+}
+
+impl Handler<Received> for RestorerActor {
+    type Result = ();
+
+    fn handle(&mut self, Received(records): Received, _: &mut Context<Self>) {
+        for record in records {
+            let (number, time) = (record.number(), record.time());
+            if let Err(error) = self.engine.push(record) {
+                self.crew.fail(&error);
+                return;
+            }
+            match self.times.back_mut() {
+                Some(last) if time.saturating_sub(last.1) < 10_000 => last.0 = number,
+                _ => self.times.push_back((number, time)),
+            }
+        }
+    }
+}
+
+impl Handler<JournalDurable> for RestorerActor {
+    type Result = ();
+
+    fn handle(&mut self, JournalDurable(number): JournalDurable, ctx: &mut Context<Self>) {
+        self.engine.durable(number);
+        self.pump(ctx);
+        self.end_debt_if_paid(ctx);
+    }
+}
+
+impl Handler<CopyIn> for RestorerActor {
+    type Result = ();
+
+    fn handle(&mut self, CopyIn { block, received }: CopyIn, ctx: &mut Context<Self>) {
+        let copied =
+            CopiedBlock { volume: block.volume, offset: block.offset, content: block.content };
+        let Some(copies) = &mut self.copies else { return };
+        if copies.arrived(copied.extent(), block.low, block.high, received) {
+            self.engine.push_copied(copied);
+            self.pump(ctx);
+        }
+    }
+}
+
+impl Handler<Hold> for RestorerActor {
+    type Result = ();
+
+    fn handle(&mut self, Hold(reply): Hold, ctx: &mut Context<Self>) {
+        self.engine.hold();
+        self.holding.push(reply);
+        self.pump(ctx);
+    }
+}
+
+impl Handler<Release> for RestorerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Release, ctx: &mut Context<Self>) {
+        self.engine.release();
+        self.pump(ctx);
+    }
+}
+
+impl Handler<Settle> for RestorerActor {
+    type Result = ();
+
+    fn handle(&mut self, Settle(reply): Settle, ctx: &mut Context<Self>) {
+        self.engine.hold();
+        self.settling.push(reply);
+        self.pump(ctx);
+    }
+}
+
+impl Handler<ResetRestorer> for RestorerActor {
+    type Result = ();
+
+    fn handle(&mut self, ResetRestorer { base }: ResetRestorer, ctx: &mut Context<Self>) {
+        if let Some(base) = base {
+            let now_ms = self.crew.shared.clock.now_us() / 1000;
+            self.engine.reset(base, now_ms);
+            self.times.clear();
+            self.crew.shared.overlay.write().clear();
+            self.crew.marks.restored.set(base);
+            self.crew.marks.checkpointed.set(base);
+        }
+        self.engine.forget_copied();
+        self.copies = self.crew.state.borrow().debt.clone().map(CopyFollower::new);
+        self.publish_debt();
+        self.engine.release();
+        self.pump(ctx);
+    }
+}
+
+impl Handler<Applied> for RestorerActor {
+    type Result = ();
+
+    fn handle(&mut self, Applied { batch, result }: Applied, ctx: &mut Context<Self>) {
+        match result {
+            Ok(()) => {
+                self.applied(&batch);
+                self.pump(ctx);
+            }
+            Err(error) if error.kind() == ErrorKind::Full => {
+                let site = self.crew.site();
+                tracing::warn!(%site, %error, "no room for the volumes: free some; trying again");
+                self.blocked = true;
+                ctx.run_later(Duration::from_millis(500), move |actor, ctx| {
+                    actor.blocked = false;
+                    actor.apply(batch, ctx);
+                });
+            }
+            Err(error) => self.crew.fail(&error),
+        }
+    }
+}
+
+impl Handler<Saved> for RestorerActor {
+    type Result = ();
+
+    fn handle(&mut self, Saved { number, result }: Saved, ctx: &mut Context<Self>) {
+        if let Err(error) = result {
+            self.crew.fail(&error);
+            return;
+        }
+        let now_ms = self.crew.shared.clock.now_us() / 1000;
+        self.engine.checkpointed(number, now_ms);
+        if let Some(copies) = &mut self.copies {
+            copies.checkpointed();
+        }
+        self.crew.marks.checkpointed.set(self.engine.checkpoint());
+        self.publish_debt();
+        self.crew.to(&self.crew.journal, Checkpointed);
+        self.end_debt_if_paid(ctx);
+    }
+}

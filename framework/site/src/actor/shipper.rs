@@ -1,0 +1,457 @@
+//! One leg at its source: judges the follower, then sends what it lacks, within its credit.
+
+use super::follower::crew_send;
+use super::{LegChanged, LegProgress, PositionAt, RaiseFloor, ReadRecords, SyncTo};
+use crate::crew::{CrewRef, MAILBOX_MAX, post};
+use crate::shared::add;
+use actix::prelude::*;
+use bytes::Bytes;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use trefoil_core::engine::copy::COPY_CHUNK_BYTES_MAX;
+use trefoil_core::engine::judge::{FollowerView, Plan, SourceView, judge};
+use trefoil_core::engine::reign::LegReport;
+use trefoil_core::engine::shipper::{ShipperEngine, Work, limit};
+use trefoil_core::model::{Extent, Position, SiteName, UpdateNumber};
+use trefoil_core::port::{Content, Frame};
+use trefoil_core::record::HEADER_BYTES;
+use trefoil_core::wire::{
+    ControlMessage, CopyBlock, DataMessage, Follow, Progress, RECORD_BATCH_BYTES_MAX, StreamEnd,
+    encode_data,
+};
+use trefoil_core::{Error, ErrorKind, Result};
+
+/// There may be work.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Kick;
+
+/// The follower told how far it is.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct FollowerProgress(pub Progress);
+
+/// End the session; `None`: silently.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct StopShipping(pub Option<String>);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Done(Result<Sent>);
+
+/// What one piece of work sent.
+enum Sent {
+    Records { last: UpdateNumber, count: u64, bytes: u64 },
+    Copy { extent: Extent, data: u64, wire: u64 },
+    Nothing,
+}
+
+/// One leg at its source.
+pub(crate) struct ShipperActor {
+    crew: CrewRef,
+    peer: SiteName,
+    follow: Follow,
+    lane: mpsc::Sender<Vec<Frame>>,
+    engine: Option<ShipperEngine>,
+    last: Option<Progress>,
+    told_sync: UpdateNumber,
+    /// A report that is not passed on yet.
+    unreported: bool,
+    reported_us: u64,
+}
+
+impl ShipperActor {
+    pub fn new(
+        crew: CrewRef,
+        peer: SiteName,
+        follow: Follow,
+        lane: mpsc::Sender<Vec<Frame>>,
+    ) -> Self {
+        Self {
+            crew,
+            peer,
+            follow,
+            lane,
+            engine: None,
+            last: None,
+            told_sync: UpdateNumber::ZERO,
+            unreported: false,
+            reported_us: 0,
+        }
+    }
+
+    /// The highest number that this leg may read now.
+    fn limit(&self) -> UpdateNumber {
+        let marks = &self.crew.marks;
+        if self.follow.roll_forward {
+            return marks.durable.get();
+        }
+        let acking = marks.acking.borrow().contains(&self.peer);
+        limit(acking, marks.submitted.get().number, marks.horizon.get())
+    }
+
+    fn pump(&mut self, ctx: &mut Context<Self>) {
+        let limit = self.limit();
+        let Some(work) = self.engine.as_mut().and_then(|engine| engine.next(limit)) else { return };
+        let job = Job {
+            crew: self.crew.clone(),
+            lane: self.lane.clone(),
+            session: self.follow.session,
+        };
+        let address = ctx.address();
+        actix::spawn(async move {
+            let sent = match work {
+                Work::Records { from, up_to, bytes_max } => {
+                    job.send_records(from, up_to, bytes_max).await
+                }
+                Work::Copy(run) => job.send_copy(run).await,
+            };
+            post(&address, Done(sent));
+        });
+    }
+
+    /// Ends the session and tells the follower why.
+    fn end(&mut self, why: String, ctx: &mut Context<Self>) {
+        let end = StreamEnd { session: self.follow.session, why, again: true };
+        crew_send(&self.crew, &self.peer, ControlMessage::StreamEnd(end));
+        ctx.stop();
+    }
+
+    /// What the reign is told of this leg.
+    fn report(&self) -> LegReport {
+        let marks = self.last.as_ref().map_or(self.follow.marks, |progress| progress.marks);
+        let owed = self.follow.debt.as_ref().map_or(0, |debt| debt.missing.bytes().max(1));
+        let planned =
+            self.engine.as_ref().is_some_and(|engine| engine.plan().debt.is_debt());
+        let debt_bytes = match &self.last {
+            Some(progress) => progress.debt_bytes,
+            None => owed.max(u64::from(planned)),
+        };
+        LegReport {
+            connected: true,
+            incarnation: self.follow.incarnation,
+            marks,
+            debt_bytes,
+            may_include: self.crew.marks.includable.borrow().contains(&self.peer),
+            must_leave: false,
+        }
+    }
+
+    /// Tells the reign and the retention, but not with every batch.
+    fn pass_on(&mut self, at_once: bool) {
+        let now = self.crew.shared.clock.now_us();
+        if self.follow.roll_forward {
+            return;
+        }
+        if !at_once && now.saturating_sub(self.reported_us) < 20_000 {
+            self.unreported = true;
+            return;
+        }
+        self.unreported = false;
+        self.reported_us = now;
+        if self.last.is_none() {
+            return;
+        }
+        let report = self.report();
+        self.crew.to(&self.crew.reign, LegChanged { site: self.peer.clone(), report });
+        if let Some(progress) = &self.last {
+            let (site, position) = (self.peer.clone(), progress.durable);
+            self.crew.to(&self.crew.journal, RaiseFloor { site, position, fork: None });
+        }
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        if self.unreported || self.crew.marks.includable.borrow().contains(&self.peer) {
+            self.pass_on(false);
+        }
+        self.pump(ctx);
+    }
+
+    /// The plan is made: a member that it would leave in debt must be out of the charter first
+    /// (rule R6).
+    fn planned(&mut self, judged: Result<Judged>, ctx: &mut Context<Self>) {
+        let Judged { plan, frame } = match judged {
+            Ok(judged) => judged,
+            Err(error) => return self.end(error.to_string(), ctx),
+        };
+        let named = {
+            let state = self.crew.state.borrow();
+            state.charter.as_ref().is_some_and(|charter| charter.member(&self.peer).is_some())
+        };
+        let member = named || self.crew.marks.acking.borrow().contains(&self.peer);
+        if plan.debt.is_debt() && member {
+            let report = LegReport { must_leave: true, connected: false, ..self.report() };
+            self.crew.to(&self.crew.reign, LegChanged { site: self.peer.clone(), report });
+            self.end("a member is taken out of the in-sync set before it is copied".into(), ctx);
+            return;
+        }
+        tracing::info!(
+            site = %self.crew.site(), follower = %self.peer, plan = %plan.kind, fork = %plan.fork,
+            base = %plan.base, target = %plan.target, updates = plan.updates, bytes = ?plan.bytes,
+            why = %plan.why, "judged"
+        );
+        self.crew.plans.borrow_mut().insert(self.peer.clone(), plan.clone());
+        if self.lane.try_send(vec![frame]).is_err() {
+            return self.end("the link is busy or gone".into(), ctx);
+        }
+        let sizes: Vec<u64> = self.crew.shared.stores.iter().map(|store| store.size()).collect();
+        let engine = ShipperEngine::new(self.follow.session, plan, &sizes, self.follow.credit);
+        if engine.refused() {
+            ctx.stop();
+            return;
+        }
+        self.engine = Some(engine);
+        self.pump(ctx);
+    }
+}
+
+/// A plan, and the frame that tells it.
+struct Judged {
+    plan: Plan,
+    frame: Frame,
+}
+
+async fn position_at(crew: &CrewRef, number: UpdateNumber) -> Option<Position> {
+    let (reply, answer) = oneshot::channel();
+    crew.to(&crew.journal, PositionAt { number, reply });
+    answer.await.ok().flatten()
+}
+
+/// Judges the follower by this site's journal.
+async fn judge_follower(crew: &CrewRef, peer: &SiteName, follow: &Follow) -> Result<Judged> {
+    let marks = &crew.marks;
+    let there = position_at(crew, follow.newest.number).await;
+    let horizon = if follow.roll_forward { marks.durable.get() } else { marks.horizon.get() };
+    let copy_base = position_at(crew, horizon).await;
+    let state = crew.state.borrow();
+    let source = SourceView {
+        site: crew.site().clone(),
+        generation: follow.generation,
+        lineage: state.lineage.clone(),
+        newest: marks.submitted.get().number,
+        base: marks.base.get(),
+        chain_at_follower: there.map(|position| position.chain),
+        copy_base,
+        map: state.maps.get(peer).cloned(),
+        debt: state.debt.is_some(),
+        bytes_between: None,
+    };
+    let follower = FollowerView {
+        site: peer.clone(),
+        lineage: follow.lineage.clone(),
+        newest: follow.newest,
+        base: follow.base,
+        debt: follow.debt.clone(),
+        blank: follow.blank,
+    };
+    let plan = judge(&source, &follower);
+    let lineage = state.lineage.up_to(plan.base.number);
+    drop(state);
+    // A handshake only ever lowers a floor (H12), before the plan is told.
+    let floor = RaiseFloor {
+        site: peer.clone(),
+        position: Position::START,
+        fork: Some(plan.fork),
+    };
+    crew.to(&crew.journal, floor);
+    let frame = encode_data(DataMessage::Plan {
+        session: follow.session,
+        plan: Box::new(plan.clone()),
+        lineage,
+        durability: crew.shared.config.durability,
+    })?;
+    Ok(Judged { plan, frame })
+}
+
+/// One piece of work of a leg, off the actor.
+struct Job {
+    crew: CrewRef,
+    lane: mpsc::Sender<Vec<Frame>>,
+    session: trefoil_core::model::SessionId,
+}
+
+impl Job {
+    async fn send(&self, message: DataMessage) -> Result<()> {
+        let frame = encode_data(message)?;
+        let gone = |_| Error::unavailable("send to follower: the link is gone");
+        self.lane.send(vec![frame]).await.map_err(gone)
+    }
+
+    async fn send_records(
+        &self,
+        from: UpdateNumber,
+        up_to: UpdateNumber,
+        bytes_max: u64,
+    ) -> Result<Sent> {
+        let room = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        let bytes_max = room.min(RECORD_BATCH_BYTES_MAX);
+        let (reply, answer) = oneshot::channel();
+        self.crew.to(&self.crew.journal, ReadRecords { from, up_to, bytes_max, reply });
+        let gone = |_| Error::closed("read journal: it stopped");
+        let records = answer.await.map_err(gone)??;
+        let Some(last) = records.last().map(|record| record.number()) else {
+            return Ok(Sent::Nothing);
+        };
+        if records.first().is_some_and(|first| first.number() != from) {
+            return Err(Error::corrupt(format!("read journal: {from} is not where it begins")));
+        }
+        let count = records.len() as u64;
+        let bytes = records.iter().map(|record| record.encoded_bytes() as u64).sum();
+        self.send(DataMessage::Records { session: self.session, records }).await?;
+        Ok(Sent::Records { last, count, bytes })
+    }
+
+    /// Sends the beginning of `run`: as many zeroes as it begins with, or one chunk of data.
+    async fn send_copy(&self, run: Extent) -> Result<Sent> {
+        let low = self.crew.marks.submitted.get().number;
+        let zeroes = self.zeroes_at(run).await?;
+        let (extent, content) = if zeroes > 0 {
+            (Extent { length: zeroes, ..run }, Content::Zero(zeroes))
+        } else {
+            let extent = Extent { length: run.length.min(COPY_CHUNK_BYTES_MAX), ..run };
+            let data = self.crew.shared.read_newest(extent).await?;
+            (extent, content_of(data))
+        };
+        let high = self.crew.marks.submitted.get();
+        let data = match &content {
+            Content::Data(data) => data.len() as u64,
+            Content::Zero(_) => 0,
+        };
+        let (volume, offset, session) = (extent.volume, extent.offset, self.session);
+        let block = CopyBlock { session, volume, offset, content, low, high };
+        self.send(DataMessage::Copy(block)).await?;
+        let wire = HEADER_BYTES as u64 + extent.length.min(COPY_CHUNK_BYTES_MAX);
+        Ok(Sent::Copy { extent, data, wire })
+    }
+
+    /// How many zeroes `run` begins with, by the store and the overlay.
+    async fn zeroes_at(&self, run: Extent) -> Result<u64> {
+        let covered = {
+            let overlay = self.crew.shared.overlay.read();
+            overlay.covered(run).next().map_or(run.end(), |(start, _, _)| start)
+        };
+        let store = self.crew.shared.store(&run)?;
+        let allocated = store.allocated_from(run.offset).await?;
+        let data = allocated.map_or(run.end(), |extent| extent.offset);
+        Ok(data.min(covered).min(run.end()).saturating_sub(run.offset))
+    }
+}
+
+/// Zeroes are not sent as data.
+fn content_of(data: Bytes) -> Content {
+    if data.iter().all(|byte| *byte == 0) {
+        Content::Zero(data.len() as u64)
+    } else {
+        Content::Data(data)
+    }
+}
+
+impl Actor for ShipperActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX_MAX);
+        let (crew, peer, follow) = (self.crew.clone(), self.peer.clone(), self.follow.clone());
+        let judged = async move { judge_follower(&crew, &peer, &follow).await };
+        ctx.wait(judged.into_actor(self).map(|judged, actor, ctx| actor.planned(judged, ctx)));
+        ctx.run_interval(Duration::from_millis(25), |actor, ctx| actor.tick(ctx));
+    }
+
+    fn stopped(&mut self, ctx: &mut Context<Self>) {
+        let mut shippers = self.crew.shippers.borrow_mut();
+        if shippers.get(&self.peer).is_some_and(|current| *current == ctx.address()) {
+            shippers.remove(&self.peer);
+            drop(shippers);
+            if !self.follow.roll_forward && self.last.is_some() {
+                let report = LegReport { connected: false, ..self.report() };
+                self.crew.to(&self.crew.reign, LegChanged { site: self.peer.clone(), report });
+            }
+        }
+    }
+}
+
+impl Handler<Kick> for ShipperActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Kick, ctx: &mut Context<Self>) {
+        self.pump(ctx);
+    }
+}
+
+impl Handler<FollowerProgress> for ShipperActor {
+    type Result = ();
+
+    fn handle(&mut self, FollowerProgress(progress): FollowerProgress, ctx: &mut Context<Self>) {
+        if progress.session != self.follow.session {
+            add(&self.crew.shared.totals.stale_refused, 1);
+            return;
+        }
+        let Some(engine) = &mut self.engine else { return };
+        engine.credit(progress.credit);
+        let first = self.last.is_none();
+        let paid = self.last.as_ref().is_some_and(|last| last.debt_bytes > 0)
+            && progress.debt_bytes == 0;
+        if progress.debt_bytes == 0 && !self.follow.roll_forward {
+            let (site, incarnation) = (self.peer.clone(), self.follow.incarnation);
+            let leg = LegProgress { site, incarnation, marks: progress.marks };
+            self.crew.to(&self.crew.volume, leg);
+        }
+        self.last = Some(progress);
+        self.pass_on(first || paid);
+        self.pump(ctx);
+    }
+}
+
+impl Handler<SyncTo> for ShipperActor {
+    type Result = ();
+
+    fn handle(&mut self, SyncTo(number): SyncTo, _: &mut Context<Self>) {
+        let acking = self.crew.marks.acking.borrow().contains(&self.peer);
+        if acking && number > self.told_sync {
+            self.told_sync = number;
+            let session = self.follow.session;
+            crew_send(&self.crew, &self.peer, ControlMessage::SyncTo { session, number });
+        }
+    }
+}
+
+impl Handler<StopShipping> for ShipperActor {
+    type Result = ();
+
+    fn handle(&mut self, StopShipping(why): StopShipping, ctx: &mut Context<Self>) {
+        match why {
+            Some(why) => self.end(why, ctx),
+            None => ctx.stop(),
+        }
+    }
+}
+
+impl Handler<Done> for ShipperActor {
+    type Result = ();
+
+    fn handle(&mut self, Done(sent): Done, ctx: &mut Context<Self>) {
+        let Some(engine) = &mut self.engine else { return };
+        let totals = &self.crew.shared.totals;
+        match sent {
+            Ok(Sent::Records { last, count, bytes }) => {
+                engine.records_sent(last, bytes);
+                add(&totals.shipped_updates, count);
+                add(&totals.shipped_bytes, bytes);
+            }
+            Ok(Sent::Copy { extent, data, wire }) => {
+                engine.copy_sent(extent, wire);
+                add(&totals.copied_bytes, data);
+            }
+            Ok(Sent::Nothing) => engine.records_sent(UpdateNumber::ZERO, 0),
+            Err(error) => {
+                let kind = error.kind();
+                if kind == ErrorKind::Io {
+                    self.crew.fail(&error);
+                }
+                return self.end(format!("the source cannot go on: {error}"), ctx);
+            }
+        }
+        self.pump(ctx);
+    }
+}

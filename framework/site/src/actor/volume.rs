@@ -1,0 +1,405 @@
+//! The volumes of a group: where host writes get their numbers and their answers.
+
+use super::{Kick, Marked, Submit, SyncTo};
+use crate::crew::{CrewRef, MAILBOX_MAX};
+use crate::parts::micros;
+use crate::shared::{Gate, add};
+use actix::prelude::*;
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use trefoil_core::engine::volume::{Change, VolumeEngine};
+use trefoil_core::model::{Generation, Incarnation, Marks, Position, SiteName, UpdateNumber};
+use trefoil_core::record::Record;
+use trefoil_core::{Error, Result};
+
+/// At most so many host writes are numbered in one go, so that other messages get their turn.
+const NUMBERED_AT_ONCE: usize = 512;
+
+/// A host that waits for its answer, with the permit that it gives back then.
+pub(crate) struct Waiter {
+    pub reply: oneshot::Sender<Result<UpdateNumber>>,
+    pub permit: Option<OwnedSemaphorePermit>,
+    /// Bytes written; 0 for a flush.
+    pub bytes: u64,
+}
+
+/// A host write, checked and with its permit.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct HostWrite {
+    pub change: Change,
+    pub waiter: Waiter,
+}
+
+/// A host flush.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct HostFlush {
+    pub waiter: Waiter,
+}
+
+/// Number what gathered.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Number;
+
+/// A reign begins after this point.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Lead {
+    pub generation: Generation,
+    pub parent: Position,
+}
+
+/// The reign is over.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Depose;
+
+/// The charter is active: answer the host.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Serve;
+
+/// This site's own journal moved.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct OwnMarks(pub Marks);
+
+/// A follower moved.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct LegProgress {
+    pub site: SiteName,
+    pub incarnation: Incarnation,
+    pub marks: Marks,
+}
+
+/// Wait for a site from now on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Join {
+    pub site: SiteName,
+    pub incarnation: Incarnation,
+    pub marks: Marks,
+}
+
+/// Do not wait for a site any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Leave(pub SiteName);
+
+/// The volumes of a group.
+pub(crate) struct VolumeActor {
+    crew: CrewRef,
+    engine: Option<VolumeEngine<Waiter>>,
+    /// The number of the reign's Generation record, until it is durable.
+    mark: Option<UpdateNumber>,
+    serving: bool,
+    pending: VecDeque<HostWrite>,
+    armed: bool,
+    last_record_us: u64,
+}
+
+impl VolumeActor {
+    pub fn new(crew: CrewRef) -> Self {
+        let pending = VecDeque::new();
+        Self {
+            crew,
+            engine: None,
+            mark: None,
+            serving: false,
+            pending,
+            armed: false,
+            last_record_us: 0,
+        }
+    }
+
+    fn arm(&mut self, ctx: &mut Context<Self>) {
+        if !self.armed && !self.pending.is_empty() && self.has_room() {
+            self.armed = true;
+            ctx.notify(Number);
+        }
+    }
+
+    /// Whether overlay and journal take more.
+    fn has_room(&self) -> bool {
+        let shared = &self.crew.shared;
+        self.serving
+            && shared.overlay.read().bytes() < shared.config.limits.overlay_bytes
+            && self.crew.marks.journal_room() > 2 << 20
+    }
+
+    fn refuse(&self, waiter: Waiter) {
+        add(&self.crew.shared.totals.errors, 1);
+        let _ = waiter.reply.send(Err(refusal(&self.crew.shared.gate.borrow())));
+    }
+
+    fn submit(&mut self, records: Vec<Record>) {
+        if records.is_empty() {
+            return;
+        }
+        self.last_record_us = self.crew.shared.clock.now_us();
+        self.crew.to(&self.crew.journal, Submit { records });
+    }
+
+    /// Publishes commit and horizon; answers whom it may.
+    fn moved(&mut self) {
+        let Some(engine) = &mut self.engine else { return };
+        let marks = &self.crew.marks;
+        let (commit, horizon) = (engine.acking().commit(), engine.acking().horizon());
+        debug_assert!(horizon <= commit, "rule watermark_order: horizon {horizon} > {commit}");
+        let moved = commit != marks.commit.get() || horizon != marks.horizon.get();
+        marks.commit.set(commit);
+        marks.horizon.set(horizon);
+        let acking = engine.acking();
+        let includable = acking.others().keys().filter(|site| acking.may_include(site));
+        *marks.includable.borrow_mut() = includable.cloned().collect();
+        if let Some(mark) = self.mark.filter(|mark| acking.own().durable >= *mark) {
+            self.mark = None;
+            self.crew.to(&self.crew.reign, Marked(mark));
+        }
+        self.answer();
+        if moved {
+            self.crew.kick_shippers();
+        }
+    }
+
+    /// Answers the hosts that may be answered, while the lease is valid; checked right before the
+    /// replies leave (rule R9).
+    fn answer(&mut self) {
+        let shared = &self.crew.shared;
+        if !self.serving || !shared.lease_valid() {
+            return;
+        }
+        let Some(engine) = &mut self.engine else { return };
+        for (number, waiter) in engine.answerable() {
+            let totals = &shared.totals;
+            if waiter.bytes > 0 {
+                add(&totals.writes, 1);
+                add(&totals.write_bytes, waiter.bytes);
+            } else {
+                add(&totals.flushes, 1);
+            }
+            drop(waiter.permit);
+            let _ = waiter.reply.send(Ok(number));
+        }
+    }
+
+    /// Once in a while: a heartbeat record when idle, and whoever waits for room or lease.
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        self.arm(ctx);
+        self.answer();
+        let idle_us = micros(self.crew.shared.config.timing.idle_record);
+        let idle = self.crew.shared.clock.now_us().saturating_sub(self.last_record_us) >= idle_us;
+        let marks = &self.crew.marks;
+        let room = marks.journal_room() > 4 << 20;
+        if let Some(engine) = &mut self.engine
+            && self.serving
+            && idle
+            && room
+            && engine.waiting() == 0
+            && engine.acking().commit() == engine.assigned().number
+        {
+            let record = engine.heartbeat(self.crew.shared.clock.wall_us());
+            self.submit(vec![record]);
+        }
+    }
+
+    /// Everything up to `number` must become durable everywhere soon.
+    fn want_durable(&self, number: UpdateNumber) {
+        self.crew.to(&self.crew.journal, SyncTo(number));
+        for shipper in self.crew.shippers.borrow().values() {
+            crate::crew::post(shipper, SyncTo(number));
+        }
+    }
+}
+
+/// Why the host gets no answer here.
+pub(crate) fn refusal(gate: &Gate) -> Error {
+    match gate {
+        Gate::Closed(why) => Error::closed(why.to_string()),
+        Gate::Primary => Error::fenced("write: the reign ended meanwhile; the outcome is unknown"),
+        Gate::Secondary(Some(primary)) | Gate::Owing(Some(primary)) => {
+            Error::fenced(format!("write: site {primary} leads the group, write there"))
+        }
+        Gate::Secondary(None) | Gate::Owing(None) => {
+            Error::fenced("write: no site is known to lead the group; see `status`")
+        }
+    }
+}
+
+impl Actor for VolumeActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX_MAX);
+        ctx.run_interval(Duration::from_millis(5), |actor, ctx| actor.tick(ctx));
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        let waiters = self.engine.as_mut().map(VolumeEngine::abandon).unwrap_or_default();
+        let pending = self.pending.drain(..).map(|write| write.waiter);
+        for waiter in waiters.into_iter().chain(pending) {
+            let _ = waiter.reply.send(Err(Error::closed("write: the site is stopping")));
+        }
+    }
+}
+
+impl Handler<HostWrite> for VolumeActor {
+    type Result = ();
+
+    fn handle(&mut self, write: HostWrite, ctx: &mut Context<Self>) {
+        if !self.serving {
+            self.refuse(write.waiter);
+            return;
+        }
+        self.pending.push_back(write);
+        self.arm(ctx);
+    }
+}
+
+impl Handler<HostFlush> for VolumeActor {
+    type Result = ();
+
+    fn handle(&mut self, flush: HostFlush, _: &mut Context<Self>) {
+        let Some(engine) = self.engine.as_mut().filter(|_| self.serving) else {
+            self.refuse(flush.waiter);
+            return;
+        };
+        let number = engine.flush(flush.waiter);
+        self.want_durable(number);
+        self.answer();
+    }
+}
+
+impl Handler<Number> for VolumeActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Number, ctx: &mut Context<Self>) {
+        self.armed = false;
+        let time = self.crew.shared.clock.wall_us();
+        let mut records = Vec::new();
+        let mut bytes = 0;
+        if let Some(engine) = &mut self.engine {
+            for _ in 0..NUMBERED_AT_ONCE {
+                if bytes > 1 << 20 {
+                    break;
+                }
+                let Some(HostWrite { change, waiter }) = self.pending.pop_front() else { break };
+                bytes += waiter.bytes;
+                if let Err((error, waiter)) = engine.admit(change, time, waiter, &mut records) {
+                    let _ = waiter.reply.send(Err(error));
+                }
+            }
+        }
+        self.submit(records);
+        self.arm(ctx);
+    }
+}
+
+impl Handler<Lead> for VolumeActor {
+    type Result = ();
+
+    fn handle(&mut self, Lead { generation, parent }: Lead, _: &mut Context<Self>) {
+        let shared = &self.crew.shared;
+        let own = self.crew.marks.marks();
+        let mut engine = VolumeEngine::new(shared.config.durability, parent, own);
+        let first = engine.begin(generation, shared.site.clone(), shared.clock.wall_us());
+        self.crew.marks.commit.set(own.received);
+        self.crew.marks.horizon.set(own.durable);
+        match first {
+            Ok(record) => {
+                let number = record.number();
+                self.mark = Some(number);
+                self.engine = Some(engine);
+                self.submit(vec![record]);
+                self.crew.to(&self.crew.journal, SyncTo(number));
+            }
+            Err(error) => self.crew.fail(&error),
+        }
+    }
+}
+
+impl Handler<Depose> for VolumeActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Depose, _: &mut Context<Self>) {
+        self.serving = false;
+        self.mark = None;
+        self.crew.shared.lease_until.store(0, Ordering::Release);
+        let waiters = self.engine.take().map(|mut engine| engine.abandon()).unwrap_or_default();
+        let pending: Vec<HostWrite> = self.pending.drain(..).collect();
+        for waiter in waiters.into_iter().chain(pending.into_iter().map(|write| write.waiter)) {
+            self.refuse(waiter);
+        }
+        self.crew.marks.acking.borrow_mut().clear();
+        self.crew.marks.includable.borrow_mut().clear();
+    }
+}
+
+impl Handler<Serve> for VolumeActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Serve, ctx: &mut Context<Self>) {
+        if self.engine.is_some() {
+            self.serving = true;
+            self.crew.shared.gate.send_replace(Gate::Primary);
+            self.arm(ctx);
+        }
+    }
+}
+
+impl Handler<OwnMarks> for VolumeActor {
+    type Result = ();
+
+    fn handle(&mut self, OwnMarks(marks): OwnMarks, ctx: &mut Context<Self>) {
+        if let Some(engine) = &mut self.engine {
+            engine.advance_own(marks);
+            self.moved();
+            self.arm(ctx);
+        }
+    }
+}
+
+impl Handler<LegProgress> for VolumeActor {
+    type Result = ();
+
+    fn handle(&mut self, progress: LegProgress, _: &mut Context<Self>) {
+        if let Some(engine) = &mut self.engine {
+            engine.advance(&progress.site, progress.incarnation, progress.marks);
+            self.moved();
+        }
+    }
+}
+
+impl Handler<Join> for VolumeActor {
+    type Result = ();
+
+    fn handle(&mut self, join: Join, _: &mut Context<Self>) {
+        if let Some(engine) = &mut self.engine {
+            let mark = engine.assigned().number;
+            engine.join(join.site.clone(), join.incarnation, join.marks);
+            self.crew.marks.acking.borrow_mut().insert(join.site.clone());
+            if let Some(shipper) = self.crew.shippers.borrow().get(&join.site) {
+                crate::crew::post(shipper, SyncTo(mark));
+                crate::crew::post(shipper, Kick);
+            }
+            self.moved();
+        }
+    }
+}
+
+impl Handler<Leave> for VolumeActor {
+    type Result = ();
+
+    fn handle(&mut self, Leave(site): Leave, _: &mut Context<Self>) {
+        if let Some(engine) = &mut self.engine {
+            engine.leave(&site);
+            self.crew.marks.acking.borrow_mut().remove(&site);
+            self.moved();
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! What the actors of one group share on their thread: each other's addresses, the durable state,
+//! and the marks that everyone looks at.
+
+use crate::actor::{
+    Dismiss, FollowView, FollowerActor, JournalActor, PeerActor, ReignActor, RestorerActor, ShipperActor, VolumeActor,
+};
+use crate::history::History;
+use crate::journal_io::JournalIo;
+use crate::shared::Shared;
+use actix::dev::ToEnvelope;
+use actix::prelude::*;
+use rand::rngs::StdRng;
+use rand::{Rng, RngCore};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use trefoil_core::engine::judge::Plan;
+use trefoil_core::engine::reign::{LegReport, Own};
+use trefoil_core::model::{
+    Generation, Marks, Position, Role, SiteName, SiteState, UpdateNumber,
+};
+use trefoil_core::port::Frame;
+use trefoil_core::wire::SiteView;
+use trefoil_core::{Error, ErrorKind, Result};
+
+/// Room in an actor's mailbox. What may be in it is bounded by permits and credits long before.
+pub(crate) const MAILBOX_MAX: usize = 1 << 16;
+
+/// Where this site is; written by whoever moves it, read by everyone on the thread.
+#[derive(Default)]
+pub(crate) struct Watermarks {
+    /// The end of the history, as appended.
+    pub newest: Cell<Position>,
+    pub durable: Cell<UpdateNumber>,
+    pub restored: Cell<UpdateNumber>,
+    pub checkpointed: Cell<UpdateNumber>,
+    /// The point right before the oldest record.
+    pub base: Cell<Position>,
+    pub debt_bytes: Cell<u64>,
+    /// When the newest restored record was made, by the primary's clock.
+    pub recovery_point_us: Cell<u64>,
+    /// Primary: held by all of the acking set. Secondary: as the source said.
+    pub commit: Cell<UpdateNumber>,
+    /// Durable at all of the acking set.
+    pub horizon: Cell<UpdateNumber>,
+    /// The newest position submitted to the journal: numbered, in the overlay, maybe not appended.
+    pub submitted: Cell<Position>,
+    /// Bytes submitted to the journal and not appended.
+    pub journal_waiting: Cell<u64>,
+    pub journal_used: Cell<u64>,
+    pub journal_capacity: Cell<u64>,
+    /// The other sites that the primary waits for.
+    pub acking: RefCell<BTreeSet<SiteName>>,
+    /// Those of them that hold what had been assigned when they joined.
+    pub includable: RefCell<BTreeSet<SiteName>>,
+}
+
+impl Watermarks {
+    pub fn marks(&self) -> Marks {
+        Marks {
+            received: self.newest.get().number,
+            durable: self.durable.get(),
+            restored: self.restored.get(),
+            checkpointed: self.checkpointed.get(),
+        }
+    }
+
+    /// Bytes that the journal takes before it counts as full. A part is kept for the records of
+    /// the system itself.
+    pub fn journal_room(&self) -> u64 {
+        let capacity = self.journal_capacity.get();
+        let taken = self.journal_used.get() + self.journal_waiting.get();
+        (capacity - capacity / 32).saturating_sub(taken)
+    }
+}
+
+/// What is seen of another site.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    pub link_up: bool,
+    pub view: Option<SiteView>,
+    pub heard_wall_us: u64,
+    pub rtt_us: u64,
+    /// Why it does not talk to this site.
+    pub refusal: Option<String>,
+}
+
+/// What the actors of one group share on their thread.
+pub(crate) struct Crew {
+    pub shared: Arc<Shared>,
+    pub state: RefCell<SiteState>,
+    pub marks: Watermarks,
+    pub io: RefCell<Option<JournalIo>>,
+    pub volume: OnceCell<Addr<VolumeActor>>,
+    pub journal: OnceCell<Addr<JournalActor>>,
+    pub restorer: OnceCell<Addr<RestorerActor>>,
+    pub follower: OnceCell<Addr<FollowerActor>>,
+    pub reign: OnceCell<Addr<ReignActor>>,
+    pub peers: RefCell<BTreeMap<SiteName, Addr<PeerActor>>>,
+    pub shippers: RefCell<BTreeMap<SiteName, Addr<ShipperActor>>>,
+    /// Where frames for the data lane of a site go; gone while its link is down.
+    pub data_lanes: RefCell<BTreeMap<SiteName, mpsc::Sender<Vec<Frame>>>>,
+    pub random: RefCell<StdRng>,
+    /// The generation in which this site leads.
+    pub leads: Cell<Option<Generation>>,
+    pub role: Cell<Role>,
+    pub trouble: RefCell<Option<String>>,
+    /// What is seen of the other sites.
+    pub seen: RefCell<BTreeMap<SiteName, Seen>>,
+    /// The legs of this primary, as last reported.
+    pub legs: RefCell<BTreeMap<SiteName, LegReport>>,
+    /// The newest plan made here for each follower.
+    pub plans: RefCell<BTreeMap<SiteName, Plan>>,
+    pub transports: RefCell<BTreeMap<SiteName, String>>,
+    /// When what was submitted, for lags.
+    pub history: RefCell<History>,
+    /// How this site follows, for status.
+    pub following: RefCell<FollowView>,
+    /// Why this site gave up on the group, if it did.
+    pub failed: RefCell<Option<String>>,
+}
+
+impl Crew {
+    pub fn site(&self) -> &SiteName {
+        &self.shared.site
+    }
+
+    pub fn random(&self) -> u64 {
+        self.random.borrow_mut().next_u64()
+    }
+
+    /// A duration in `[half, whole]` of `micros`, so that retries of many do not fall together.
+    pub fn jittered(&self, micros: u64) -> std::time::Duration {
+        let micros = self.random.borrow_mut().random_range(micros / 2..=micros.max(1));
+        std::time::Duration::from_micros(micros)
+    }
+
+    /// The journal's task.
+    pub fn io(&self) -> Result<JournalIo> {
+        self.io.borrow().clone().ok_or_else(|| Error::closed("use journal: the group is stopped"))
+    }
+
+    /// Makes the state durable as it is now. Later changes may become durable with it; they are
+    /// made only when that does no harm.
+    pub async fn save(&self) -> Result<()> {
+        let state = {
+            let mut state = self.state.borrow_mut();
+            state.durable_mark = self.marks.durable.get();
+            postcard::to_stdvec(&*state).map_err(|source| {
+                Error::with_source(ErrorKind::Invalid, "encode site state", source)
+            })?
+        };
+        self.io()?.save(state).await
+    }
+
+    /// This site's own state, for the reign.
+    pub fn own(&self) -> Own {
+        let state = self.state.borrow();
+        let newest = self.marks.newest.get();
+        Own {
+            now: self.shared.clock.now_us(),
+            random: self.random(),
+            newest,
+            lineage: state.lineage.clone(),
+            marks: self.marks.marks(),
+            base: self.marks.base.get().number,
+            debt_bytes: self.debt_bytes(&state),
+            blank: newest == Position::START && state.debt.is_none() && state.lineage.last().is_none(),
+        }
+    }
+
+    /// What this site says of itself in its heartbeats.
+    pub fn view(&self) -> SiteView {
+        let own = self.own();
+        let state = self.state.borrow();
+        SiteView {
+            incarnation: state.incarnation,
+            promised: state.promised,
+            charter: state.charter.clone(),
+            newest: own.newest,
+            marks: own.marks,
+            base: own.base,
+            debt_bytes: own.debt_bytes,
+            blank: own.blank,
+        }
+    }
+
+    /// What this site knows durable on its own history, itself included, for the retention of the
+    /// others (rule R10).
+    pub fn floors_for_peers(&self) -> BTreeMap<SiteName, Position> {
+        let state = self.state.borrow();
+        let mut floors = state.floors.clone();
+        let durable = self.marks.durable.get();
+        let generation = state.lineage.generation_at(durable);
+        let own = Position { generation, number: durable, ..Position::START };
+        floors.insert(self.site().clone(), own);
+        floors
+    }
+
+    /// Bytes owed; a debt that only waits for its end counts as one byte.
+    fn debt_bytes(&self, state: &SiteState) -> u64 {
+        state.debt.as_ref().map_or(0, |debt| debt.missing.bytes().max(1))
+    }
+
+    /// This site must not go on with the group: the journal or a device failed.
+    pub fn fail(&self, error: &Error) {
+        let mut failed = self.failed.borrow_mut();
+        if failed.is_none() {
+            let group = &self.shared.config.group;
+            tracing::error!(site = %self.site(), %group, %error, "the site stops serving the group");
+            *failed = Some(format!("{error}; repair the device, then restart the site"));
+            self.shared.close(&format!("site {} failed: {error}", self.site()));
+        }
+    }
+
+    /// Posts to an actor of this group.
+    pub fn to<A, M>(&self, address: &OnceCell<Addr<A>>, message: M)
+    where
+        A: Actor + Handler<M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+        A::Context: ToEnvelope<A, M>,
+    {
+        if let Some(address) = address.get() {
+            post(address, message);
+        }
+    }
+
+    /// How old the oldest update after `restored` is, in microseconds, and how many bytes come
+    /// after it.
+    pub fn lag(&self, restored: UpdateNumber) -> (u64, u64) {
+        if restored >= self.marks.commit.get() {
+            return (0, 0);
+        }
+        self.history.borrow().since(restored, self.shared.clock.wall_us())
+    }
+
+    /// Ends all actors.
+    pub fn dismiss(&self) {
+        self.to(&self.volume, Dismiss);
+        self.to(&self.journal, Dismiss);
+        self.to(&self.restorer, Dismiss);
+        self.to(&self.follower, Dismiss);
+        self.to(&self.reign, Dismiss);
+        for peer in self.peers.borrow().values() {
+            post(peer, Dismiss);
+        }
+        for shipper in self.shippers.borrow().values() {
+            post(shipper, Dismiss);
+        }
+    }
+
+    /// Tells every shipper that there may be work.
+    pub fn kick_shippers(&self) {
+        for shipper in self.shippers.borrow().values() {
+            post(shipper, crate::actor::Kick);
+        }
+    }
+}
+
+/// Posts a message whose volume is bounded by permits or credits. A full mailbox is therefore a
+/// bug; a closed one is a group that is stopping.
+pub(crate) fn post<A, M>(address: &Addr<A>, message: M)
+where
+    A: Actor + Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+    A::Context: ToEnvelope<A, M>,
+{
+    if let Err(SendError::Full(_)) = address.try_send(message) {
+        tracing::error!(
+            message = std::any::type_name::<M>(),
+            "a mailbox is full although permits bound it (rule limits)"
+        );
+    }
+}
+
+/// The crew, as actors hold it.
+pub(crate) type CrewRef = Rc<Crew>;

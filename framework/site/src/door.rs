@@ -1,0 +1,46 @@
+//! The way into a group for links that other sites open.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use trefoil_core::model::GroupName;
+use trefoil_core::port::Link;
+use trefoil_core::wire::{ControlMessage, Greeting, decode_control, encode_control};
+use trefoil_core::{Error, Result};
+
+/// How many links may be greeting at once, per listener.
+pub(crate) const GREETINGS_MAX: usize = 64;
+/// How long a greeting may take.
+pub(crate) const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a group is told from outside its thread.
+pub(crate) enum Command {
+    /// A link with its greeting.
+    Accept(Link, Greeting),
+    /// Stop in order.
+    Stop(oneshot::Sender<Result<()>>),
+}
+
+/// The way into a group.
+#[derive(Clone, Debug)]
+pub(crate) struct Door(pub mpsc::Sender<Command>);
+
+/// Reads the greeting of a new link and passes the link to its group.
+pub(crate) async fn greet(mut link: Link, doors: &BTreeMap<GroupName, Door>) -> Result<()> {
+    let frames = link.control.receiver.receive().await?;
+    let Some(frame) = frames.and_then(|mut frames| frames.drain(..).next()) else {
+        return Err(Error::unavailable("greet: the other side closed the link"));
+    };
+    let ControlMessage::Greeting(theirs) = decode_control(&frame.into_bytes())? else {
+        return Err(Error::corrupt("greet: another message came first"));
+    };
+    let Some(door) = doors.get(&theirs.group) else {
+        let why = format!("no group {} is configured here", theirs.group);
+        let goodbye = encode_control(&ControlMessage::Goodbye(why.clone()))?;
+        let _ = link.control.sender.send(vec![goodbye]).await;
+        let _ = link.control.sender.close().await;
+        return Err(Error::refused(why));
+    };
+    let closed = |_| Error::closed("greet: the group is stopped");
+    door.0.send(Command::Accept(link, theirs)).await.map_err(closed)
+}

@@ -1,0 +1,393 @@
+//! A group at work on the current thread: its actors, started and stopped in order.
+
+use crate::actor::{
+    AcceptLink, FollowerActor, JournalActor, PeerActor, ReignActor, RestorerActor, StopFollowing,
+    StopShipping, VolumeActor, greeting, leg_state, quiesce,
+};
+use crate::clock::Clock;
+use crate::crew::{Crew, CrewRef, Watermarks, post};
+use crate::handle::Group;
+use crate::journal_io::JournalIo;
+use crate::open::{Opened, open};
+use crate::parts::GroupParts;
+use crate::shared::{Counters, Gate, Shared};
+use crate::status::{Fetched, FollowStatus, GroupStatus, LegStatus};
+use actix::prelude::*;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+use trefoil_core::engine::overlay::Overlay;
+use trefoil_core::model::{LegMode, LegState, Position, Role, SiteName};
+use trefoil_core::port::Link;
+use trefoil_core::wire::{ControlMessage, Greeting, PROTOCOL_VERSION, encode_control};
+use trefoil_core::{Error, ErrorKind, Result};
+
+/// How often status is put together.
+const STATUS_EVERY: Duration = Duration::from_millis(50);
+/// How long a stop waits for hosts to be answered and the journal to settle.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a site lends to its groups.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub site: SiteName,
+    pub clock: Arc<dyn Clock>,
+    pub boot: String,
+    pub seed: u64,
+}
+
+/// A group at work on the current thread.
+pub(crate) struct Running {
+    crew: CrewRef,
+    io_task: tokio::task::JoinHandle<()>,
+    status_task: tokio::task::JoinHandle<()>,
+    peers: BTreeMap<SiteName, String>,
+}
+
+impl Running {
+    /// Opens the group and starts its actors on the current thread's `LocalSet`.
+    pub async fn start(around: Surroundings, parts: GroupParts) -> Result<Self> {
+        let mut random = StdRng::seed_from_u64(around.seed);
+        let GroupParts { config, mut journal, stores, peers } = parts;
+        check(&around.site, &config, peers.keys())?;
+        let id = rand::RngCore::next_u64(&mut random);
+        let found =
+            open(&around.site, &config, journal.as_mut(), &stores, &around.boot, id).await?;
+        tracing::info!(
+            site = %around.site, group = %config.group, newest = %found.newest,
+            base = %found.base, incarnation = %found.state.incarnation, "opened"
+        );
+        let usage = journal.usage();
+        let (io, io_task) = JournalIo::start(journal);
+        let window = usize::try_from(config.limits.window_bytes).unwrap_or(usize::MAX);
+        let window = window.min(Semaphore::MAX_PERMITS);
+        let blank = blank_status(&around.site, &config);
+        let shared = Arc::new(Shared {
+            site: around.site.clone(),
+            stores,
+            clock: around.clock.clone(),
+            overlay: parking_lot::RwLock::new(Overlay::new()),
+            gate: watch::Sender::new(Gate::Secondary(None)),
+            lease_until: AtomicU64::new(0),
+            window: Arc::new(Semaphore::new(window)),
+            status: watch::Sender::new(Arc::new(blank)),
+            restoring: tokio::sync::RwLock::new(()),
+            totals: Counters::default(),
+            config,
+        });
+        let transports: BTreeMap<SiteName, String> = peers
+            .iter()
+            .map(|(site, way)| (site.clone(), way.transport.describe()))
+            .collect();
+        let crew = Rc::new(crew(shared, found, usage, io, random));
+        start_actors(&crew);
+        for (site, way) in peers {
+            let peer = PeerActor::new(crew.clone(), site.clone(), way).start();
+            crew.peers.borrow_mut().insert(site, peer);
+        }
+        let status_task = tokio::task::spawn_local(keep_status(crew.clone()));
+        crew.transports.borrow_mut().clone_from(&transports);
+        Ok(Self { crew, io_task, status_task, peers: transports })
+    }
+
+    /// The handle for hosts and operators.
+    pub fn handle(&self) -> Result<Group> {
+        let crew = &self.crew;
+        let started = || Error::closed("open group: it ended while it was started");
+        Ok(Group {
+            shared: crew.shared.clone(),
+            volume: crew.volume.get().cloned().ok_or_else(started)?,
+            reign: crew.reign.get().cloned().ok_or_else(started)?,
+            restorer: crew.restorer.get().cloned().ok_or_else(started)?,
+            journal: crew.journal.get().cloned().ok_or_else(started)?,
+            peers: Arc::new(crew.peers.borrow().clone()),
+        })
+    }
+
+    /// Takes a link that another site opened with this greeting; answers it.
+    pub async fn accept(&self, mut link: Link, theirs: Greeting) -> Result<()> {
+        let answer = match self.refusal_of(&theirs) {
+            Some(why) => ControlMessage::Goodbye(why),
+            None => ControlMessage::Greeting(greeting(&self.crew, &theirs.from)),
+        };
+        let frame = encode_control(&answer)?;
+        link.control.sender.send(vec![frame]).await?;
+        if let ControlMessage::Goodbye(why) = answer {
+            let _ = link.control.sender.close().await;
+            return Err(Error::refused(why));
+        }
+        if let Some(peer) = self.crew.peers.borrow().get(&theirs.from) {
+            post(peer, AcceptLink(link));
+        }
+        Ok(())
+    }
+
+    /// Why a greeting is not accepted, for the other side.
+    fn refusal_of(&self, theirs: &Greeting) -> Option<String> {
+        let config = &self.crew.shared.config;
+        let site = self.crew.site();
+        if theirs.protocol != PROTOCOL_VERSION {
+            let protocol = theirs.protocol;
+            return Some(format!(
+                "site {site} speaks protocol {PROTOCOL_VERSION}, not {protocol}: run the same \
+                 version at both"
+            ));
+        }
+        if theirs.to != *site {
+            return Some(format!("this is site {site}, not {}: check the addresses", theirs.to));
+        }
+        if !self.peers.contains_key(&theirs.from) {
+            return Some(format!("no site {} is configured at site {site}", theirs.from));
+        }
+        if theirs.volumes != config.volumes {
+            return Some(format!(
+                "group {} has other volumes or sizes at site {site}: configure all sites alike",
+                config.group
+            ));
+        }
+        None
+    }
+
+    /// Stops in order: hosts are answered, the journal settles, then everything ends.
+    pub async fn stop(self) -> Result<()> {
+        let crew = &self.crew;
+        let window = crew.shared.config.limits.window_bytes;
+        let all = u32::try_from(window).unwrap_or(u32::MAX);
+        // Every permit back means that every admitted write is answered.
+        let answered = tokio::time::timeout(
+            STOP_TIMEOUT.min(Duration::from_secs(5)),
+            crew.shared.window.clone().acquire_many_owned(all),
+        );
+        let answered = answered.await;
+        crew.shared.close("the site is stopping");
+        drop(answered);
+        let settled = quiesce(crew, STOP_TIMEOUT).await;
+        crew.to(&crew.follower, StopFollowing { done: None });
+        for shipper in crew.shippers.borrow().values() {
+            post(shipper, StopShipping(Some("the source is stopping".into())));
+        }
+        tokio::task::yield_now().await;
+        let saved = if crew.failed.borrow().is_none() { crew.save().await } else { Ok(()) };
+        self.end().await;
+        settled.and(saved)
+    }
+
+    /// Ends everything at once, as a crash does.
+    pub async fn end(self) {
+        self.status_task.abort();
+        self.crew.dismiss();
+        // The store is closed, and its lock given back, when the last handle on its task is gone.
+        self.crew.io.borrow_mut().take();
+        let _ = tokio::time::timeout(STOP_TIMEOUT, self.io_task).await;
+    }
+}
+
+fn check<'a>(
+    site: &SiteName,
+    config: &crate::parts::GroupConfig,
+    peers: impl Iterator<Item = &'a SiteName>,
+) -> Result<()> {
+    let mut sites = config.topology.sites();
+    sites.sort();
+    let mut known: Vec<SiteName> = peers.cloned().chain([site.clone()]).collect();
+    known.sort();
+    if sites != known {
+        return Err(Error::invalid(format!(
+            "open group {}: its topology names the sites {sites:?}, this site is {site} and knows \
+             the way to {known:?}",
+            config.group
+        )));
+    }
+    if config.fence != trefoil_core::model::Fence::Status {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!("open group {}: only fence = \"status\" is in this release", config.group),
+        ));
+    }
+    Ok(())
+}
+
+fn crew(
+    shared: Arc<Shared>,
+    found: Opened,
+    (used, capacity): (u64, u64),
+    io: JournalIo,
+    random: StdRng,
+) -> Crew {
+    let marks = Watermarks::default();
+    marks.newest.set(found.newest);
+    marks.submitted.set(found.newest);
+    marks.durable.set(found.newest.number);
+    marks.restored.set(found.newest.number);
+    marks.checkpointed.set(found.newest.number);
+    marks.base.set(found.base);
+    marks.recovery_point_us.set(found.newest_time_us);
+    marks.journal_used.set(used);
+    marks.journal_capacity.set(capacity);
+    let owed = found.state.debt.as_ref().map_or(0, |debt| debt.missing.bytes().max(1));
+    marks.debt_bytes.set(owed);
+    Crew {
+        shared,
+        state: RefCell::new(found.state),
+        marks,
+        io: RefCell::new(Some(io)),
+        volume: OnceCell::new(),
+        journal: OnceCell::new(),
+        restorer: OnceCell::new(),
+        follower: OnceCell::new(),
+        reign: OnceCell::new(),
+        peers: RefCell::default(),
+        shippers: RefCell::default(),
+        data_lanes: RefCell::default(),
+        random: RefCell::new(random),
+        leads: Cell::new(None),
+        role: Cell::new(Role::Secondary),
+        trouble: RefCell::default(),
+        seen: RefCell::default(),
+        legs: RefCell::default(),
+        plans: RefCell::default(),
+        transports: RefCell::default(),
+        history: RefCell::default(),
+        following: RefCell::default(),
+        failed: RefCell::default(),
+    }
+}
+
+fn start_actors(crew: &CrewRef) {
+    let newest = crew.marks.newest.get();
+    let _ = crew.volume.set(VolumeActor::new(crew.clone()).start());
+    let _ = crew.restorer.set(RestorerActor::new(crew.clone()).start());
+    let _ = crew.journal.set(JournalActor::new(crew.clone(), newest).start());
+    let _ = crew.follower.set(FollowerActor::new(crew.clone()).start());
+    let _ = crew.reign.set(ReignActor::new(crew.clone()).start());
+}
+
+/// The status before the first one is put together.
+fn blank_status(site: &SiteName, config: &crate::parts::GroupConfig) -> GroupStatus {
+    GroupStatus {
+        group: config.group.clone(),
+        site: site.clone(),
+        as_of_us: 0,
+        role: Role::Secondary,
+        serving: false,
+        generation: trefoil_core::model::Generation::NONE,
+        charter: None,
+        durability: config.durability,
+        volumes: config.volumes.clone(),
+        newest: Position::START,
+        marks: trefoil_core::model::Marks::default(),
+        base: trefoil_core::model::UpdateNumber::ZERO,
+        commit: trefoil_core::model::UpdateNumber::ZERO,
+        horizon: trefoil_core::model::UpdateNumber::ZERO,
+        recovery_point_us: 0,
+        journal_used_bytes: 0,
+        journal_capacity_bytes: 0,
+        overlay_bytes: 0,
+        overlay_bytes_max: config.limits.overlay_bytes,
+        debt_bytes: 0,
+        lease_left_ms: 0,
+        follows: None,
+        legs: BTreeMap::new(),
+        trouble: None,
+        totals: crate::status::Totals::default(),
+    }
+}
+
+async fn keep_status(crew: CrewRef) {
+    loop {
+        let status = status(&crew);
+        crew.shared.status.send_replace(Arc::new(status));
+        tokio::time::sleep(STATUS_EVERY).await;
+    }
+}
+
+/// The state of the group as this site sees it now.
+fn status(crew: &CrewRef) -> GroupStatus {
+    let (shared, marks) = (&crew.shared, &crew.marks);
+    let state = crew.state.borrow();
+    let now = shared.clock.now_us();
+    let lease = shared.lease_until.load(std::sync::atomic::Ordering::Acquire);
+    let serving = *shared.gate.borrow() == Gate::Primary && now < lease;
+    GroupStatus {
+        as_of_us: shared.clock.wall_us(),
+        role: crew.role.get(),
+        serving,
+        generation: state.promised,
+        charter: state.charter.clone(),
+        newest: marks.newest.get(),
+        marks: marks.marks(),
+        base: marks.base.get().number,
+        commit: marks.commit.get(),
+        horizon: marks.horizon.get(),
+        recovery_point_us: marks.recovery_point_us.get(),
+        journal_used_bytes: marks.journal_used.get(),
+        journal_capacity_bytes: marks.journal_capacity.get(),
+        overlay_bytes: shared.overlay.read().bytes(),
+        debt_bytes: marks.debt_bytes.get(),
+        lease_left_ms: lease.saturating_sub(now) / 1000,
+        follows: follows(crew),
+        legs: legs(crew),
+        trouble: crew.failed.borrow().clone().or_else(|| crew.trouble.borrow().clone()),
+        totals: shared.totals.read(),
+        ..blank_status(&shared.site, &shared.config)
+    }
+}
+
+fn follows(crew: &CrewRef) -> Option<FollowStatus> {
+    let view = crew.following.borrow();
+    let source = view.source.clone()?;
+    Some(FollowStatus {
+        source,
+        state: view.state.clone().unwrap_or(LegState::Connecting),
+        plan: view.plan.clone(),
+        fetched: Fetched {
+            delta_updates: view.fetch.delta_updates,
+            delta_bytes: view.fetch.delta_bytes,
+            copied_bytes: view.fetch.copied_bytes,
+        },
+    })
+}
+
+fn legs(crew: &CrewRef) -> BTreeMap<SiteName, LegStatus> {
+    let modes = crew.shared.config.topology.legs(crew.site());
+    modes.into_iter().map(|(site, mode)| (site.clone(), leg(crew, &site, mode))).collect()
+}
+
+fn leg(crew: &CrewRef, site: &SiteName, mode: LegMode) -> LegStatus {
+    let marks = &crew.marks;
+    let seen = crew.seen.borrow().get(site).cloned().unwrap_or_default();
+    let view = seen.view.as_ref();
+    let reported = crew.legs.borrow().get(site).map(|report| report.marks);
+    let their_marks = match (reported, view.map(|view| view.marks)) {
+        (Some(a), Some(b)) if b.restored > a.restored => b,
+        (Some(a), _) => a,
+        (None, b) => b.unwrap_or_default(),
+    };
+    let lag_updates = marks.commit.get().since(their_marks.restored);
+    let (lag_us, lag_bytes) = crew.lag(their_marks.restored);
+    let floor = view.map_or(trefoil_core::model::UpdateNumber::ZERO, |view| view.newest.number);
+    LegStatus {
+        mode,
+        state: leg_state(crew, site),
+        link_up: seen.link_up,
+        transport: crew.transports.borrow().get(site).cloned().unwrap_or_default(),
+        rtt_us: seen.rtt_us,
+        last_heard_us: seen.heard_wall_us,
+        marks: their_marks,
+        generation: view.map(|view| view.newest.generation).unwrap_or_default(),
+        promised: view.map(|view| view.promised).unwrap_or_default(),
+        debt_bytes: view.map_or(0, |view| view.debt_bytes),
+        acking: marks.acking.borrow().contains(site),
+        lag_updates,
+        lag_bytes,
+        lag_us,
+        delta_possible: view.is_some_and(|view| !view.blank && view.debt_bytes == 0)
+            && floor >= marks.base.get().number,
+    }
+}

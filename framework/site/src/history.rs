@@ -1,0 +1,58 @@
+//! When which updates were made: enough to say how far behind another site is.
+
+use std::collections::VecDeque;
+use trefoil_core::model::UpdateNumber;
+use trefoil_core::record::Record;
+
+/// Samples lie at least this far apart, in microseconds.
+const APART_US: u64 = 2_000;
+/// How many samples are kept; older lags are told as of the oldest.
+const SAMPLES_MAX: usize = 1 << 16;
+
+/// A point in the history: this number was made then, after so many bytes.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    number: UpdateNumber,
+    time_us: u64,
+    bytes: u64,
+}
+
+/// When which updates were made, by the primary's clock.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    samples: VecDeque<Sample>,
+    bytes: u64,
+}
+
+impl History {
+    /// Notes records as they are submitted.
+    pub fn note(&mut self, records: &[Record]) {
+        for record in records {
+            let (number, time_us) = (record.number(), record.time());
+            let due =
+                self.samples.back().is_none_or(|last| time_us.abs_diff(last.time_us) >= APART_US);
+            if due {
+                self.samples.push_back(Sample { number, time_us, bytes: self.bytes });
+            }
+            self.bytes += record.encoded_bytes() as u64;
+        }
+        while self.samples.len() > SAMPLES_MAX {
+            self.samples.pop_front();
+        }
+    }
+
+    /// The age of the oldest update after `number` at `now_us`, and the bytes after it.
+    pub fn since(&self, number: UpdateNumber, now_us: u64) -> (u64, u64) {
+        // The sample at or right before the first update that is lacked.
+        let after = self.samples.partition_point(|sample| sample.number <= number.next());
+        match after.checked_sub(1).and_then(|index| self.samples.get(index)) {
+            Some(sample) => {
+                (now_us.saturating_sub(sample.time_us), self.bytes.saturating_sub(sample.bytes))
+            }
+            None => match self.samples.front() {
+                Some(oldest) => (now_us.saturating_sub(oldest.time_us), self.bytes),
+                None => (0, 0),
+            },
+        }
+    }
+}

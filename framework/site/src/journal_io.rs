@@ -1,0 +1,113 @@
+//! The one task that owns a site's journal store: every operation passes here, in order.
+
+use tokio::sync::{mpsc, oneshot};
+use trefoil_core::model::{Position, UpdateNumber};
+use trefoil_core::port::{JournalStore, SyncFuture};
+use trefoil_core::record::Record;
+use trefoil_core::{Error, Result};
+
+/// How many operations may wait. Appends and syncs are one at a time, reads one per leg.
+const WAITING_MAX: usize = 256;
+
+type Reply<T> = oneshot::Sender<Result<T>>;
+
+enum Operation {
+    Append(Vec<Record>, Reply<()>),
+    Sync(oneshot::Sender<SyncFuture>),
+    Read(UpdateNumber, usize, Reply<Vec<Record>>),
+    Trim(UpdateNumber, Reply<Position>),
+    Reset(Position, Reply<()>),
+    Save(Vec<u8>, Reply<()>),
+    Usage(oneshot::Sender<(u64, u64)>),
+}
+
+/// A handle on the task. The store is closed when the last handle is dropped.
+#[derive(Clone)]
+pub(crate) struct JournalIo(mpsc::Sender<Operation>);
+
+impl JournalIo {
+    /// Starts the task on the current thread's `LocalSet`.
+    pub fn start(store: Box<dyn JournalStore>) -> (Self, tokio::task::JoinHandle<()>) {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        let task = tokio::task::spawn_local(run(store, receiver));
+        (Self(sender), task)
+    }
+
+    async fn ask<T>(&self, operation: impl FnOnce(Reply<T>) -> Operation) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(operation(reply)).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Appends consecutive records.
+    pub async fn append(&self, records: Vec<Record>) -> Result<()> {
+        self.ask(|reply| Operation::Append(records, reply)).await
+    }
+
+    /// Makes durable what was appended before; does not hold up later operations.
+    pub async fn sync(&self) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Operation::Sync(reply)).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?.await
+    }
+
+    /// Reads records from `from` on.
+    pub async fn read(&self, from: UpdateNumber, bytes_max: usize) -> Result<Vec<Record>> {
+        self.ask(|reply| Operation::Read(from, bytes_max, reply)).await
+    }
+
+    /// Lets records go.
+    pub async fn trim(&self, up_to: UpdateNumber) -> Result<Position> {
+        self.ask(|reply| Operation::Trim(up_to, reply)).await
+    }
+
+    /// Begins anew after `base`.
+    pub async fn reset(&self, base: Position) -> Result<()> {
+        self.ask(|reply| Operation::Reset(base, reply)).await
+    }
+
+    /// Replaces the state, durably.
+    pub async fn save(&self, state: Vec<u8>) -> Result<()> {
+        self.ask(|reply| Operation::Save(state, reply)).await
+    }
+
+    /// Bytes in use, of how many.
+    pub async fn usage(&self) -> Result<(u64, u64)> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Operation::Usage(reply)).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())
+    }
+}
+
+fn closed() -> Error {
+    Error::closed("use journal: it is closed")
+}
+
+/// Works off operations in order. A caller that went away does not stop what it asked for.
+async fn run(mut store: Box<dyn JournalStore>, mut operations: mpsc::Receiver<Operation>) {
+    while let Some(operation) = operations.recv().await {
+        match operation {
+            Operation::Append(records, reply) => {
+                let _ = reply.send(store.append(records).await);
+            }
+            Operation::Sync(reply) => {
+                let _ = reply.send(store.sync());
+            }
+            Operation::Read(from, bytes_max, reply) => {
+                let _ = reply.send(store.read(from, bytes_max).await);
+            }
+            Operation::Trim(up_to, reply) => {
+                let _ = reply.send(store.trim(up_to).await);
+            }
+            Operation::Reset(base, reply) => {
+                let _ = reply.send(store.reset(base).await);
+            }
+            Operation::Save(state, reply) => {
+                let _ = reply.send(store.save_state(state).await);
+            }
+            Operation::Usage(reply) => {
+                let _ = reply.send(store.usage());
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Opening a group: what the files say, made whole again, before any actor runs.
+
+use crate::parts::GroupConfig;
+use std::sync::Arc;
+use trefoil_core::engine::restorer::{RestorerEngine, RestorerLimits};
+use trefoil_core::model::{
+    Generation, Incarnation, Position, SiteName, SiteState,
+};
+use trefoil_core::port::{BlockStore, JournalStore, Recovery};
+use trefoil_core::{Error, ErrorKind, Result};
+
+/// Records are read back in pieces of so many bytes.
+const REPLAY_BYTES: usize = 8 << 20;
+
+/// A group as it was found.
+pub(crate) struct Opened {
+    pub state: SiteState,
+    pub base: Position,
+    pub newest: Position,
+    /// Of the newest record, by the primary's clock.
+    pub newest_time_us: u64,
+}
+
+/// Recovers journal and state, finishes what was begun, and brings the block stores to the end of
+/// the journal.
+///
+/// # Errors
+/// Whatever the store says; [`ErrorKind::Refused`] if journal or state are another site's or
+/// group's, or the volumes are configured otherwise; [`ErrorKind::Corrupt`] if they contradict
+/// each other.
+pub(crate) async fn open(
+    site: &SiteName,
+    config: &GroupConfig,
+    journal: &mut dyn JournalStore,
+    stores: &[Arc<dyn BlockStore>],
+    boot: &str,
+    random: u64,
+) -> Result<Opened> {
+    check_stores(config, stores)?;
+    let saved = load_state(journal).await?;
+
+    let mut recovery = journal.recover().await?;
+    if let Some(cut) = &recovery.cut {
+        tracing::warn!(%site, newest = %recovery.newest, why = %cut, "the journal's tail was cut");
+    }
+    let state = match saved {
+        Some(state) => {
+            check_state(site, config, &state)?;
+            resume(state, journal, &mut recovery, boot, random).await?
+        }
+        None => begin(site, config, journal, &recovery, boot, random).await?,
+    };
+    let newest_time_us = replay(&state, journal, stores, &recovery).await?;
+    let mut state = state;
+    state.checkpoint = recovery.newest.number;
+    state.durable_mark = recovery.newest.number;
+    save(journal, &state).await?;
+    Ok(Opened { state, base: recovery.base, newest: recovery.newest, newest_time_us })
+}
+
+fn check_stores(config: &GroupConfig, stores: &[Arc<dyn BlockStore>]) -> Result<()> {
+    if config.volumes.is_empty() || config.volumes.len() != stores.len() {
+        return Err(Error::invalid(format!(
+            "open group {}: {} volumes are configured and {} block stores given",
+            config.group,
+            config.volumes.len(),
+            stores.len()
+        )));
+    }
+    for (volume, store) in config.volumes.iter().zip(stores) {
+        if volume.size != store.size() {
+            return Err(Error::invalid(format!(
+                "open volume {}: {} bytes are configured, {} has {}",
+                volume.name,
+                volume.size,
+                store.describe(),
+                store.size()
+            )));
+        }
+    }
+    Ok(())
+}
+
+async fn load_state(journal: &mut dyn JournalStore) -> Result<Option<SiteState>> {
+    let Some(bytes) = journal.load_state().await? else { return Ok(None) };
+    let state = postcard::from_bytes(&bytes).map_err(|source| {
+        Error::with_source(
+            ErrorKind::Corrupt,
+            format!("decode the state beside {}", journal.describe()),
+            source,
+        )
+    })?;
+    Ok(Some(state))
+}
+
+async fn save(journal: &mut dyn JournalStore, state: &SiteState) -> Result<()> {
+    let bytes = postcard::to_stdvec(state)
+        .map_err(|source| Error::with_source(ErrorKind::Invalid, "encode site state", source))?;
+    journal.save_state(bytes).await
+}
+
+fn check_state(site: &SiteName, config: &GroupConfig, state: &SiteState) -> Result<()> {
+    if state.site != *site || state.group != config.group {
+        return Err(Error::refused(format!(
+            "open journal: it belongs to site {} of group {}, not to site {site} of group {}; name \
+             another directory",
+            state.site, state.group, config.group
+        )));
+    }
+    if state.volumes != config.volumes {
+        let list = |volumes: &[trefoil_core::model::VolumeSpec]| {
+            let each = volumes.iter().map(|volume| format!("{} ({})", volume.name, volume.size));
+            each.collect::<Vec<_>>().join(", ")
+        };
+        return Err(Error::refused(format!(
+            "open group {}: its volumes were {}, now {} are configured; adding, removing and \
+             resizing volumes comes in a later release",
+            config.group,
+            list(&state.volumes),
+            list(&config.volumes)
+        )));
+    }
+    Ok(())
+}
+
+/// A site without a state never held anything.
+async fn begin(
+    site: &SiteName,
+    config: &GroupConfig,
+    journal: &mut dyn JournalStore,
+    recovery: &Recovery,
+    boot: &str,
+    random: u64,
+) -> Result<SiteState> {
+    if recovery.newest != Position::START {
+        return Err(Error::corrupt(format!(
+            "open group {}: the journal is at {}, but its state is gone; restore both, or empty \
+             the site: it is then filled by an initial copy",
+            config.group, recovery.newest
+        )));
+    }
+    let state = SiteState::blank(
+        config.group.clone(),
+        site.clone(),
+        config.volumes.clone(),
+        Incarnation(random),
+        boot.to_owned(),
+    );
+    save(journal, &state).await?;
+    Ok(state)
+}
+
+/// Finishes what was begun, and decides whether this is still the same incarnation (rule R1).
+async fn resume(
+    mut state: SiteState,
+    journal: &mut dyn JournalStore,
+    recovery: &mut Recovery,
+    boot: &str,
+    random: u64,
+) -> Result<SiteState> {
+    let shorter = state.intent.is_none() && recovery.newest.number < state.durable_mark;
+    let rebooted = boot.is_empty() || state.boot != boot;
+    if shorter || rebooted {
+        tracing::info!(
+            site = %state.site, shorter, rebooted,
+            "a new incarnation: what was not synced may be gone"
+        );
+        state.incarnation = Incarnation(random);
+        state.boot = boot.to_owned();
+    }
+    if let Some(intent) = state.intent.clone() {
+        if recovery.base != intent.base || recovery.newest != intent.base {
+            journal.reset(intent.base).await?;
+            recovery.base = intent.base;
+            recovery.newest = intent.base;
+        }
+        state.complete_intent();
+    }
+    let newest = recovery.newest;
+    state.lineage = state.lineage.up_to(newest.number);
+    let by_lineage = state.lineage.generation_at(newest.number);
+    if by_lineage != newest.generation {
+        return Err(Error::corrupt(format!(
+            "open group {}: the journal ends at {newest}, the state says generation {by_lineage} \
+             there; restore both from one moment, or empty the site",
+            state.group
+        )));
+    }
+    if state.checkpoint < recovery.base.number {
+        return Err(Error::corrupt(format!(
+            "open group {}: the volumes are at {}, the journal begins after {}; empty the site: it \
+             is then filled by a copy",
+            state.group, state.checkpoint, recovery.base.number
+        )));
+    }
+    clip(&mut state, newest);
+    // What was durable when the site last saved is still what others may rely on; a checkpoint
+    // beyond a journal that became shorter is not.
+    state.checkpoint = state.checkpoint.min(newest.number);
+    save(journal, &state).await?;
+    Ok(state)
+}
+
+/// No floor lies beyond the own history (H12).
+fn clip(state: &mut SiteState, newest: Position) {
+    for floor in state.floors.values_mut() {
+        let generation: Generation = state.lineage.generation_at(floor.number);
+        if floor.number > newest.number {
+            *floor = newest;
+        } else if floor.generation != generation {
+            *floor = Position::START;
+        }
+    }
+}
+
+/// Brings the block stores from the checkpoint to the end of the journal, which is durable.
+/// Returns the time of the newest record.
+async fn replay(
+    state: &SiteState,
+    journal: &mut dyn JournalStore,
+    stores: &[Arc<dyn BlockStore>],
+    recovery: &Recovery,
+) -> Result<u64> {
+    let mut restorer = RestorerEngine::new(RestorerLimits::default(), state.checkpoint, 0);
+    restorer.durable(recovery.newest.number);
+    let mut next = state.checkpoint.next();
+    let mut time = 0;
+    while next <= recovery.newest.number {
+        let records = journal.read(next, REPLAY_BYTES).await?;
+        for record in records {
+            next = record.number().next();
+            time = record.time();
+            restorer.push(record)?;
+        }
+        while let Some(batch) = restorer.next_batch() {
+            crate::actor::write_batch(stores, &batch).await?;
+            restorer.applied(batch.last);
+        }
+    }
+    for store in stores {
+        store.sync().await?;
+    }
+    if time == 0 && recovery.newest.number > recovery.base.number {
+        let newest = journal.read(recovery.newest.number, 1).await?;
+        time = newest.first().map_or(0, trefoil_core::record::Record::time);
+    }
+    Ok(time)
+}

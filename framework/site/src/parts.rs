@@ -1,0 +1,124 @@
+//! What a group is made of at one site: its configuration and its adapters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use trefoil_core::engine::retention::OnFull;
+use trefoil_core::model::{Durability, Fence, GroupName, SiteName, VolumeSpec};
+use trefoil_core::port::{BlockStore, JournalStore, Transport};
+use trefoil_core::topology::Topology;
+
+/// A group, as all its sites are configured alike.
+#[derive(Clone)]
+pub struct GroupConfig {
+    /// Its name.
+    pub group: GroupName,
+    /// Its volumes, by index: the same order at every site.
+    pub volumes: Vec<VolumeSpec>,
+    /// Its sites, and who follows whom.
+    pub topology: Arc<dyn Topology>,
+    /// When a host write is answered.
+    pub durability: Durability,
+    /// What happens when the sync leg is lost. This release knows [`Fence::Status`].
+    pub fence: Fence,
+    /// Whether an async leg that lags may hold the host back.
+    pub on_full: OnFull,
+    /// Its limits.
+    pub limits: Limits,
+    /// Its times.
+    pub timing: Timing,
+}
+
+/// The limits of a group at one site, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Host writes accepted and not answered. Default 16 MiB.
+    pub window_bytes: u64,
+    /// Updates in memory that the block store does not have yet. Past it the host, or the source,
+    /// waits for the restorer. Default 64 MiB.
+    pub overlay_bytes: u64,
+    /// Newest records kept in memory for the legs. Default 32 MiB.
+    pub tail_bytes: u64,
+    /// What a source may send ahead of a follower's acknowledgement. Default 16 MiB.
+    pub credit_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            window_bytes: 16 << 20,
+            overlay_bytes: 64 << 20,
+            tail_bytes: 32 << 20,
+            credit_bytes: 16 << 20,
+        }
+    }
+}
+
+/// The times of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Between two heartbeats on a link. Default 250 ms.
+    pub heartbeat: Duration,
+    /// An idle primary makes a heartbeat record this often. Default 1 s.
+    pub idle_record: Duration,
+    /// A link on which nothing was heard for so long is given up. Default 3 s.
+    pub link_timeout: Duration,
+    /// The right to answer the host, once renewed, lasts so long. Default 2 s.
+    pub lease: Duration,
+    /// A candidate waits so long for promises. Default 2 s.
+    pub promise_timeout: Duration,
+    /// A member that is away for so long is taken out of the in-sync set. Default 3 s.
+    pub leg_grace: Duration,
+    /// A new primary waits so long for the members to come along. Default 1 s.
+    pub carry_grace: Duration,
+    /// The journal is synced at least this often while something is not durable. Default 10 ms.
+    pub sync_interval: Duration,
+    /// The block store is checkpointed at least this often. Default 1 s.
+    pub checkpoint: Duration,
+    /// A follower that was refused or cut off asks again after this, and up to eight times it.
+    /// Default 200 ms.
+    pub follow_again: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_millis(250),
+            idle_record: Duration::from_secs(1),
+            link_timeout: Duration::from_secs(3),
+            lease: Duration::from_secs(2),
+            promise_timeout: Duration::from_secs(2),
+            leg_grace: Duration::from_secs(3),
+            carry_grace: Duration::from_secs(1),
+            sync_interval: Duration::from_millis(10),
+            checkpoint: Duration::from_secs(1),
+            follow_again: Duration::from_millis(200),
+        }
+    }
+}
+
+/// How another site is reached.
+#[derive(Clone)]
+pub struct PeerLink {
+    /// By which transport.
+    pub transport: Arc<dyn Transport>,
+    /// At which address.
+    pub address: String,
+}
+
+/// A group at one site: its configuration and its adapters.
+pub struct GroupParts {
+    /// The configuration, alike at all sites.
+    pub config: GroupConfig,
+    /// This site's journal.
+    pub journal: Box<dyn JournalStore>,
+    /// This site's block stores, by volume index.
+    pub stores: Vec<Arc<dyn BlockStore>>,
+    /// The other sites.
+    pub peers: BTreeMap<SiteName, PeerLink>,
+}
+
+/// A duration in microseconds, as the engines count.
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
