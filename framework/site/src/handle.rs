@@ -114,7 +114,14 @@ impl Group {
     pub async fn takeover(&self, options: TakeoverOptions) -> Result<Certificate> {
         let (reply, answer) = oneshot::channel();
         hand(&self.reign, Takeover { options, reply })?;
-        answer.await.map_err(|_| Error::closed("take over: the site is stopping"))?
+        let stopping = |_| Error::closed("take over: the site is stopping");
+        let certificate = answer.await.map_err(stopping)??;
+        // Whoever reads the status next shall see what the certificate says.
+        let mut watch = self.watch();
+        while self.status().generation < certificate.generation || !self.status().serving {
+            watch.changed().await?;
+        }
+        Ok(certificate)
     }
 
     /// The newest position of the group: this site's if it leads, else what the leading site says

@@ -168,6 +168,7 @@ fn a_dies_b_takes_over_and_c_follows_by_delta() {
         world.network.kill("a");
         drop((db, log, a));
 
+        until(&group(&b), "b notices", |status| !status.legs[&site("a")].link_up).await;
         let certificate = group(&b).takeover(TakeoverOptions::default()).await.unwrap();
         assert_eq!(certificate.verdict, Verdict::Zero);
         assert!(certificate.newest.number >= answered, "{certificate:?}");

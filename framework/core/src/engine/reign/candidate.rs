@@ -78,7 +78,7 @@ impl Reign {
         options: TakeoverOptions,
         effects: &mut Vec<Effect>,
     ) {
-        let refusal = self.takeover_refusal(own);
+        let refusal = self.takeover_refusal(own, options);
         if let Some(why) = refusal {
             let why = Refusal { unreachable: false, why };
             effects.push(Effect::TakeoverFailed { why });
@@ -88,7 +88,7 @@ impl Reign {
     }
 
     /// Why a takeover is not even begun.
-    fn takeover_refusal(&self, own: &Own) -> Option<String> {
+    fn takeover_refusal(&self, own: &Own, options: TakeoverOptions) -> Option<String> {
         let site = &self.config.site;
         if self.leads().is_some() {
             return Some(format!("site {site} leads already"));
@@ -100,14 +100,18 @@ impl Reign {
                 own.debt_bytes
             ));
         }
+        if options.primary_is_fenced {
+            return None;
+        }
         let charter = self.charter.as_ref().filter(|charter| charter.active)?;
         let peer = self.peers.get(&charter.primary).filter(|peer| peer.up)?;
         let view = peer.view.as_ref()?;
         let silent_us = own.now.saturating_sub(peer.heard_at);
         (view.promised == charter.generation && silent_us < self.config.lease_us).then(|| {
             format!(
-                "site {} leads generation {} and is well (heard {} ms ago): stop it first; an \
-                 exchange of roles without stopping it is `swap`, in a later release",
+                "site {} leads generation {} and is well (heard {} ms ago): stop it first (if \
+                 it is stopped, say so with `--primary-is-fenced`); an exchange of roles without \
+                 stopping it is `swap`, in a later release",
                 charter.primary,
                 charter.generation,
                 silent_us / 1000
