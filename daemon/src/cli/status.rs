@@ -7,7 +7,8 @@ use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use trefoil_core::engine::judge::PlanKind;
 use trefoil_core::model::{LegMode, LegState, Role, SiteName};
-use trefoil_site::{FollowStatus, GroupStatus, LegStatus};
+use trefoil_site::GroupStatus;
+use trefoil_site::status::{FollowStatus, LegStatus};
 
 const LIMIT: Duration = Duration::from_secs(10);
 

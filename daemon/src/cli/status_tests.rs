@@ -60,7 +60,7 @@ fn a_suspended_follower_tells_why_and_what_can_be_done() {
         source: SiteName::new("b").unwrap(),
         state: LegState::Suspended("it holds a tail".to_owned()),
         plan: None,
-        fetched: trefoil_site::Fetched::default(),
+        fetched: trefoil_site::status::Fetched::default(),
     });
     let text = tell(&document(status), NOW_US);
     assert!(text.contains("suspended: it holds a tail"), "{text}");

@@ -10,8 +10,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use trefoil_core::engine::judge::PlanKind;
 use trefoil_core::model::{GroupName, LegState, Role, SiteName};
+use trefoil_site::GroupStatus;
 use trefoil_site::config::{GroupEntry, SiteConfig};
-use trefoil_site::{GroupStatus, LegStatus};
+use trefoil_site::status::LegStatus;
 
 /// Turns statuses into metrics, and remembers what it needs to see changes.
 pub struct Sampler {
@@ -219,7 +220,7 @@ fn journal(labels: &Labels, status: &GroupStatus) {
 }
 
 fn totals(labels: &Labels, status: &GroupStatus) {
-    let trefoil_site::Totals {
+    let trefoil_site::status::Totals {
         writes,
         write_bytes,
         // Counted by volume and operation, where they enter an export.

@@ -9,8 +9,9 @@ use trefoil_core::model::{
     Charter, Durability, Fence, Generation, GroupName, Incarnation, LegMode, LegState, Marks,
     Member, Position, Role, SiteName, UpdateNumber, VolumeName, VolumeSpec,
 };
+use trefoil_site::GroupStatus;
 use trefoil_site::config::{SiteConfig, Sources, load};
-use trefoil_site::{GroupStatus, LegStatus, Totals};
+use trefoil_site::status::{LegStatus, Totals};
 
 const EXAMPLE: &str = include_str!("../../../examples/config/three-site.toml");
 
