@@ -2,7 +2,8 @@
 //! and the marks that everyone looks at.
 
 use crate::actor::{
-    Dismiss, FollowView, FollowerActor, JournalActor, PeerActor, ReignActor, RestorerActor, ShipperActor, VolumeActor,
+    Dismiss, FollowView, FollowerActor, JournalActor, PeerActor, ReignActor, RestorerActor,
+    ShipperActor, VolumeActor,
 };
 use crate::history::History;
 use crate::journal_io::JournalIo;
@@ -18,9 +19,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use trefoil_core::engine::judge::Plan;
 use trefoil_core::engine::reign::{LegReport, Own};
-use trefoil_core::model::{
-    Generation, Marks, Position, Role, SiteName, SiteState, UpdateNumber,
-};
+use trefoil_core::model::{Generation, Marks, Position, Role, SiteName, SiteState, UpdateNumber};
 use trefoil_core::port::Frame;
 use trefoil_core::wire::SiteView;
 use trefoil_core::{Error, ErrorKind, Result};
@@ -167,7 +166,9 @@ impl Crew {
             marks: self.marks.marks(),
             base: self.marks.base.get().number,
             debt_bytes: self.debt_bytes(&state),
-            blank: newest == Position::START && state.debt.is_none() && state.lineage.last().is_none(),
+            blank: newest == Position::START
+                && state.debt.is_none()
+                && state.lineage.last().is_none(),
         }
     }
 

@@ -81,10 +81,8 @@ impl Running {
             totals: Counters::default(),
             config,
         });
-        let transports: BTreeMap<SiteName, String> = peers
-            .iter()
-            .map(|(site, way)| (site.clone(), way.transport.describe()))
-            .collect();
+        let transports: BTreeMap<SiteName, String> =
+            peers.iter().map(|(site, way)| (site.clone(), way.transport.describe())).collect();
         let crew = Rc::new(crew(shared, found, usage, io, random));
         start_actors(&crew);
         for (site, way) in peers {

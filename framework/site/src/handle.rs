@@ -134,7 +134,8 @@ impl Group {
         if status.serving {
             return Ok(status.newest);
         }
-        let unknown = || Error::unavailable("ask for the newest update: no site that leads answers");
+        let unknown =
+            || Error::unavailable("ask for the newest update: no site that leads answers");
         let charter = status.charter.as_ref().ok_or_else(unknown)?;
         let peer = self.peers.get(&charter.primary).ok_or_else(unknown)?;
         let (reply, answer) = oneshot::channel();
@@ -147,7 +148,12 @@ impl Group {
     /// # Errors
     /// [`ErrorKind::Invalid`] if the group has no such site; [`ErrorKind::Closed`] if this site
     /// stops.
-    pub async fn wait_for(&self, update: UpdateNumber, site: &SiteName, point: Point) -> Result<()> {
+    pub async fn wait_for(
+        &self,
+        update: UpdateNumber,
+        site: &SiteName,
+        point: Point,
+    ) -> Result<()> {
         let mut watch = self.watch();
         let own = *site == self.shared.site;
         if !own && !self.peers.contains_key(site) {
@@ -384,7 +390,8 @@ impl Volume {
         let mut map = crate::extent_map::ExtentMap::new(extent.offset, extent.end());
         let store = shared.store(&extent)?;
         let mut at = extent.offset;
-        while let Some(found) = store.allocated_from(at).await?.filter(|f| f.offset < extent.end()) {
+        while let Some(found) = store.allocated_from(at).await?.filter(|f| f.offset < extent.end())
+        {
             map.set(found.offset, found.end(), true);
             at = found.end();
         }
@@ -398,7 +405,12 @@ impl Volume {
     ///
     /// # Errors
     /// As [`Group::wait_for`].
-    pub async fn wait_for(&self, update: UpdateNumber, site: &SiteName, point: Point) -> Result<()> {
+    pub async fn wait_for(
+        &self,
+        update: UpdateNumber,
+        site: &SiteName,
+        point: Point,
+    ) -> Result<()> {
         self.group.wait_for(update, site, point).await
     }
 }

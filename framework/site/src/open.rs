@@ -3,9 +3,7 @@
 use crate::parts::GroupConfig;
 use std::sync::Arc;
 use trefoil_core::engine::restorer::{RestorerEngine, RestorerLimits};
-use trefoil_core::model::{
-    Generation, Incarnation, Position, SiteName, SiteState,
-};
+use trefoil_core::model::{Generation, Incarnation, Position, SiteName, SiteState};
 use trefoil_core::port::{BlockStore, JournalStore, Recovery};
 use trefoil_core::{Error, ErrorKind, Result};
 

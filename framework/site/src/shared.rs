@@ -60,9 +60,24 @@ macro_rules! counters {
 }
 
 counters!(
-    writes, write_bytes, reads, read_bytes, flushes, errors, appended_updates, appended_bytes,
-    journal_syncs, restored_updates, restored_batches, trimmed_bytes, shipped_updates,
-    shipped_bytes, copied_bytes, reconnects, stale_refused, takeovers,
+    writes,
+    write_bytes,
+    reads,
+    read_bytes,
+    flushes,
+    errors,
+    appended_updates,
+    appended_bytes,
+    journal_syncs,
+    restored_updates,
+    restored_batches,
+    trimmed_bytes,
+    shipped_updates,
+    shipped_bytes,
+    copied_bytes,
+    reconnects,
+    stale_refused,
+    takeovers,
 );
 
 /// Adds to a counter.
@@ -78,9 +93,9 @@ impl Shared {
 
     /// The block store of a volume.
     pub fn store(&self, extent: &Extent) -> Result<&Arc<dyn BlockStore>> {
-        self.stores
-            .get(extent.volume.0 as usize)
-            .ok_or_else(|| Error::invalid(format!("access volume {}: no such volume", extent.volume)))
+        self.stores.get(extent.volume.0 as usize).ok_or_else(|| {
+            Error::invalid(format!("access volume {}: no such volume", extent.volume))
+        })
     }
 
     /// The newest content of `extent`: overlay first, then the store for what it does not know. A

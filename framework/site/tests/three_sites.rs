@@ -1,5 +1,7 @@
 //! Three sites in one process, over memory, in virtual time: the main story.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -8,9 +10,7 @@ use std::time::Duration;
 use trefoil_backends::memory::MemoryDisk;
 use trefoil_core::engine::retention::OnFull;
 use trefoil_core::engine::takeover::Verdict;
-use trefoil_core::model::{
-    Durability, Fence, GroupName, Role, SiteName, VolumeName, VolumeSpec,
-};
+use trefoil_core::model::{Durability, Fence, GroupName, Role, SiteName, VolumeName, VolumeSpec};
 use trefoil_core::port::BlockStore;
 use trefoil_core::topology::ThreeSite;
 use trefoil_site::{

@@ -66,11 +66,11 @@ impl Acking {
 
     /// `site` has come to `marks`; ignored if it is another incarnation than the one waited for.
     pub fn advance(&mut self, site: &SiteName, incarnation: Incarnation, marks: Marks) {
-        if let Some(acker) = self.others.get_mut(site) {
-            if acker.incarnation == incarnation {
-                acker.marks = marks;
-                self.recompute();
-            }
+        if let Some(acker) = self.others.get_mut(site)
+            && acker.incarnation == incarnation
+        {
+            acker.marks = marks;
+            self.recompute();
         }
     }
 

@@ -3,8 +3,8 @@
 //! Takeover, failback, rejoin, resume after a suspension and a new site all go through
 //! [`judge`]. It is pure and total: any two views give a plan, if need be a refusal with choices.
 
-pub use super::plan::{Plan, PlanDebt, PlanKind};
 use crate::model::{Chain, Debt, Generation, Lineage, MissedMap, Position, SiteName, UpdateNumber};
+pub use crate::model::{Plan, PlanDebt, PlanKind};
 use serde::{Deserialize, Serialize};
 
 /// What a source says of itself, as seen for one follower.

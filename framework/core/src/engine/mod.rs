@@ -12,7 +12,6 @@ pub mod retention;
 pub mod tail;
 
 pub mod judge;
-mod plan;
 pub mod shipper;
 
 pub mod copy;

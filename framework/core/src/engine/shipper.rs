@@ -96,12 +96,8 @@ impl ShipperEngine {
         let copy = self.to_copy.next_run();
         let work = match copy {
             // Records and blocks in turn, so that neither starves the other.
-            Some(extent) if !records || !self.copied_last => {
-                Work::Copy(extent)
-            }
-            _ if records => {
-                Work::Records { from: self.sent.next(), up_to: limit, bytes_max: room }
-            }
+            Some(extent) if !records || !self.copied_last => Work::Copy(extent),
+            _ if records => Work::Records { from: self.sent.next(), up_to: limit, bytes_max: room },
             _ => return None,
         };
         self.busy = true;
@@ -123,7 +119,6 @@ impl ShipperEngine {
         self.to_copy.take(extent);
         self.sent_bytes += bytes;
     }
-
 }
 
 /// All of every volume.
@@ -141,7 +136,6 @@ pub fn everything(volumes: &[u64]) -> ExtentSet {
 pub fn limit(acking: bool, newest: UpdateNumber, horizon: UpdateNumber) -> UpdateNumber {
     if acking { newest } else { horizon }
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -178,7 +172,8 @@ mod tests {
 
     #[test]
     fn blocks_and_records_take_turns() {
-        let mut leg = ShipperEngine::new(SessionId(1), plan(PlanDebt::Everything), &[3 << 20], 1 << 30);
+        let mut leg =
+            ShipperEngine::new(SessionId(1), plan(PlanDebt::Everything), &[3 << 20], 1 << 30);
         let n = UpdateNumber::new;
         let Some(Work::Copy(run)) = leg.next(n(5)) else { panic!("a block first") };
         let first = Extent { length: COPY_CHUNK_BYTES_MAX, ..run };

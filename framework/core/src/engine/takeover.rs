@@ -123,15 +123,15 @@ fn verdict(standing: &Standing<'_>) -> Verdict {
     }
     // Nobody is ahead of the candidate, so it holds what each intact member holds (a tail of a
     // lower generation counts as held: it had been lost before).
-    let intact = standing
-        .evidence
-        .iter()
-        .any(|(site, their)| charter.names(site, their.view.incarnation));
+    let intact =
+        standing.evidence.iter().any(|(site, their)| charter.names(site, their.view.incarnation));
     if intact {
         return Verdict::Zero;
     }
-    let everyone =
-        standing.registered.iter().all(|site| site == standing.site || standing.evidence.contains_key(site));
+    let everyone = standing
+        .registered
+        .iter()
+        .all(|site| site == standing.site || standing.evidence.contains_key(site));
     if everyone {
         return Verdict::Flushed;
     }

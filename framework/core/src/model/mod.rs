@@ -10,6 +10,7 @@ mod lineage;
 mod marks;
 mod name;
 mod number;
+mod plan;
 mod position;
 mod state;
 
@@ -23,5 +24,6 @@ pub use lineage::{Lineage, Reign};
 pub use marks::Marks;
 pub use name::{GroupName, Incarnation, SessionId, SiteName, VolumeId, VolumeName};
 pub use number::UpdateNumber;
+pub use plan::{Plan, PlanDebt, PlanKind};
 pub use position::Position;
 pub use state::{Durability, Intent, MissedMap, SiteState, VolumeSpec};

@@ -6,4 +6,7 @@ mod transport;
 
 pub use block_store::{BlockStore, BlockWrite, Content};
 pub use journal_store::{JournalStore, Recovery, SyncFuture};
-pub use transport::{FRAME_BYTES_MAX, FRAME_PARTS_MAX, Frame, FrameReceiver, FrameSender, Lane, Link, Listener, Transport};
+pub use transport::{
+    FRAME_BYTES_MAX, FRAME_PARTS_MAX, Frame, FrameReceiver, FrameSender, Lane, Link, Listener,
+    Transport,
+};

@@ -53,7 +53,10 @@ impl Topology for ThreeSite {
     }
 
     fn describe(&self) -> String {
-        format!("{} ═ {} (sync), {} ─ {} (async)", self.primary, self.sync, self.primary, self.r#async)
+        format!(
+            "{} ═ {} (sync), {} ─ {} (async)",
+            self.primary, self.sync, self.primary, self.r#async
+        )
     }
 }
 

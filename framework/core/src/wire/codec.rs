@@ -2,8 +2,7 @@
 //! and are neither copied nor encoded again.
 
 use super::message::{ControlMessage, CopyBlock, DataMessage};
-use crate::engine::judge::Plan;
-use crate::model::{Durability, Lineage, Position, SessionId, UpdateNumber, VolumeId};
+use crate::model::{Durability, Lineage, Plan, Position, SessionId, UpdateNumber, VolumeId};
 use crate::port::{Content, FRAME_BYTES_MAX, FRAME_PARTS_MAX, Frame};
 use crate::record::{HEADER_BYTES, PAYLOAD_BYTES_MAX, Record};
 use crate::{Error, ErrorKind, Result};
@@ -125,7 +124,7 @@ pub fn decode_data(bytes: &Bytes) -> Result<DataMessage> {
         DataHeader::Copy { head, data, length } => {
             let CopyHead { session, volume, offset, low, high } = head;
             let content = if data { Content::Data(rest.clone()) } else { Content::Zero(length) };
-            if data != !rest.is_empty() || content.length() != length {
+            if data == rest.is_empty() || content.length() != length {
                 return Err(Error::corrupt("decode copy: the length does not match"));
             }
             Ok(DataMessage::Copy(CopyBlock { session, volume, offset, content, low, high }))

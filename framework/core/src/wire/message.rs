@@ -1,8 +1,7 @@
 //! What sites say to each other.
 
-use crate::engine::judge::Plan;
 use crate::model::{
-    Charter, Debt, Durability, Generation, GroupName, Incarnation, Lineage, Marks, Position,
+    Charter, Debt, Durability, Generation, GroupName, Incarnation, Lineage, Marks, Plan, Position,
     SessionId, SiteName, UpdateNumber, VolumeSpec,
 };
 use crate::port::Content;

@@ -7,7 +7,10 @@
 mod codec;
 mod message;
 
-pub use codec::{RECORD_BATCH_BYTES_MAX, RECORD_BATCH_COUNT_MAX, decode_control, decode_data, encode_control, encode_data};
+pub use codec::{
+    RECORD_BATCH_BYTES_MAX, RECORD_BATCH_COUNT_MAX, decode_control, decode_data, encode_control,
+    encode_data,
+};
 pub use message::{
     CharterReply, ControlMessage, CopyBlock, DataMessage, Evidence, Follow, Greeting, Heartbeat,
     Progress, PromiseReply, SiteView, StreamEnd,

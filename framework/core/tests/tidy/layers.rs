@@ -35,11 +35,6 @@ const MODULES: [(&str, &[&str]); 7] = [
     ("conformance", &["model", "record", "port", "wire"]),
 ];
 
-/// Single items that a module uses although they are not below it, and why that is so. One that is
-/// no longer used is a finding too.
-pub const EXCEPTIONS: [(&str, &str, &str); 1] =
-    [("wire", "engine::judge::Plan", "the judge's plan is itself a message")];
-
 /// Core does nothing itself: it takes events and returns effects.
 pub fn impure(file: &TreeFile) -> Vec<Finding> {
     if !file.path.starts_with(CORE) {
@@ -62,20 +57,13 @@ pub fn upward_imports(file: &TreeFile) -> Vec<Finding> {
     };
     let above = |path: &str| {
         let used = path.split(':').next().unwrap_or("");
-        let excepted = EXCEPTIONS.iter().any(|(by, item, _)| *by == module && *item == path);
         let known = MODULES.iter().any(|(name, _)| *name == used);
-        known && used != module && !below.contains(&used) && !excepted
+        known && used != module && !below.contains(&used)
     };
     let code = code_only(&file.text);
     let uses = crate_paths(&code).into_iter().filter(|(_, path)| above(path));
     let what = |path: &str| format!("{module} uses {path}; below {module} are only {below:?}");
     uses.map(|(line, path)| Finding::new(&file.path, line, what(&path))).collect()
-}
-
-/// Whether a file uses what the exception allows it.
-pub fn uses_exception(file: &TreeFile, (module, item, _): (&str, &str, &str)) -> bool {
-    let of_module = file.path.strip_prefix(CORE).is_some_and(|rest| rest.starts_with(module));
-    of_module && crate_paths(&code_only(&file.text)).iter().any(|(_, path)| path == item)
 }
 
 /// A module that the table does not know has no layer; `lib` and `error` need none.

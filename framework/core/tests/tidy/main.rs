@@ -108,18 +108,6 @@ fn modules_of_core_import_only_the_layers_below() -> Outcome {
 }
 
 #[test]
-fn every_exception_to_the_layers_is_still_needed() -> Outcome {
-    let tree = Tree::read()?;
-    let used =
-        |exception| tree.with_extension(&["rs"]).any(|f| layers::uses_exception(f, exception));
-    let stale = layers::EXCEPTIONS.into_iter().filter(|exception| !used(*exception));
-    let what =
-        |(module, item, _)| format!("{module} no longer uses {item}: take the exception out");
-    let path = "framework/core/tests/tidy/layers.rs";
-    none(stale.map(|exception| Finding::new(path, 1, what(exception))).collect())
-}
-
-#[test]
 fn crates_depend_only_on_the_layers_below() -> Outcome {
     let manifests = manifest::read_all(&Tree::read()?)?;
     none(manifests.iter().flat_map(manifest::forbidden_dependencies).collect())

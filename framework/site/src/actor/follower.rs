@@ -1,8 +1,8 @@
 //! The follower's side of a session: asks to be judged, executes the plan, takes the stream.
 
 use super::{
-    CopyIn, OwnMarks, PrepareReset, ResetJournal, ResetRestorer, RolledForward, SendControl, Settle,
-    Submit, quiesce,
+    CopyIn, OwnMarks, PrepareReset, ResetJournal, ResetRestorer, RolledForward, SendControl,
+    Settle, Submit, quiesce,
 };
 use crate::crew::{CrewRef, MAILBOX_MAX};
 use crate::parts::micros;
@@ -328,7 +328,8 @@ impl FollowerActor {
             LegState::Copying
         } else {
             let target = self.session.as_ref().and_then(|session| session.plan());
-            let behind = target.is_some_and(|plan| self.crew.marks.newest.get().number < plan.target);
+            let behind =
+                target.is_some_and(|plan| self.crew.marks.newest.get().number < plan.target);
             if behind { LegState::CatchingUp } else { LegState::Paired }
         };
         self.show(state);

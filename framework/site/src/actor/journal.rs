@@ -350,11 +350,8 @@ impl Handler<PositionAt> for JournalActor {
 
     fn handle(&mut self, PositionAt { number, reply }: PositionAt, _: &mut Context<Self>) {
         let base = self.crew.marks.base.get();
-        let known = if number == base.number {
-            Some(base)
-        } else {
-            self.engine.tail().position(number)
-        };
+        let known =
+            if number == base.number { Some(base) } else { self.engine.tail().position(number) };
         if known.is_some() || number < base.number || number > self.engine.received().number {
             let _ = reply.send(known);
             return;
@@ -440,11 +437,7 @@ impl Handler<PrepareReset> for JournalActor {
     type Result = ();
 
     fn handle(&mut self, prepare: PrepareReset, _: &mut Context<Self>) {
-        self.retention.reset(
-            prepare.fork,
-            prepare.base,
-            &self.crew.state.borrow().lineage,
-        );
+        self.retention.reset(prepare.fork, prepare.base, &self.crew.state.borrow().lineage);
         self.publish_retention();
         let _ = prepare.reply.send(());
     }

@@ -13,17 +13,21 @@ mod restorer;
 mod shipper;
 mod volume;
 
-pub(crate) use follower::{DataIn, FollowView, FollowerActor, SourceEnded, StartFollowing, StopFollowing};
+pub(crate) use follower::{
+    DataIn, FollowView, FollowerActor, SourceEnded, StartFollowing, StopFollowing,
+};
 pub(crate) use journal::{
     Checkpointed, JournalActor, PositionAt, PrepareReset, RaiseFloor, ReadRecords, ResetJournal,
     Submit, SyncTo, quiesce,
 };
 pub(crate) use peer::{AcceptLink, AskNewest, PeerActor, SendControl, greeting};
 pub(crate) use reign::{
-    FollowRequest, FromPeer, LegChanged, LinkChanged, Marked, ReignActor, RolledForward, Takeover, leg_state,
+    FollowRequest, FromPeer, LegChanged, LinkChanged, Marked, ReignActor, RolledForward, Takeover,
+    leg_state,
 };
 pub(crate) use restorer::{
-    CopyIn, Hold, JournalDurable, Received, Release, ResetRestorer, RestorerActor, Settle, write_batch,
+    CopyIn, Hold, JournalDurable, Received, Release, ResetRestorer, RestorerActor, Settle,
+    write_batch,
 };
 pub(crate) use shipper::{FollowerProgress, Kick, ShipperActor, StopShipping};
 pub(crate) use volume::{
@@ -49,5 +53,11 @@ macro_rules! dismissible {
 }
 
 dismissible!(
-    VolumeActor, JournalActor, RestorerActor, FollowerActor, ReignActor, PeerActor, ShipperActor
+    VolumeActor,
+    JournalActor,
+    RestorerActor,
+    FollowerActor,
+    ReignActor,
+    PeerActor,
+    ShipperActor
 );

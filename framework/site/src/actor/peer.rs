@@ -253,7 +253,9 @@ impl PeerActor {
             ControlMessage::Heartbeat(beat) => self.heartbeat(beat),
             ControlMessage::Progress(progress) => self.to_shipper(FollowerProgress(progress)),
             ControlMessage::Unfollow { .. } => self.to_shipper(StopShipping(None)),
-            ControlMessage::SyncTo { number, .. } => self.crew.to(&self.crew.journal, SyncTo(number)),
+            ControlMessage::SyncTo { number, .. } => {
+                self.crew.to(&self.crew.journal, SyncTo(number))
+            }
             ControlMessage::StreamEnd(end) => {
                 self.crew.to(&self.crew.follower, SourceEnded { from, end: Some(end) });
             }
@@ -347,7 +349,8 @@ async fn read_control(mut receiver: Box<dyn FrameReceiver>, link: u64, to: Addr<
         match receiver.receive().await {
             Ok(Some(frames)) => {
                 let decode = |frame: Frame| decode_control(&frame.into_bytes());
-                let messages: Result<Vec<ControlMessage>> = frames.into_iter().map(decode).collect();
+                let messages: Result<Vec<ControlMessage>> =
+                    frames.into_iter().map(decode).collect();
                 match messages {
                     // Waiting for the actor is what slows a flooding peer down.
                     Ok(messages) => {

@@ -201,12 +201,12 @@ impl ReignActor {
             Effect::TookOver(completed) => self.took_over(*completed),
             Effect::TakeoverFailed { why } => {
                 if let Some(reply) = self.waiting.take() {
-                    let error =
-                        if why.unreachable { Error::unavailable } else { Error::refused };
+                    let error = if why.unreachable { Error::unavailable } else { Error::refused };
                     let _ = reply.send(Err(error(format!("take over: {}", why.why))));
                 }
             }
-            Effect::Save { .. } | Effect::Promise { .. } | Effect::Lead { .. } | Effect::Depose => {}
+            Effect::Save { .. } | Effect::Promise { .. } | Effect::Lead { .. } | Effect::Depose => {
+            }
         }
     }
 
@@ -401,8 +401,7 @@ impl Handler<FollowRequest> for ReignActor {
     fn handle(&mut self, request: FollowRequest, _: &mut Context<Self>) {
         let FollowRequest { from, follow } = request;
         let (generation, incarnation) = (follow.generation, follow.incarnation);
-        let allowed =
-            self.engine.may_serve(&from, generation, incarnation, follow.roll_forward);
+        let allowed = self.engine.may_serve(&from, generation, incarnation, follow.roll_forward);
         let lane = self.crew.data_lanes.borrow().get(&from).cloned();
         let (Ok(()), Some(lane)) = (&allowed, lane) else {
             let why = allowed.err().map_or_else(|| "no link".into(), |error| error.to_string());
@@ -469,9 +468,14 @@ pub(crate) fn leg_state(crew: &CrewRef, site: &SiteName) -> LegState {
         if let Some(refusal) = seen.and_then(|seen| seen.refusal.clone()) {
             return LegState::Suspended(refusal);
         }
-        let refused = crew.plans.borrow().get(site).filter(|plan| {
-            matches!(plan.kind, trefoil_core::engine::judge::PlanKind::Refuse { .. })
-        }).map(|plan| plan.why.clone());
+        let refused = crew
+            .plans
+            .borrow()
+            .get(site)
+            .filter(|plan| {
+                matches!(plan.kind, trefoil_core::engine::judge::PlanKind::Refuse { .. })
+            })
+            .map(|plan| plan.why.clone());
         return refused.map_or(LegState::Connecting, LegState::Suspended);
     };
     if report.debt_bytes > 0 {

@@ -94,11 +94,8 @@ impl ShipperActor {
     fn pump(&mut self, ctx: &mut Context<Self>) {
         let limit = self.limit();
         let Some(work) = self.engine.as_mut().and_then(|engine| engine.next(limit)) else { return };
-        let job = Job {
-            crew: self.crew.clone(),
-            lane: self.lane.clone(),
-            session: self.follow.session,
-        };
+        let job =
+            Job { crew: self.crew.clone(), lane: self.lane.clone(), session: self.follow.session };
         let address = ctx.address();
         actix::spawn(async move {
             let sent = match work {
@@ -122,8 +119,7 @@ impl ShipperActor {
     fn report(&self) -> LegReport {
         let marks = self.last.as_ref().map_or(self.follow.marks, |progress| progress.marks);
         let owed = self.follow.debt.as_ref().map_or(0, |debt| debt.missing.bytes().max(1));
-        let planned =
-            self.engine.as_ref().is_some_and(|engine| engine.plan().debt.is_debt());
+        let planned = self.engine.as_ref().is_some_and(|engine| engine.plan().debt.is_debt());
         let debt_bytes = match &self.last {
             Some(progress) => progress.debt_bytes,
             None => owed.max(u64::from(planned)),
@@ -249,11 +245,7 @@ async fn judge_follower(crew: &CrewRef, peer: &SiteName, follow: &Follow) -> Res
     let lineage = state.lineage.up_to(plan.base.number);
     drop(state);
     // A handshake only ever lowers a floor (H12), before the plan is told.
-    let floor = RaiseFloor {
-        site: peer.clone(),
-        position: Position::START,
-        fork: Some(plan.fork),
-    };
+    let floor = RaiseFloor { site: peer.clone(), position: Position::START, fork: Some(plan.fork) };
     crew.to(&crew.journal, floor);
     let frame = encode_data(DataMessage::Plan {
         session: follow.session,
@@ -390,8 +382,8 @@ impl Handler<FollowerProgress> for ShipperActor {
         let Some(engine) = &mut self.engine else { return };
         engine.credit(progress.credit);
         let first = self.last.is_none();
-        let paid = self.last.as_ref().is_some_and(|last| last.debt_bytes > 0)
-            && progress.debt_bytes == 0;
+        let paid =
+            self.last.as_ref().is_some_and(|last| last.debt_bytes > 0) && progress.debt_bytes == 0;
         if progress.debt_bytes == 0 && !self.follow.roll_forward {
             let (site, incarnation) = (self.peer.clone(), self.follow.incarnation);
             let leg = LegProgress { site, incarnation, marks: progress.marks };

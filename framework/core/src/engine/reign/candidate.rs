@@ -37,11 +37,7 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    pub(super) fn new(
-        generation: Generation,
-        options: Option<TakeoverOptions>,
-        own: &Own,
-    ) -> Self {
+    pub(super) fn new(generation: Generation, options: Option<TakeoverOptions>, own: &Own) -> Self {
         Self {
             generation,
             options,
@@ -62,7 +58,7 @@ impl Candidate {
     }
 
     /// Another site goes first: tells the operator.
-    pub(super) fn abandoned(self: Box<Self>, newer: Generation, effects: &mut Vec<Effect>) {
+    pub(super) fn abandoned(self, newer: Generation, effects: &mut Vec<Effect>) {
         if self.options.is_some() {
             let why = format!("generation {newer} was begun elsewhere meanwhile; see `status`");
             effects.push(Effect::TakeoverFailed { why: Refusal { unreachable: false, why } });
@@ -182,10 +178,8 @@ impl Reign {
                 self.trouble = Some(format!(
                     "site {from} promised generation {promised} to another candidate"
                 ));
-                if let Some(peer) = self.peers.get_mut(&from) {
-                    if let Some(view) = &mut peer.view {
-                        view.promised = view.promised.max(promised);
-                    }
+                if let Some(view) = self.peers.get_mut(&from).and_then(|peer| peer.view.as_mut()) {
+                    view.promised = view.promised.max(promised);
                 }
             }
         }
@@ -246,10 +240,8 @@ impl Reign {
         let asked_us = own.now.saturating_sub(candidate.asked_at);
         let late = asked_us >= self.config.promise_timeout_us;
         let everyone = self.peers.keys().all(|site| candidate.evidence.contains_key(site));
-        let reachable = self
-            .peers
-            .iter()
-            .all(|(site, peer)| !peer.up || candidate.evidence.contains_key(site));
+        let reachable =
+            self.peers.iter().all(|(site, peer)| !peer.up || candidate.evidence.contains_key(site));
         // A site whose link is down now may come up in a moment, so a candidate of its own accord
         // waits for its word; an operator does not want to wait for a site that burned down.
         let settled = everyone || late || (reachable && candidate.options.is_some());
@@ -269,9 +261,10 @@ impl Reign {
                 );
                 return self.give_up(own, Refusal { unreachable: true, why }, effects);
             }
-            let refused = self.peers.values().any(|peer| {
-                peer.view.as_ref().is_some_and(|view| view.promised > self.promised)
-            });
+            let refused = self
+                .peers
+                .values()
+                .any(|peer| peer.view.as_ref().is_some_and(|view| view.promised > self.promised));
             if refused {
                 self.standing = Standing::Secondary;
                 self.stand_not_before = own.now.saturating_add(self.config.deposed_pause_us);
@@ -283,12 +276,7 @@ impl Reign {
     }
 
     /// Fails the operator's takeover, or goes on waiting if there is no operator.
-    fn give_up(
-        &mut self,
-        own: &Own,
-        why: Refusal,
-        effects: &mut Vec<Effect>,
-    ) -> (Phase, bool) {
+    fn give_up(&mut self, own: &Own, why: Refusal, effects: &mut Vec<Effect>) -> (Phase, bool) {
         let Standing::Candidate(candidate) = &self.standing else {
             return (Phase::Promising, false);
         };

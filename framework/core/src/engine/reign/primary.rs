@@ -3,7 +3,9 @@
 
 use super::proposal::Proposal;
 use super::{Completed, Effect, Own, Refusal, Reign, Standing};
-use crate::model::{Charter, Generation, Incarnation, LegMode, Marks, Member, SiteName, UpdateNumber};
+use crate::model::{
+    Charter, Generation, Incarnation, LegMode, Marks, Member, SiteName, UpdateNumber,
+};
 use crate::wire::CharterReply;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -95,7 +97,7 @@ impl Primary {
     }
 
     /// A newer generation is there.
-    pub(super) fn abandoned(self: Box<Self>, newer: Generation, effects: &mut Vec<Effect>) {
+    pub(super) fn abandoned(self, newer: Generation, effects: &mut Vec<Effect>) {
         if self.by_operator && self.phase != Phase::Serving {
             let why = format!("generation {newer} was begun elsewhere meanwhile; see `status`");
             effects.push(Effect::TakeoverFailed { why: Refusal { unreachable: false, why } });
@@ -243,10 +245,8 @@ impl Reign {
         let Standing::Primary(primary) = &mut self.standing else { return };
         let Some(mark) = primary.mark else { return };
         let mut waiting = false;
-        let mut in_sync = vec![Member {
-            site: self.config.site.clone(),
-            incarnation: self.incarnation,
-        }];
+        let mut in_sync =
+            vec![Member { site: self.config.site.clone(), incarnation: self.incarnation }];
         for member in &primary.carry {
             if self.config.modes.get(&member.site) != Some(&LegMode::Sync) {
                 continue;
@@ -329,8 +329,7 @@ impl Reign {
             leg.lost_at.is_some_and(|at| own.now >= at.saturating_add(self.config.leg_grace_us))
         };
         let gone = primary.legs.iter().find(|(site, leg)| {
-            (named(site) || leg.proposed)
-                && (overdue(leg) || leg.replaced || leg.report.must_leave)
+            (named(site) || leg.proposed) && (overdue(leg) || leg.replaced || leg.report.must_leave)
         });
         if let Some((site, _)) = gone {
             return Some(site.clone());

@@ -1,6 +1,6 @@
 //! How a follower is brought to its source's history.
 
-use crate::model::{Extent, ExtentSet, Position, UpdateNumber, VolumeId, VolumeSpec};
+use super::{Extent, ExtentSet, Position, UpdateNumber, VolumeId, VolumeSpec};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
