@@ -1,5 +1,6 @@
 //! The words that come with trefoil: which transports and backends a configuration may name.
 
+use crate::distant::Distant;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,9 +10,9 @@ use trefoil_core::Result;
 use trefoil_core::model::{GroupName, SiteName};
 use trefoil_core::port::{BlockStore, JournalStore, Transport};
 use trefoil_site::registry::{
-    BackendFactory, JournalOptions, Registry, Shape, TransportOptions, VolumeOptions,
+    BackendFactory, JournalOptions, Registry, TransportOptions, VolumeOptions,
 };
-use trefoil_transports::{Delayed, MemoryNetwork, TcpOptions, TcpTransport};
+use trefoil_transports::{MemoryNetwork, TcpOptions, TcpTransport};
 
 /// The transport that reaches sites of the same process only.
 pub const IN_PROCESS: &str = "memory";
@@ -28,17 +29,12 @@ pub fn registry() -> Registry {
         .transport("tcp", tcp)
         .backend("memory", MemoryBackend::default())
         .backend("file", FileBackend)
-        .shaper(delay)
+        .shaper(|near, shape| Arc::new(Distant::over(near, shape)))
 }
 
 fn tcp(options: &TransportOptions) -> Result<Arc<dyn Transport>> {
     let limits = TcpOptions { connect_timeout: options.timeout, ..TcpOptions::default() };
     Ok(Arc::new(TcpTransport::new(limits)))
-}
-
-fn delay(transport: Arc<dyn Transport>, shape: Shape) -> Arc<dyn Transport> {
-    let Shape { delay, jitter, rate } = shape;
-    Arc::new(Delayed::over(transport, delay, jitter, rate))
 }
 
 /// Everything in memory: gone when the process ends, kept when a site of it stops and is started

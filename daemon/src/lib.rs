@@ -5,6 +5,7 @@
 //! | [`cli`] | the verbs: what a person or a script types |
 //! | [`run`] | the daemon: starts a site and everything around it, stops them in order |
 //! | [`builtin`] | the transports and backends that come with trefoil, by their words |
+//! | [`distant`] | a long way to another site, for trying it out |
 //! | [`nbd`] | serves exports to hosts over the Network Block Device protocol |
 //! | [`export`] | the volumes of a site as such exports |
 //! | [`control`] | the API over the Unix socket, which the verbs use |
@@ -15,6 +16,7 @@
 pub mod builtin;
 pub mod cli;
 pub mod control;
+pub mod distant;
 pub mod export;
 pub mod http;
 pub mod images;

@@ -1,5 +1,7 @@
 //! The command line as a script sees it: exit codes, and what goes where.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

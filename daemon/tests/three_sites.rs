@@ -1,6 +1,6 @@
 //! Three real daemons on one host: files, TCP, NBD, and the verbs that a person would type.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 #[path = "support/daemons.rs"]
 mod daemons;
