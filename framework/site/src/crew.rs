@@ -3,7 +3,7 @@
 
 use crate::actor::{
     Dismiss, FollowView, FollowerActor, JournalActor, PeerActor, ReignActor, RestorerActor,
-    ShipperActor, VolumeActor,
+    SendControl, ShipperActor, VolumeActor,
 };
 use crate::history::History;
 use crate::journal_io::JournalIo;
@@ -21,7 +21,7 @@ use trefoil_core::engine::judge::Plan;
 use trefoil_core::engine::reign::{LegReport, Own};
 use trefoil_core::model::{Generation, Marks, Position, Role, SiteName, SiteState, UpdateNumber};
 use trefoil_core::port::Frame;
-use trefoil_core::wire::SiteView;
+use trefoil_core::wire::{ControlMessage, SiteView};
 use trefoil_core::{Error, ErrorKind, Result};
 
 /// Room in an actor's mailbox. What may be in it is bounded by permits and credits long before.
@@ -117,6 +117,8 @@ pub(crate) struct Crew {
     pub history: RefCell<History>,
     /// How this site follows, for status.
     pub following: RefCell<FollowView>,
+    /// Why the journal takes nothing more for now, if so.
+    pub journal_full: RefCell<Option<String>>,
     /// Why this site gave up on the group, if it did.
     pub failed: RefCell<Option<String>>,
 }
@@ -210,7 +212,8 @@ impl Crew {
         let mut failed = self.failed.borrow_mut();
         if failed.is_none() {
             let group = &self.shared.config.group;
-            tracing::error!(site = %self.site(), %group, %error, "the site stops serving the group");
+            let site = self.site();
+            tracing::error!(%site, %group, %error, "the site stops serving the group");
             *failed = Some(format!("{error}; repair the device, then restart the site"));
             self.shared.close(&format!("site {} failed: {error}", self.site()));
         }
@@ -275,6 +278,13 @@ where
             message = std::any::type_name::<M>(),
             "a mailbox is full although permits bound it (rule limits)"
         );
+    }
+}
+
+/// Sends a control message to a site, if its link is up.
+pub(crate) fn crew_send(crew: &CrewRef, to: &SiteName, message: ControlMessage) {
+    if let Some(peer) = crew.peers.borrow().get(to) {
+        post(peer, SendControl(message));
     }
 }
 

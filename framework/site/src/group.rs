@@ -253,6 +253,7 @@ fn crew(
         transports: RefCell::default(),
         history: RefCell::default(),
         following: RefCell::default(),
+        journal_full: RefCell::default(),
         failed: RefCell::default(),
     }
 }
@@ -331,10 +332,17 @@ fn status(crew: &CrewRef) -> GroupStatus {
         lease_left_ms: lease.saturating_sub(now) / 1000,
         follows: follows(crew),
         legs: legs(crew),
-        trouble: crew.failed.borrow().clone().or_else(|| crew.trouble.borrow().clone()),
+        trouble: trouble(crew),
         totals: shared.totals.read(),
         ..blank_status(&shared.site, &shared.config)
     }
+}
+
+/// The gravest thing that keeps this site from its job.
+fn trouble(crew: &CrewRef) -> Option<String> {
+    let failed = crew.failed.borrow().clone();
+    let full = || crew.journal_full.borrow().clone();
+    failed.or_else(full).or_else(|| crew.trouble.borrow().clone())
 }
 
 fn follows(crew: &CrewRef) -> Option<FollowStatus> {
@@ -347,6 +355,8 @@ fn follows(crew: &CrewRef) -> Option<FollowStatus> {
         fetched: Fetched {
             delta_updates: view.fetch.delta_updates,
             delta_bytes: view.fetch.delta_bytes,
+            inherited_updates: view.fetch.inherited_updates,
+            inherited_bytes: view.fetch.inherited_bytes,
             copied_bytes: view.fetch.copied_bytes,
         },
     })

@@ -207,7 +207,8 @@ impl StatusWatch {
 /// A volume at one site. Cloning is cheap.
 ///
 /// Where the site leads, reads and writes are the host's. Elsewhere reads answer as of the site's
-/// restored position, and writes are refused with [`ErrorKind::Fenced`], naming the site that leads.
+/// restored position, and writes are refused with [`ErrorKind::Fenced`], naming the site that
+/// leads.
 #[derive(Clone)]
 pub struct Volume {
     group: Group,

@@ -20,14 +20,15 @@ pub struct Recovery {
 ///
 /// # To be correct
 /// - `append` takes records that follow the newest one consecutively, and refuses others with
-///   [`ErrorKind::Invalid`](crate::ErrorKind::Invalid); when it returns Ok they survive the death of
-///   the process. A batch that does not fit is [`ErrorKind::Full`](crate::ErrorKind::Full) *before*
+///   [`ErrorKind::Invalid`](crate::ErrorKind::Invalid); when it returns Ok they survive the death
+///   of the process. A batch that does not fit is [`ErrorKind::Full`](crate::ErrorKind::Full) *before*
 ///   anything of it is written: space is reserved first.
 /// - When `sync` returns Ok, everything appended before the call survives a power loss. After an
 ///   error of `append` (other than `Full` and `Invalid`) or of `sync`, every later call returns an
 ///   error: the kernel may have dropped the pages.
 /// - `read` returns consecutive records beginning exactly at `from`, at least one if `from` is
-///   held, and stops after `bytes_max`. Damage is [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
+///   held, and stops after `bytes_max`. Damage is
+///   [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
 /// - `trim` may keep more than asked (whole segments), never less. What `trim` let go stays gone
 ///   over a restart, or is still there unharmed: never a gap.
 /// - `reset` drops all records and begins anew right after `base`, atomically as seen by the next

@@ -1,25 +1,22 @@
 //! The follower's side of a session: asks to be judged, executes the plan, takes the stream.
 
-use super::{
-    CopyIn, OwnMarks, PrepareReset, ResetJournal, ResetRestorer, RolledForward, SendControl,
-    Settle, Submit, quiesce,
-};
-use crate::crew::{CrewRef, MAILBOX_MAX};
+use super::resync::execute;
+use super::{CopyIn, OwnMarks, RolledForward, Submit, quiesce};
+use crate::crew::{CrewRef, MAILBOX_MAX, crew_send};
 use crate::parts::micros;
 use crate::shared::add;
 use actix::prelude::*;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use trefoil_core::Error;
 use trefoil_core::engine::follower::{Fetch, FollowerEngine, Step};
-use trefoil_core::engine::judge::{Plan, PlanDebt};
-use trefoil_core::engine::shipper::everything;
+use trefoil_core::engine::judge::Plan;
 use trefoil_core::model::{
-    Debt, Generation, Intent, LegState, Lineage, Position, SessionId, SiteName, UpdateNumber,
+    Generation, LegState, Lineage, Position, SessionId, SiteName, UpdateNumber,
 };
 use trefoil_core::record::{HEADER_BYTES, Record, RecordKind};
 use trefoil_core::wire::{ControlMessage, DataMessage, Follow, Progress, StreamEnd};
-use trefoil_core::{Error, Result};
 
 /// Follow that site.
 #[derive(Message, Clone)]
@@ -344,61 +341,6 @@ impl FollowerActor {
             self.told = None;
             self.crew.to(&self.crew.reign, RolledForward(true));
         }
-    }
-}
-
-/// Executes a plan that leaves this site in debt; each step is durable before the next (rule R11).
-async fn execute(
-    crew: &CrewRef,
-    source: SiteName,
-    plan: Plan,
-    lineage: Lineage,
-    reset: bool,
-) -> Result<()> {
-    let sizes: Vec<u64> = crew.shared.stores.iter().map(|store| store.size()).collect();
-    let missing = match plan.debt {
-        PlanDebt::Nothing => return Ok(()),
-        PlanDebt::Extents(extents) => extents,
-        PlanDebt::Everything => everything(&sizes),
-    };
-    let (reply, still) = oneshot::channel();
-    crew.to(&crew.restorer, Settle(reply));
-    still.await.map_err(|_| Error::closed("settle restorer: it stopped"))?;
-    let until = {
-        let state = crew.state.borrow();
-        state.debt.as_ref().map_or(Position::START, |debt| debt.until)
-    };
-    let debt = Debt { source, missing, until };
-    if !reset {
-        crew.state.borrow_mut().debt = Some(debt);
-        crew.save().await?;
-        crew.to(&crew.restorer, ResetRestorer { base: None });
-        return Ok(());
-    }
-    let base = plan.base;
-    let (reply, prepared) = oneshot::channel();
-    let fork = plan.fork;
-    crew.to(&crew.journal, PrepareReset { fork, base: base.number, reply });
-    prepared.await.map_err(|_| Error::closed("prepare reset: the journal stopped"))?;
-    {
-        let mut state = crew.state.borrow_mut();
-        state.debt = Some(debt);
-        state.intent = Some(Intent { base, lineage: lineage.clone() });
-    }
-    crew.save().await?;
-    let (reply, done) = oneshot::channel();
-    crew.to(&crew.journal, ResetJournal { base, reply });
-    done.await.map_err(|_| Error::closed("reset journal: it stopped"))??;
-    crew.state.borrow_mut().complete_intent();
-    crew.save().await?;
-    crew.to(&crew.restorer, ResetRestorer { base: Some(base.number) });
-    Ok(())
-}
-
-/// Sends a control message to a site, if its link is up.
-pub(super) fn crew_send(crew: &CrewRef, to: &SiteName, message: ControlMessage) {
-    if let Some(peer) = crew.peers.borrow().get(to) {
-        crate::crew::post(peer, SendControl(message));
     }
 }
 

@@ -196,7 +196,14 @@ impl JournalActor {
             members: &(&members | &waited_for),
             frozen: crew.state.borrow().intent.is_some(),
         };
-        match self.retention.trim_decision(&input) {
+        let decision = self.retention.trim_decision(&input);
+        *crew.journal_full.borrow_mut() = match &decision {
+            TrimDecision::HostMustWait { why } => {
+                Some(format!("the journal is nearly full and waits for {why}"))
+            }
+            _ => None,
+        };
+        match decision {
             TrimDecision::Nothing | TrimDecision::HostMustWait { .. } => {}
             TrimDecision::Trim { up_to } => self.start_trim(up_to, false, ctx),
             TrimDecision::ForceTrim { up_to, maps } => {

@@ -10,6 +10,7 @@ mod journal;
 mod peer;
 mod reign;
 mod restorer;
+mod resync;
 mod shipper;
 mod volume;
 

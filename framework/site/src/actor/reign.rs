@@ -1,10 +1,10 @@
 //! Who leads: carries events to the reign engine, and its effects out, one event at a time.
 
-use super::follower::crew_send;
 use super::{
     Depose, Join, Lead, Leave, Serve, ShipperActor, StartFollowing, StopFollowing, StopShipping,
     quiesce,
 };
+use crate::crew::crew_send;
 use crate::crew::{CrewRef, MAILBOX_MAX, post};
 use crate::parts::micros;
 use crate::shared::Gate;

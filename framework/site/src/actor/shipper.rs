@@ -1,7 +1,7 @@
 //! One leg at its source: judges the follower, then sends what it lacks, within its credit.
 
-use super::follower::crew_send;
 use super::{LegChanged, LegProgress, PositionAt, RaiseFloor, ReadRecords, SyncTo};
+use crate::crew::crew_send;
 use crate::crew::{CrewRef, MAILBOX_MAX, post};
 use crate::shared::add;
 use actix::prelude::*;

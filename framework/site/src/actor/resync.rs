@@ -1,0 +1,58 @@
+//! Executing a plan that leaves this site in debt: each step is durable before the next begins, so
+//! an interrupted resync is never taken for a finished one.
+
+use super::{PrepareReset, ResetJournal, ResetRestorer, Settle};
+use crate::crew::CrewRef;
+use tokio::sync::oneshot;
+use trefoil_core::engine::judge::{Plan, PlanDebt};
+use trefoil_core::engine::shipper::everything;
+use trefoil_core::model::{Debt, Intent, Lineage, Position, SiteName};
+use trefoil_core::{Error, Result};
+
+/// Executes a plan that leaves this site in debt; each step is durable before the next (rule R11).
+pub(super) async fn execute(
+    crew: &CrewRef,
+    source: SiteName,
+    plan: Plan,
+    lineage: Lineage,
+    reset: bool,
+) -> Result<()> {
+    let sizes: Vec<u64> = crew.shared.stores.iter().map(|store| store.size()).collect();
+    let missing = match plan.debt {
+        PlanDebt::Nothing => return Ok(()),
+        PlanDebt::Extents(extents) => extents,
+        PlanDebt::Everything => everything(&sizes),
+    };
+    let (reply, still) = oneshot::channel();
+    crew.to(&crew.restorer, Settle(reply));
+    still.await.map_err(|_| Error::closed("settle restorer: it stopped"))?;
+    let until = {
+        let state = crew.state.borrow();
+        state.debt.as_ref().map_or(Position::START, |debt| debt.until)
+    };
+    let debt = Debt { source, missing, until };
+    if !reset {
+        crew.state.borrow_mut().debt = Some(debt);
+        crew.save().await?;
+        crew.to(&crew.restorer, ResetRestorer { base: None });
+        return Ok(());
+    }
+    let base = plan.base;
+    let (reply, prepared) = oneshot::channel();
+    let fork = plan.fork;
+    crew.to(&crew.journal, PrepareReset { fork, base: base.number, reply });
+    prepared.await.map_err(|_| Error::closed("prepare reset: the journal stopped"))?;
+    {
+        let mut state = crew.state.borrow_mut();
+        state.debt = Some(debt);
+        state.intent = Some(Intent { base, lineage: lineage.clone() });
+    }
+    crew.save().await?;
+    let (reply, done) = oneshot::channel();
+    crew.to(&crew.journal, ResetJournal { base, reply });
+    done.await.map_err(|_| Error::closed("reset journal: it stopped"))??;
+    crew.state.borrow_mut().complete_intent();
+    crew.save().await?;
+    crew.to(&crew.restorer, ResetRestorer { base: Some(base.number) });
+    Ok(())
+}
