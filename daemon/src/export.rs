@@ -8,7 +8,7 @@ use crate::nbd::{Export, Exports};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use trefoil_core::model::{GroupName, SiteName, VolumeName};
 use trefoil_core::{Error, Result};
 use trefoil_site::{Group, Volume};
@@ -74,6 +74,30 @@ impl Exports for SiteExports {
 
     fn list(&self) -> Vec<String> {
         self.names.clone()
+    }
+}
+
+/// The exports of a site that is about to start: its port can be bound before any file is opened.
+#[derive(Default)]
+pub struct LateExports(OnceLock<SiteExports>);
+
+impl LateExports {
+    /// Serves these from now on. Only the first call counts.
+    pub fn set(&self, exports: SiteExports) {
+        drop(self.0.set(exports));
+    }
+}
+
+impl Exports for LateExports {
+    fn find(&self, name: &str) -> Result<Arc<dyn Export>> {
+        match self.0.get() {
+            Some(exports) => exports.find(name),
+            None => Err(Error::closed("find export: the site is starting")),
+        }
+    }
+
+    fn list(&self) -> Vec<String> {
+        self.0.get().map(Exports::list).unwrap_or_default()
     }
 }
 

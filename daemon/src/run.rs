@@ -2,7 +2,7 @@
 
 use crate::builtin::IN_PROCESS;
 use crate::control::{self, ControlSocket, Served};
-use crate::export::SiteExports;
+use crate::export::{LateExports, SiteExports};
 use crate::http;
 use crate::metrics::{self, MetricsServer, Telemetry};
 use crate::nbd::{Exports, NbdLimits, NbdServer};
@@ -73,7 +73,7 @@ async fn daemon(options: Options, registry: &Registry) -> Result<()> {
     let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
     let site = start(&config, registry).await?;
     let telemetry = Telemetry::new()?;
-    let front = match Front::open(&config, &site, sockets, telemetry).await {
+    let front = match Front::open(&config, &site, sockets, &telemetry) {
         Ok(front) => front,
         Err(error) => {
             stop(site).await?;
@@ -115,11 +115,13 @@ async fn stop(site: Site) -> Result<()> {
     stopping.await.map_err(|join| Error::with_source(ErrorKind::Io, "stop site", join))?
 }
 
-/// The cheap sockets, bound before the site is opened: a second daemon ends here, without having
-/// touched anything.
+/// The sockets, bound before the site is opened: a second daemon ends here, without having touched
+/// a file or spoken to another site.
 struct Sockets {
     control: (UnixListener, ControlSocket),
     metrics: Option<TcpListener>,
+    nbd: Option<NbdServer>,
+    exports: Arc<LateExports>,
 }
 
 impl Sockets {
@@ -137,7 +139,16 @@ impl Sockets {
                 Error::io(doing, source)
             })?),
         };
-        Ok(Self { control, metrics })
+        let exports = Arc::new(LateExports::default());
+        let nbd = match &own.nbd {
+            None => None,
+            Some(address) => {
+                let exports = Arc::clone(&exports) as Arc<dyn Exports>;
+                let limits = NbdLimits::default();
+                Some(NbdServer::bind(&address.to_string(), exports, limits).await?)
+            }
+        };
+        Ok(Self { control, metrics, nbd, exports })
     }
 }
 
@@ -151,33 +162,29 @@ struct Front {
 }
 
 impl Front {
-    async fn open(
+    fn open(
         config: &SiteConfig,
         site: &Site,
         sockets: Sockets,
-        telemetry: Telemetry,
+        telemetry: &Telemetry,
     ) -> Result<Self> {
+        let Sockets { control: (listener, control), metrics: port, nbd, exports } = sockets;
         let groups = site.groups();
-        let exports: Arc<dyn Exports> =
-            Arc::new(SiteExports::new(&config.site, &groups, &telemetry)?);
-        let (stop_hosts, _) = watch::channel(false);
+        exports.set(SiteExports::new(&config.site, &groups, telemetry)?);
+        let (stop_hosts, mut stop_nbd) = watch::channel(false);
         let (stop_rest, stop) = watch::channel(false);
         let (mut hosts, mut rest) = (JoinSet::new(), JoinSet::new());
-        let mut counters = None;
-        if let Some(nbd) = &config.own()?.nbd {
-            let server = NbdServer::bind(&nbd.to_string(), exports, NbdLimits::default()).await?;
-            counters = Some(server.counters());
-            let mut stop = stop_hosts.subscribe();
+        let counters = nbd.as_ref().map(NbdServer::counters);
+        if let Some(server) = nbd {
             hosts.spawn(async move {
-                if let Err(error) = server.serve(http::stopped(&mut stop)).await {
+                if let Err(error) = server.serve(http::stopped(&mut stop_nbd)).await {
                     tracing::error!(%error, "NBD server failed");
                 }
             });
         }
-        let Sockets { control: (listener, control), metrics: port } = sockets;
         let served = Arc::new(Served::new(config.clone(), groups));
         rest.spawn(http::serve(listener, control::router(Arc::clone(&served)), stop.clone()));
-        let server = Arc::new(MetricsServer::new(&telemetry, served, counters));
+        let server = Arc::new(MetricsServer::new(telemetry, served, counters));
         if let Some(port) = port {
             rest.spawn(http::serve(port, metrics::router(Arc::clone(&server)), stop.clone()));
         }

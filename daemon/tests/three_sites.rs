@@ -10,6 +10,7 @@ mod nbd_client;
 
 use daemons::{Trio, json, stderr, stdout};
 use nbd_client::NbdClient;
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -68,6 +69,74 @@ async fn the_primary_is_killed_and_the_mirror_serves_what_was_answered() {
     scrape_tells_the_role(&trio, "b", "takeover_primary");
     drop((host, follower));
     trio.stop_in_order(&["b", "c"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_third_site_that_lags_fetches_what_it_lacks_from_the_mirror_and_no_more() {
+    let mut trio = Trio::start_with("[link.ac]\ntransport = \"tcp\"\ndelay = \"400ms\"\n");
+    trio.until("a serves and both are paired", "a", |status| {
+        let legs = &status["groups"][0]["legs"];
+        legs["b"]["state"] == "paired" && legs["c"]["state"] == "paired"
+    });
+    let host = NbdClient::connect(&trio.nbd("a"), "db0").await.unwrap();
+    let block = pattern(4, 4096);
+    for index in 0..64 {
+        host.write(index * 4096, &block, false).await.unwrap();
+    }
+    // What is under way to c is lost with a; b has it.
+    trio.kill("a");
+    let taken = trio.trefoil(&["takeover", "--at", "b", "-o", "json"]);
+    assert_eq!(taken.status.code(), Some(0), "{}", stderr(&taken));
+    let certificate = &json(&taken)["certificate"];
+    assert_eq!(certificate["verdict"], "zero", "{certificate}");
+    let newest = certificate["newest"]["number"].as_u64().unwrap();
+    let lacked = newest - certificate["evidence"]["c"]["number"].as_u64().unwrap();
+    assert!(lacked > 0, "c did not lag: {certificate}");
+    trio.until("c follows b", "c", |status| {
+        let group = &status["groups"][0];
+        group["follows"]["source"] == "b" && group["follows"]["state"] == "paired"
+    });
+    let follows = trio.status("c").unwrap()["groups"][0]["follows"].clone();
+    assert_eq!(follows["plan"]["kind"], "delta", "{follows}");
+    assert_eq!(follows["fetched"]["copied_bytes"], 0, "{follows}");
+    let fetched = follows["fetched"]["delta_updates"].as_u64().unwrap();
+    // b's own first record is the one more that it may fetch.
+    assert!((lacked..=lacked + 1).contains(&fetched), "lacked {lacked}, fetched: {follows}");
+    trio.stop_in_order(&["b", "c"]);
+}
+
+#[test]
+fn wrong_files_and_ports_in_use_end_the_start_with_their_names() {
+    let mut trio = Trio::start();
+    trio.until("a serves", "a", |status| status["groups"][0]["serving"] == true);
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = held.local_addr().unwrap().to_string();
+    for (variable, value, words) in [
+        ("TREFOIL__SITES__A__NBD", taken.clone(), "listen for NBD on"),
+        ("TREFOIL__SITES__A__LISTEN", taken.clone(), taken.as_str()),
+        ("TREFOIL__SITES__A__JOURNAL_DIR", "a/journal".to_owned(), "it is open in another"),
+    ] {
+        // A site of its own that would run beside the first, but for the one thing.
+        let mut variables = vec![
+            ("TREFOIL__SITES__A__CONTROL", "other.sock".to_owned()),
+            ("TREFOIL__SITES__A__METRICS", "127.0.0.1:0".to_owned()),
+            ("TREFOIL__SITES__A__NBD", "127.0.0.1:0".to_owned()),
+            ("TREFOIL__SITES__A__LISTEN", "127.0.0.1:0".to_owned()),
+            ("TREFOIL__SITES__A__DIR", "other".to_owned()),
+        ];
+        variables.retain(|(name, _)| *name != variable);
+        variables.push((variable, value));
+        let second = trio.trefoil_with(&variables, &["run", "--site", "a"]);
+        let said = stderr(&second);
+        assert!(matches!(second.status.code(), Some(1 | 3)), "{variable}: {said}");
+        assert!(said.contains(words), "{variable}: {said}");
+        assert!(!trio.dir().join("other.sock").exists(), "{variable}: socket left behind");
+    }
+    trio.stop_in_order(&["a", "b", "c"]);
+    let variables = [("TREFOIL__GROUP__ORDERS__VOLUME__DB0__SIZE", "32MiB".to_owned())];
+    let grown = trio.trefoil_with(&variables, &["run", "--site", "a"]);
+    assert_eq!(grown.status.code(), Some(1), "{}", stderr(&grown));
+    assert!(stderr(&grown).contains("orders.db0.img"), "{}", stderr(&grown));
 }
 
 fn waits_end_as_they_say(trio: &Trio) {

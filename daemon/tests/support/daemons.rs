@@ -23,6 +23,11 @@ pub struct Trio {
 impl Trio {
     /// Starts all three with empty files; they find each other within the first calls.
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same, with more in the configuration.
+    pub fn start_with(more: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let held: Vec<_> = (0..9).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let free: Vec<u16> = held.iter().map(|l| l.local_addr().unwrap().port()).collect();
@@ -45,6 +50,7 @@ impl Trio {
             ));
             ports.insert(site, (nbd, metrics));
         }
+        text.push_str(more);
         std::fs::write(dir.path().join("trefoil.toml"), text).unwrap();
         let mut trio = Self { dir, running: BTreeMap::new(), ports };
         for site in SITES {
@@ -79,7 +85,13 @@ impl Trio {
 
     /// Runs a verb to its end.
     pub fn trefoil(&self, words: &[&str]) -> Output {
-        self.command().args(words).output().unwrap()
+        self.trefoil_with(&[], words)
+    }
+
+    /// The same, with variables that override the configuration.
+    pub fn trefoil_with(&self, variables: &[(&str, String)], words: &[&str]) -> Output {
+        let variables = variables.iter().map(|(name, value)| (*name, value));
+        self.command().envs(variables).args(words).output().unwrap()
     }
 
     /// Where a site serves NBD.
