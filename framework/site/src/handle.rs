@@ -1,8 +1,8 @@
 //! Handles for hosts and operators: groups and their volumes, from any thread and any runtime.
 
 use crate::actor::{
-    AskNewest, HostFlush, HostWrite, JournalActor, PeerActor, ReignActor, RestorerActor, Takeover,
-    VolumeActor, Waiter, refusal,
+    AskNewest, HostFlush, HostWrite, JournalActor, PeerActor, ReadRecords, ReignActor,
+    RestorerActor, Takeover, VolumeActor, Waiter, refusal,
 };
 use crate::shared::{Gate, Shared, add};
 use crate::snapshot::Snapshot;
@@ -20,6 +20,7 @@ use trefoil_core::model::{
     Extent, GroupName, Position, SiteName, UpdateNumber, VolumeId, VolumeName,
 };
 use trefoil_core::port::Content;
+use trefoil_core::record::Record;
 use trefoil_core::{Error, ErrorKind, Result};
 
 /// How far an update must have come at a site, to wait for it.
@@ -186,6 +187,28 @@ impl Group {
     /// received; [`ErrorKind::Refused`] while this site's volumes are not consistent.
     pub async fn snapshot(&self, update: Option<UpdateNumber>) -> Result<Snapshot> {
         Snapshot::take(self.clone(), update).await
+    }
+
+    /// Reads this site's journal: consecutive records from `from` on, up to and including `up_to`,
+    /// of about `bytes_max` bytes at most (one record at least). Empty where `from` is beyond
+    /// `up_to` or what was received.
+    ///
+    /// # Errors
+    /// Where `from` was trimmed, and whatever the journal says; [`ErrorKind::Closed`] when the
+    /// site stops.
+    pub async fn records(
+        &self,
+        from: UpdateNumber,
+        up_to: UpdateNumber,
+        bytes_max: usize,
+    ) -> Result<Vec<Record>> {
+        let up_to = up_to.min(self.status().newest.number);
+        if from > up_to {
+            return Ok(Vec::new());
+        }
+        let (reply, answer) = oneshot::channel();
+        hand(&self.journal, ReadRecords { from, up_to, bytes_max, reply })?;
+        answer.await.map_err(|_| Error::closed("read journal: the site is stopping"))?
     }
 }
 

@@ -159,6 +159,12 @@ impl LocalSite {
         result
     }
 
+    /// Ends everything at once, and waits for the threads.
+    fn kill(mut self) {
+        self.end_listeners();
+        self.end_arbiters();
+    }
+
     fn end_listeners(&mut self) {
         for listener in self.listeners.drain(..) {
             listener.abort();
@@ -252,8 +258,17 @@ pub struct Site {
     name: SiteName,
     groups: BTreeMap<GroupName, Group>,
     addresses: Vec<String>,
-    stop: Option<oneshot::Sender<()>>,
+    stop: Option<oneshot::Sender<End>>,
     thread: Option<thread::JoinHandle<Result<()>>>,
+}
+
+/// How a site ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Hosts are answered and journals settle first.
+    InOrder,
+    /// At once, as a killed process does.
+    AtOnce,
 }
 
 impl Site {
@@ -307,11 +322,22 @@ impl Site {
     /// # Errors
     /// The first thing that did not end well.
     pub fn stop(mut self) -> Result<()> {
-        self.end()
+        self.end(End::InOrder)
     }
 
-    fn end(&mut self) -> Result<()> {
-        self.stop.take();
+    /// Ends at once, as a killed process does: nobody is answered, nothing settles, no other site
+    /// is told. Blocks until the site's threads are gone, so that afterwards it certainly answers
+    /// nobody. What was handed to the kernel or to a device before stays there.
+    pub fn kill(mut self) {
+        // There is nothing to tell: whatever was under way is cut off on purpose.
+        let _ = self.end(End::AtOnce);
+    }
+
+    fn end(&mut self, how: End) -> Result<()> {
+        if let Some(stop) = self.stop.take() {
+            // A site whose thread has ended already needs no word.
+            let _ = stop.send(how);
+        }
         match self.thread.take().map(thread::JoinHandle::join) {
             Some(Ok(result)) => result,
             Some(Err(_)) => Err(Error::closed(format!("stop site {}: it panicked", self.name))),
@@ -322,7 +348,7 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        if let Err(error) = self.end() {
+        if let Err(error) = self.end(End::InOrder) {
             tracing::error!(site = %self.name, %error, "the site did not stop well");
         }
     }
@@ -334,7 +360,7 @@ type Started = Result<(BTreeMap<GroupName, Group>, Vec<String>)>;
 fn run(
     builder: SiteBuilder,
     ready: &std::sync::mpsc::SyncSender<Started>,
-    stopping: oneshot::Receiver<()>,
+    stopping: oneshot::Receiver<End>,
 ) -> Result<()> {
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let spread = Spread::Arbiters(cores.saturating_sub(1).max(1));
@@ -342,8 +368,13 @@ fn run(
         match LocalSite::start_spread(builder, spread).await {
             Ok(site) => {
                 let _ = ready.send(Ok((site.groups.clone(), site.addresses.clone())));
-                let _ = stopping.await;
-                site.stop().await
+                match stopping.await {
+                    Ok(End::AtOnce) => {
+                        site.kill();
+                        Ok(())
+                    }
+                    Ok(End::InOrder) | Err(_) => site.stop().await,
+                }
             }
             Err(error) => {
                 let _ = ready.send(Err(error));

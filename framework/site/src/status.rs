@@ -84,6 +84,13 @@ pub struct Fetched {
     pub delta_updates: u64,
     /// Their encoded bytes.
     pub delta_bytes: u64,
+    /// Records made before the source's own reign began: after a takeover, exactly what this site
+    /// lacked at the fence.
+    #[serde(default)]
+    pub inherited_updates: u64,
+    /// Their encoded bytes.
+    #[serde(default)]
+    pub inherited_bytes: u64,
     /// Bytes of blocks copied.
     pub copied_bytes: u64,
 }

@@ -26,6 +26,11 @@ pub struct Fetch {
     pub delta_updates: u64,
     /// Their encoded bytes.
     pub delta_bytes: u64,
+    /// Records made before the source's own reign began: after a takeover, exactly what the
+    /// follower lacked at the fence. The source's Generation record is not among them.
+    pub inherited_updates: u64,
+    /// Their encoded bytes.
+    pub inherited_bytes: u64,
     /// Bytes of copied blocks.
     pub copied_bytes: u64,
 }
@@ -136,6 +141,10 @@ impl FollowerEngine {
                 self.fetch.delta_updates += 1;
                 self.fetch.delta_bytes += bytes;
             }
+            if record.generation() < self.generation {
+                self.fetch.inherited_updates += 1;
+                self.fetch.inherited_bytes += bytes;
+            }
         }
         self.within_credit()
     }
@@ -178,3 +187,7 @@ impl FollowerEngine {
         self.credit
     }
 }
+
+#[cfg(test)]
+#[path = "follower_tests.rs"]
+mod tests;
