@@ -80,6 +80,9 @@ fn tell_group(document: &GroupDocument, now_us: u64) -> String {
 fn headline(document: &GroupDocument) -> String {
     let status = &document.status;
     let primary = match &status.charter {
+        Some(charter) if charter.generation < status.generation => {
+            format!("none yet ({} led generation {})", charter.primary, charter.generation)
+        }
         Some(charter) if charter.active => charter.primary.to_string(),
         Some(charter) => format!("{} (not active yet)", charter.primary),
         None => "none yet".to_owned(),
@@ -198,9 +201,10 @@ fn following(status: &GroupStatus, follows: &FollowStatus) -> String {
         let _ = write!(text, ", plan {}: {}", plan.kind, plan.why);
         let _ = write!(
             text,
-            "\n  fetched {} updates ({}), copied {}; target {}",
+            "\n  fetched {} updates ({}), {} of them older than this reign; copied {}; target {}",
             fetched.delta_updates,
             bytes(fetched.delta_bytes),
+            fetched.inherited_updates,
             bytes(fetched.copied_bytes),
             plan.target
         );

@@ -154,3 +154,7 @@ impl TimingEntry {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "assemble_tests.rs"]
+mod tests;

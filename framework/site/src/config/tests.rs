@@ -233,6 +233,7 @@ fn every_bad_value_is_answered_with_what_was_expected() {
             "16:1",
             "did you mean `direct`?",
         ),
+        ("[journal]\non_full = \"stop\"\n", "bad_value", "expected `map` or `pace`", "15:11", ""),
         ("[limits]\nwindow = true\n", "bad_value", "`true` is not a size", "15:10", ""),
         ("[limits]\nwindow = [1]\n", "wrong_type", "expected one value", "15:1", ""),
         ("[group.g.volume.w]\nsize = 100\n", "bad_value", "multiple of 512", "15:8", ""),
