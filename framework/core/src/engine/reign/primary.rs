@@ -124,6 +124,8 @@ impl Primary {
         let other = |known: Option<Incarnation>| known.is_some_and(|known| known != incarnation);
         if self.phase == Phase::Serving && (other(member) || other(waited_for)) {
             leg.replaced = true;
+            // What was reported belongs to the incarnation that is gone.
+            leg.report.connected = false;
             return Err(Error::unavailable(format!(
                 "site {from} came back without its unsynced tail and is taken out of the in-sync \
                  set first"

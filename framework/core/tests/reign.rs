@@ -1,0 +1,283 @@
+//! Who leads: three reign engines, wired by hand, without journals or links.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod reign_world;
+
+use reign_world::{World, charter_of, marks, site};
+use trefoil_core::engine::reign::{Effect, Event, LegReport, TakeoverOptions};
+use trefoil_core::engine::takeover::Verdict;
+use trefoil_core::model::{Generation, Incarnation, Role};
+use trefoil_core::wire::PromiseReply;
+
+#[test]
+fn the_home_site_begins_the_first_generation_with_a_second_promise() {
+    let mut world = World::new();
+    world.run(3000);
+    assert_eq!(world.role("a"), Role::Primary);
+    assert!(world.serves("a"));
+    let charter = charter_of(&world, "a");
+    assert_eq!((charter.generation.count, charter.active), (1, true));
+    assert_eq!(charter.in_sync.len(), 1, "nobody else holds anything yet");
+}
+
+#[test]
+fn alone_the_home_site_does_not_begin() {
+    let mut world = World::new();
+    world.cut("a", "b");
+    world.cut("a", "c");
+    world.run(10_000);
+    assert_eq!(world.role("a"), Role::Secondary);
+    assert!(!world.serves("a"));
+}
+
+#[test]
+fn a_promise_is_saved_before_evidence_is_given() {
+    let mut world = World::new();
+    let generation = Generation { count: 5, id: 9 };
+    let effects = world.raw("b", Event::PromiseRequest(site("a"), generation));
+    let save = effects.iter().position(
+        |effect| matches!(effect, Effect::Save { promised, .. } if *promised == generation),
+    );
+    let promise = effects.iter().position(|effect| matches!(effect, Effect::Promise { .. }));
+    assert!(save.unwrap() < promise.unwrap(), "{effects:?}");
+}
+
+#[test]
+fn of_two_candidates_with_one_count_only_the_first_is_promised() {
+    let mut world = World::new();
+    let first = Generation { count: 5, id: 9 };
+    let rival = Generation { count: 5, id: 8 };
+    world.raw("c", Event::PromiseRequest(site("a"), first));
+    let effects = world.raw("c", Event::PromiseRequest(site("b"), rival));
+    assert!(matches!(effects.as_slice(), [Effect::RefusePromise { .. }, ..]), "{effects:?}");
+    let effects = world.raw("c", Event::PromiseRequest(site("a"), first));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Promise { .. })), "again");
+}
+
+#[test]
+fn a_mirror_is_waited_for_before_the_charter_names_it() {
+    // H4, H5: what was assigned before the primary waits must be held durably first.
+    let mut world = World::paired_without_b();
+    let report = LegReport {
+        connected: true,
+        incarnation: world.incarnation("b"),
+        marks: marks(10),
+        ..LegReport::default()
+    };
+    world.set_newest("a", 10);
+    let effects = world.event("a", Event::Leg(site("b"), report));
+    assert!(effects.contains(&Effect::Join(site("b"))), "{effects:?}");
+    world.run(1000);
+    assert!(charter_of(&world, "a").member(&site("b")).is_none(), "not durable yet");
+    let effects =
+        world.event("a", Event::Leg(site("b"), LegReport { may_include: true, ..report }));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Propose { .. })));
+    world.run(1000);
+    assert!(charter_of(&world, "a").member(&site("b")).is_some());
+}
+
+#[test]
+fn a_silent_mirror_is_waited_for_until_the_charter_says_that_it_is_out() {
+    let mut world = World::paired();
+    world.cut("a", "b");
+    world.cut("a", "c");
+    world.run(20_000);
+    assert!(world.joined("a", "b"), "A alone may record nothing, so it goes on waiting");
+    world.heal("a", "c");
+    world.run(6000);
+    assert!(charter_of(&world, "c").member(&site("b")).is_none());
+    assert!(!world.joined("a", "b"), "A and C are two of three");
+}
+
+#[test]
+fn an_inclusion_whose_outcome_is_unknown_is_settled_by_a_newer_charter() {
+    // H26
+    let mut world = World::paired_without_b();
+    let report = LegReport {
+        connected: true,
+        incarnation: world.incarnation("b"),
+        marks: marks(10),
+        may_include: true,
+        ..LegReport::default()
+    };
+    world.cut("a", "b");
+    world.cut("a", "c");
+    world.event("a", Event::Leg(site("b"), report));
+    let effects = world.event("a", Event::Tick);
+    assert!(world.joined("a", "b"), "{effects:?}");
+    world.event("a", Event::Leg(site("b"), LegReport { connected: false, ..report }));
+    world.run(20_000);
+    assert!(world.joined("a", "b"), "a proposal names b: only a newer charter lets a go on");
+}
+
+#[test]
+fn an_in_sync_mirror_takes_over_with_zero_loss() {
+    let mut world = World::paired();
+    world.kill("a");
+    let options = TakeoverOptions { accept_loss: false, primary_is_fenced: true };
+    world.event("b", Event::Takeover(options));
+    world.run(4000);
+    assert!(world.serves("b"));
+    let completed = world.completed("b").unwrap();
+    assert_eq!(completed.verdict, Verdict::Zero);
+    assert_eq!(charter_of(&world, "c").primary, site("b"));
+}
+
+#[test]
+fn a_takeover_waits_for_the_lease_of_the_old_primary() {
+    let mut world = World::paired();
+    world.kill("a");
+    world.run(20);
+    world.event("b", Event::Takeover(TakeoverOptions::default()));
+    world.run(1500);
+    assert!(!world.serves("b"), "a lease granted by b or c may still be in use");
+    world.run(1500);
+    assert!(world.serves("b"));
+}
+
+#[test]
+fn a_healthy_primary_is_not_deposed() {
+    let mut world = World::paired();
+    let effects = world.event("b", Event::Takeover(TakeoverOptions::default()));
+    let refused = |effect: &Effect| matches!(effect, Effect::TakeoverFailed { why } if why.why.contains("is well"));
+    assert!(effects.iter().any(refused), "{effects:?}");
+    assert!(world.serves("a"));
+}
+
+#[test]
+fn a_mirror_that_lost_power_proves_nothing_alone() {
+    // H1: it is another incarnation, so no member.
+    let mut world = World::paired();
+    world.kill("a");
+    world.replace_incarnation("b");
+    let options = TakeoverOptions { accept_loss: false, primary_is_fenced: true };
+    world.event("b", Event::Takeover(options));
+    world.run(6000);
+    assert!(!world.serves("b"));
+    let refusal = world.refusal("b").unwrap();
+    assert!(!refusal.unreachable && refusal.why.contains("--accept-loss"), "{refusal:?}");
+    let options = TakeoverOptions { accept_loss: true, primary_is_fenced: true };
+    world.event("b", Event::Takeover(options));
+    world.run(6000);
+    assert!(world.serves("b"));
+    assert!(matches!(world.completed("b").unwrap().verdict, Verdict::Unknown(_)));
+}
+
+#[test]
+fn the_old_primary_comes_back_as_a_secondary() {
+    let mut world = World::paired();
+    world.kill("a");
+    let options = TakeoverOptions { accept_loss: false, primary_is_fenced: true };
+    world.event("b", Event::Takeover(options));
+    world.run(4000);
+    world.restart("a");
+    world.run(4000);
+    assert_eq!(world.role("a"), Role::Secondary);
+    assert_eq!(world.following("a"), Some(site("b")));
+    assert!(world.serves("b"), "it harmed nobody");
+}
+
+#[test]
+fn a_restarted_primary_begins_a_new_generation() {
+    // H2: no generation is resumed.
+    let mut world = World::paired();
+    world.kill("a");
+    world.restart("a");
+    world.run(8000);
+    assert!(world.serves("a"));
+    assert_eq!(charter_of(&world, "a").generation.count, 2);
+}
+
+#[test]
+fn a_primary_without_renewals_has_no_lease() {
+    let mut world = World::paired();
+    world.cut("a", "b");
+    world.cut("a", "c");
+    world.run(2500);
+    assert!(world.lease_until("a") <= world.now(), "rule R9");
+}
+
+#[test]
+fn a_candidate_behind_gives_way_to_a_site_it_cannot_read_from() {
+    // H22
+    let mut world = World::paired();
+    world.kill("a");
+    world.set_newest("c", 50);
+    world.set_base("c", 40);
+    world.set_newest("b", 10);
+    let options = TakeoverOptions { accept_loss: false, primary_is_fenced: true };
+    world.event("b", Event::Takeover(options));
+    world.run(6000);
+    let refusal = world.refusal("b").unwrap();
+    assert!(refusal.why.contains("take over at c"), "{refusal:?}");
+}
+
+#[test]
+fn a_candidate_behind_rolls_forward_first() {
+    let mut world = World::paired();
+    world.kill("a");
+    world.set_newest("c", 50);
+    world.set_newest("b", 10);
+    let options = TakeoverOptions { accept_loss: false, primary_is_fenced: true };
+    world.event("b", Event::Takeover(options));
+    world.run(500);
+    assert_eq!(world.following("b"), Some(site("c")));
+    assert!(!world.serves("b"));
+    world.set_newest("b", 50);
+    world.event("b", Event::RolledForward(true));
+    world.run(3000);
+    assert!(world.serves("b"));
+}
+
+#[test]
+fn after_all_lost_power_the_primary_waits_for_every_site() {
+    // H27: FLUSHED needs all registered sites back.
+    let mut world = World::paired();
+    for name in ["a", "b", "c"] {
+        world.kill(name);
+        world.replace_incarnation(name);
+    }
+    world.restart("a");
+    world.restart("b");
+    world.run(10_000);
+    assert!(!world.serves("a"), "c may hold what both lost");
+    world.restart("c");
+    world.run(10_000);
+    assert!(world.serves("a"));
+}
+
+#[test]
+fn an_answer_to_another_candidacy_changes_nothing() {
+    let mut world = World::paired();
+    let stale = Generation { count: 1, id: 1 };
+    let reply = PromiseReply::Refused { promised: Generation { count: 9, id: 9 } };
+    world.event("a", Event::PromiseReply(site("c"), stale, reply));
+    assert!(world.serves("a"));
+}
+
+#[test]
+fn a_member_that_must_be_copied_leaves_the_charter_first() {
+    // R6, H24
+    let mut world = World::paired();
+    let report = LegReport {
+        connected: false,
+        incarnation: world.incarnation("b"),
+        must_leave: true,
+        ..LegReport::default()
+    };
+    world.event("a", Event::Leg(site("b"), report));
+    world.run(600);
+    assert!(charter_of(&world, "a").member(&site("b")).is_none());
+    assert!(!world.joined("a", "b"));
+}
+
+#[test]
+fn another_incarnation_of_a_member_is_not_served_before_it_is_out() {
+    let mut world = World::paired();
+    let generation = charter_of(&world, "a").generation;
+    assert!(world.may_serve("a", "b", generation, Incarnation(999)).is_err());
+    world.run(1000);
+    assert!(charter_of(&world, "a").member(&site("b")).is_none());
+    assert!(world.may_serve("a", "b", generation, Incarnation(999)).is_ok());
+}

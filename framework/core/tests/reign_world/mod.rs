@@ -1,0 +1,403 @@
+//! Three reign engines and the messages between them, in a time that the test moves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use trefoil_core::engine::reign::{
+    Completed, Effect, Event, LegReport, Own, Refusal, Reign, ReignConfig,
+};
+use trefoil_core::model::{
+    Chain, Charter, Fence, Generation, Incarnation, LegMode, Lineage, Marks, Position, Role,
+    SiteName, UpdateNumber,
+};
+use trefoil_core::wire::{Heartbeat, PromiseReply};
+
+/// A millisecond in microseconds.
+const MS: u64 = 1000;
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+pub fn site(name: &str) -> SiteName {
+    SiteName::new(name).unwrap()
+}
+
+pub fn marks(number: u64) -> Marks {
+    Marks::at(UpdateNumber::new(number))
+}
+
+pub fn charter_of(world: &World, name: &str) -> Charter {
+    world.engine(name).charter().unwrap().clone()
+}
+
+/// What is durable at a site, and what the test observes of it.
+struct Node {
+    engine: Reign,
+    alive: bool,
+    incarnation: Incarnation,
+    promised: Generation,
+    charter: Option<Charter>,
+    newest: u64,
+    base: u64,
+    lineage: Lineage,
+    joined: BTreeSet<SiteName>,
+    following: Option<SiteName>,
+    completed: Option<Completed>,
+    refusal: Option<Refusal>,
+}
+
+/// A message on its way.
+enum Mail {
+    Event(Event),
+    PromiseRequest(Generation),
+    Beat,
+}
+
+pub struct World {
+    now: u64,
+    random: u64,
+    nodes: BTreeMap<SiteName, Node>,
+    cuts: BTreeSet<(SiteName, SiteName)>,
+    mail: Vec<(SiteName, SiteName, Mail)>,
+}
+
+fn config(name: &str) -> ReignConfig {
+    let registered: Vec<SiteName> = NAMES.iter().map(|name| site(name)).collect();
+    let mode = |other: &SiteName| {
+        if name == "c" || other.as_str() == "c" { LegMode::Async } else { LegMode::Sync }
+    };
+    let others = registered.iter().filter(|other| other.as_str() != name);
+    ReignConfig {
+        site: site(name),
+        modes: others.map(|other| (other.clone(), mode(other))).collect(),
+        registered,
+        home: site("a"),
+        fence: Fence::Status,
+        lease_us: 2000 * MS,
+        promise_timeout_us: 1000 * MS,
+        carry_grace_us: 500 * MS,
+        leg_grace_us: 3000 * MS,
+        deposed_pause_us: 2000 * MS,
+        join_updates_max: 100,
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        let now = 10_000_000;
+        let node = |(index, name): (usize, &&str)| {
+            let incarnation = Incarnation(index as u64 + 1);
+            let engine = Reign::new(config(name), incarnation, Generation::NONE, None, now);
+            let node = Node {
+                engine,
+                alive: true,
+                incarnation,
+                promised: Generation::NONE,
+                charter: None,
+                newest: 0,
+                base: 0,
+                lineage: Lineage::new(),
+                joined: BTreeSet::new(),
+                following: None,
+                completed: None,
+                refusal: None,
+            };
+            (site(name), node)
+        };
+        let nodes = NAMES.iter().enumerate().map(node).collect();
+        let mut world = Self { now, random: 100, nodes, cuts: BTreeSet::new(), mail: Vec::new() };
+        world.link_all();
+        world
+    }
+
+    /// A serves alone; B is reachable and not in sync.
+    pub fn paired_without_b() -> Self {
+        let mut world = Self::new();
+        world.run(4000);
+        assert!(world.serves("a"));
+        world
+    }
+
+    /// A serves with B in sync.
+    pub fn paired() -> Self {
+        let mut world = Self::paired_without_b();
+        for name in ["b", "c"] {
+            let (newest, lineage) = (world.node("a").newest, world.node("a").lineage.clone());
+            let node = world.nodes.get_mut(&site(name)).unwrap();
+            (node.newest, node.lineage) = (newest, lineage);
+        }
+        let report = LegReport {
+            connected: true,
+            incarnation: world.incarnation("b"),
+            marks: marks(world.node("a").newest),
+            may_include: true,
+            ..LegReport::default()
+        };
+        world.event("a", Event::Leg(site("b"), report));
+        world.run(1500);
+        assert!(charter_of(&world, "a").member(&site("b")).is_some());
+        world
+    }
+
+    fn node(&self, name: &str) -> &Node {
+        &self.nodes[&site(name)]
+    }
+
+    pub fn engine(&self, name: &str) -> &Reign {
+        &self.node(name).engine
+    }
+
+    pub fn role(&self, name: &str) -> Role {
+        self.engine(name).role()
+    }
+
+    pub fn serves(&self, name: &str) -> bool {
+        self.node(name).alive && self.engine(name).serves()
+    }
+
+    pub fn incarnation(&self, name: &str) -> Incarnation {
+        self.node(name).incarnation
+    }
+
+    pub fn joined(&self, name: &str, other: &str) -> bool {
+        self.node(name).joined.contains(&site(other))
+    }
+
+    pub fn following(&self, name: &str) -> Option<SiteName> {
+        self.node(name).following.clone()
+    }
+
+    pub fn completed(&self, name: &str) -> Option<&Completed> {
+        self.node(name).completed.as_ref()
+    }
+
+    pub fn refusal(&self, name: &str) -> Option<&Refusal> {
+        self.node(name).refusal.as_ref()
+    }
+
+    pub fn lease_until(&self, name: &str) -> u64 {
+        self.engine(name).lease_until()
+    }
+
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    pub fn set_newest(&mut self, name: &str, number: u64) {
+        self.nodes.get_mut(&site(name)).unwrap().newest = number;
+    }
+
+    pub fn set_base(&mut self, name: &str, number: u64) {
+        self.nodes.get_mut(&site(name)).unwrap().base = number;
+    }
+
+    pub fn replace_incarnation(&mut self, name: &str) {
+        self.random += 1;
+        let incarnation = Incarnation(1000 + self.random);
+        self.nodes.get_mut(&site(name)).unwrap().incarnation = incarnation;
+        if self.node(name).alive {
+            self.kill(name);
+            self.restart(name);
+        }
+    }
+
+    pub fn may_serve(
+        &mut self,
+        name: &str,
+        from: &str,
+        generation: Generation,
+        incarnation: Incarnation,
+    ) -> trefoil_core::Result<()> {
+        let node = self.nodes.get_mut(&site(name)).unwrap();
+        node.engine.may_serve(&site(from), generation, incarnation, false)
+    }
+
+    pub fn cut(&mut self, one: &str, other: &str) {
+        for (from, to) in [(one, other), (other, one)] {
+            self.cuts.insert((site(from), site(to)));
+            self.event(from, Event::LinkDown(site(to)));
+        }
+    }
+
+    pub fn heal(&mut self, one: &str, other: &str) {
+        for (from, to) in [(one, other), (other, one)] {
+            self.cuts.remove(&(site(from), site(to)));
+        }
+        self.event(one, Event::LinkUp(site(other)));
+        self.event(other, Event::LinkUp(site(one)));
+    }
+
+    pub fn kill(&mut self, name: &str) {
+        self.nodes.get_mut(&site(name)).unwrap().alive = false;
+        self.mail.retain(|(from, to, _)| from.as_str() != name && to.as_str() != name);
+        for other in NAMES.iter().filter(|other| **other != name) {
+            self.event(other, Event::LinkDown(site(name)));
+        }
+    }
+
+    /// Starts the site again, from what was durable.
+    pub fn restart(&mut self, name: &str) {
+        let now = self.now;
+        let node = self.nodes.get_mut(&site(name)).unwrap();
+        node.engine =
+            Reign::new(config(name), node.incarnation, node.promised, node.charter.clone(), now);
+        node.alive = true;
+        node.joined.clear();
+        node.following = None;
+        self.link_all();
+    }
+
+    fn link_all(&mut self) {
+        for one in NAMES {
+            for other in NAMES.iter().filter(|other| **other != one) {
+                if self.reaches(&site(one), &site(other)) {
+                    self.event(one, Event::LinkUp(site(other)));
+                }
+            }
+        }
+    }
+
+    fn reaches(&self, from: &SiteName, to: &SiteName) -> bool {
+        let cut = self.cuts.contains(&(from.clone(), to.clone()));
+        !cut && self.nodes[from].alive && self.nodes[to].alive
+    }
+
+    fn own(&mut self, name: &SiteName) -> Own {
+        self.random += 1;
+        let node = &self.nodes[name];
+        let number = UpdateNumber::new(node.newest);
+        let generation = node.lineage.generation_at(number);
+        Own {
+            now: self.now,
+            random: self.random,
+            newest: Position { generation, number, chain: Chain::START },
+            lineage: node.lineage.clone(),
+            marks: Marks::at(number),
+            base: UpdateNumber::new(node.base),
+            debt_bytes: 0,
+            blank: node.newest == 0,
+        }
+    }
+
+    /// Gives an event to a site and returns what it does, without doing it.
+    pub fn raw(&mut self, name: &str, event: Event) -> Vec<Effect> {
+        let own = self.own(&site(name));
+        self.nodes.get_mut(&site(name)).unwrap().engine.on(&own, event)
+    }
+
+    /// Gives an event to a site and carries out what it does about it.
+    pub fn event(&mut self, name: &str, event: Event) -> Vec<Effect> {
+        if !self.node(name).alive {
+            return Vec::new();
+        }
+        let effects = self.raw(name, event);
+        for effect in effects.clone() {
+            self.carry_out(&site(name), effect);
+        }
+        effects
+    }
+
+    fn send(&mut self, from: &SiteName, to: SiteName, mail: Mail) {
+        if self.reaches(from, &to) {
+            self.mail.push((from.clone(), to, mail));
+        }
+    }
+
+    fn carry_out(&mut self, at: &SiteName, effect: Effect) {
+        let mut own = self.own(at);
+        let me = at.clone();
+        let node = self.nodes.get_mut(at).unwrap();
+        match effect {
+            Effect::Save { promised, charter } => {
+                node.promised = promised;
+                node.charter = charter;
+            }
+            Effect::Promise { to, generation } => {
+                let evidence = Box::new(node.engine.evidence(&to, &own));
+                let reply = PromiseReply::Promised(evidence);
+                self.send(at, to, Mail::Event(Event::PromiseReply(me, generation, reply)));
+            }
+            Effect::RefusePromise { to, generation } => {
+                let reply = PromiseReply::Refused { promised: node.engine.promised() };
+                self.send(at, to, Mail::Event(Event::PromiseReply(me, generation, reply)));
+            }
+            Effect::AskPromise { to, generation } => {
+                self.send(at, to, Mail::PromiseRequest(generation));
+            }
+            Effect::Propose { to, charter } => {
+                self.send(at, to, Mail::Event(Event::CharterProposal(me, charter)));
+            }
+            Effect::AnswerProposal { to, generation, version, reply } => {
+                let event = Event::CharterReply(me, generation, version, reply);
+                self.send(at, to, Mail::Event(event));
+            }
+            Effect::AnswerHeartbeat { to, echo, grants } => {
+                let beat = beat(node, &own, 0, echo, grants);
+                self.send(at, to, Mail::Event(Event::Heartbeat(me, Box::new(beat))));
+            }
+            Effect::Follow { source, .. } => node.following = Some(source),
+            Effect::Unfollow => node.following = None,
+            Effect::Depose => node.joined.clear(),
+            Effect::Lead { generation } => {
+                let number = own.newest.number.next();
+                own.lineage.begin(generation, number).unwrap();
+                node.lineage = own.lineage;
+                node.newest = number.value();
+                self.event(me.as_str(), Event::Marked(number));
+            }
+            Effect::Join(other) => drop(node.joined.insert(other)),
+            Effect::Leave(other) => drop(node.joined.remove(&other)),
+            Effect::TookOver(completed) => node.completed = Some(*completed),
+            Effect::TakeoverFailed { why } => node.refusal = Some(why),
+            Effect::Serve | Effect::Lease { .. } => {}
+        }
+    }
+
+    /// Lets time pass, in milliseconds: ticks every 20, heartbeats every 240.
+    pub fn run(&mut self, milliseconds: u64) {
+        for step in 0..milliseconds / 20 {
+            self.now += 20 * MS;
+            if step % 12 == 0 {
+                self.beat_all();
+            }
+            for (from, to, mail) in std::mem::take(&mut self.mail) {
+                if self.reaches(&from, &to) {
+                    self.deliver(from, &to, mail);
+                }
+            }
+            for name in NAMES {
+                self.event(name, Event::Tick);
+            }
+        }
+    }
+
+    fn beat_all(&mut self) {
+        for from in NAMES {
+            for to in NAMES.iter().filter(|to| **to != from) {
+                self.send(&site(from), site(to), Mail::Beat);
+            }
+        }
+    }
+
+    fn deliver(&mut self, from: SiteName, to: &SiteName, mail: Mail) {
+        let event = match mail {
+            Mail::Event(event) => event,
+            Mail::PromiseRequest(generation) => Event::PromiseRequest(from, generation),
+            Mail::Beat => {
+                let own = self.own(&from);
+                let beat = beat(&self.nodes[&from], &own, self.now, 0, false);
+                Event::Heartbeat(from, Box::new(beat))
+            }
+        };
+        self.event(to.as_str(), event);
+    }
+}
+
+fn beat(node: &Node, own: &Own, sent_at: u64, echo: u64, grants: bool) -> Heartbeat {
+    Heartbeat {
+        view: node.engine.view(own),
+        sent_at,
+        echo,
+        grants,
+        lease: node.engine.leads(),
+        commit: UpdateNumber::ZERO,
+        horizon: UpdateNumber::ZERO,
+        floors: BTreeMap::new(),
+    }
+}
