@@ -24,7 +24,8 @@ pub(super) struct Args {
     #[arg(long)]
     restored: bool,
     /// The longest time to wait; past it the exit code is 4
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    #[arg(value_parser = humantime::parse_duration)]
     timeout: Duration,
     /// The form of the output
     #[arg(long, short, value_enum, default_value_t)]
