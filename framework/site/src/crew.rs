@@ -214,6 +214,7 @@ impl Crew {
             let group = &self.shared.config.group;
             let site = self.site();
             tracing::error!(%site, %group, %error, "the site stops serving the group");
+            self.leads.set(None);
             *failed = Some(format!("{error}; repair the device, then restart the site"));
             self.shared.close(&format!("site {} failed: {error}", self.site()));
         }

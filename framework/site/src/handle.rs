@@ -1,7 +1,7 @@
 //! Handles for hosts and operators: groups and their volumes, from any thread and any runtime.
 
 use crate::actor::{
-    AskNewest, HostFlush, HostWrite, JournalActor, PeerActor, ReadRecords, ReignActor,
+    AskAssigned, AskNewest, HostFlush, HostWrite, JournalActor, PeerActor, ReadRecords, ReignActor,
     RestorerActor, Takeover, VolumeActor, Waiter, refusal,
 };
 use crate::shared::{Gate, Shared, add};
@@ -131,10 +131,12 @@ impl Group {
     /// # Errors
     /// [`ErrorKind::Unavailable`] if no leading site can be asked.
     pub async fn newest(&self) -> Result<Position> {
-        let status = self.status();
-        if status.serving {
-            return Ok(status.newest);
+        let (reply, answer) = oneshot::channel();
+        hand(&self.volume, AskAssigned(reply))?;
+        if let Ok(Some(newest)) = answer.await {
+            return Ok(newest);
         }
+        let status = self.status();
         let unknown =
             || Error::unavailable("ask for the newest update: no site that leads answers");
         let charter = status.charter.as_ref().ok_or_else(unknown)?;

@@ -33,8 +33,7 @@ impl Snapshot {
         }
         let (reply, held) = oneshot::channel();
         hand(&group.restorer, Hold(reply))?;
-        let mut snapshot =
-            Self { group, position: Position::START, overlay: Overlay::new() };
+        let mut snapshot = Self { group, position: Position::START, overlay: Overlay::new() };
         let stopped = |_| Error::closed("take image: the site is stopping");
         let restored = held.await.map_err(stopped)?;
         let wanted = update.unwrap_or(restored);
@@ -120,7 +119,8 @@ impl Snapshot {
         let rest = self.extent(volume, offset, size.saturating_sub(offset))?;
         let stored = self.group.shared.store(&rest)?.allocated_from(offset).await?;
         let laid = self.overlay.covered(rest).find(|(_, _, zero)| !zero);
-        let laid = laid.map(|(start, end, _)| Extent { volume, offset: start, length: end - start });
+        let laid =
+            laid.map(|(start, end, _)| Extent { volume, offset: start, length: end - start });
         Ok(match (stored, laid) {
             (Some(a), Some(b)) => Some(if b.offset < a.offset { b } else { a }),
             (a, b) => a.or(b),

@@ -190,7 +190,8 @@ impl FollowerActor {
 
     /// The stream broke a rule: the session ends, and the source is asked anew.
     fn broken(&mut self, error: &Error, ctx: &mut Context<Self>) {
-        tracing::warn!(site = %self.crew.site(), %error, "the stream is dropped and asked for anew");
+        let site = self.crew.site();
+        tracing::warn!(%site, %error, "the stream is dropped and asked for anew");
         self.again(ctx, error.to_string());
     }
 

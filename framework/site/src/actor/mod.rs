@@ -21,7 +21,7 @@ pub(crate) use journal::{
     Checkpointed, JournalActor, PositionAt, PrepareReset, RaiseFloor, ReadRecords, ResetJournal,
     Submit, SyncTo, quiesce,
 };
-pub(crate) use peer::{AcceptLink, AskNewest, PeerActor, SendControl, greeting};
+pub(crate) use peer::{AcceptLink, AskNewest, Beat, PeerActor, SendControl, greeting};
 pub(crate) use reign::{
     FollowRequest, FromPeer, LegChanged, LinkChanged, Marked, ReignActor, RolledForward, Takeover,
     leg_state,
@@ -32,8 +32,8 @@ pub(crate) use restorer::{
 };
 pub(crate) use shipper::{FollowerProgress, Kick, ShipperActor, StopShipping};
 pub(crate) use volume::{
-    Depose, HostFlush, HostWrite, Join, Lead, Leave, LegProgress, OwnMarks, Serve, VolumeActor,
-    Waiter, refusal,
+    AskAssigned, Depose, HostFlush, HostWrite, Join, Lead, Leave, LegProgress, OwnMarks, Serve,
+    VolumeActor, Waiter, refusal,
 };
 
 /// End.

@@ -36,6 +36,11 @@ pub(crate) struct AcceptLink(pub Link);
 #[rtype(result = "()")]
 pub(crate) struct SendControl(pub ControlMessage);
 
+/// Send a heartbeat now: the lease that a new reign needs is asked for at once.
+#[derive(Message, Clone, Copy)]
+#[rtype(result = "()")]
+pub(crate) struct Beat;
+
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Dialled(Result<Link>);
@@ -102,7 +107,8 @@ impl PeerActor {
     }
 
     fn dial(&mut self, ctx: &mut Context<Self>) {
-        if self.up.is_some() || self.dialling || !self.dials() {
+        let failed = self.crew.failed.borrow().is_some();
+        if self.up.is_some() || self.dialling || failed || !self.dials() {
             return;
         }
         self.dialling = true;
@@ -200,6 +206,11 @@ impl PeerActor {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
+        if self.crew.failed.borrow().is_some() {
+            // Others must not take a site for well that answers nothing any more.
+            self.lower("this site failed", ctx);
+            return;
+        }
         let silent = self.crew.shared.clock.now_us().saturating_sub(self.heard_us);
         if self.up.is_some() && silent > micros(self.crew.shared.config.timing.link_timeout) {
             self.lower("nothing was heard for too long", ctx);
@@ -408,7 +419,9 @@ impl Handler<AcceptLink> for PeerActor {
     type Result = ();
 
     fn handle(&mut self, AcceptLink(link): AcceptLink, ctx: &mut Context<Self>) {
-        self.raise(link, ctx);
+        if self.crew.failed.borrow().is_none() {
+            self.raise(link, ctx);
+        }
     }
 }
 
@@ -435,6 +448,14 @@ impl Handler<SendControl> for PeerActor {
 
     fn handle(&mut self, SendControl(message): SendControl, _: &mut Context<Self>) {
         self.send(&message);
+    }
+}
+
+impl Handler<Beat> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Beat, _: &mut Context<Self>) {
+        self.beat();
     }
 }
 

@@ -1,8 +1,8 @@
 //! Who leads: carries events to the reign engine, and its effects out, one event at a time.
 
 use super::{
-    Depose, Join, Lead, Leave, Serve, ShipperActor, StartFollowing, StopFollowing, StopShipping,
-    quiesce,
+    Beat, Depose, Join, Lead, Leave, Serve, ShipperActor, StartFollowing, StopFollowing,
+    StopShipping, quiesce,
 };
 use crate::crew::crew_send;
 use crate::crew::{CrewRef, MAILBOX_MAX, post};
@@ -346,6 +346,9 @@ async fn lead(crew: &CrewRef, generation: Generation) -> Result<()> {
     crew.save().await?;
     crew.leads.set(Some(generation));
     crew.to(&crew.volume, Lead { generation, parent });
+    for peer in crew.peers.borrow().values() {
+        post(peer, Beat);
+    }
     Ok(())
 }
 

@@ -231,7 +231,7 @@ async fn judge_follower(crew: &CrewRef, peer: &SiteName, follow: &Follow) -> Res
         copy_base,
         map: state.maps.get(peer).cloned(),
         debt: state.debt.is_some(),
-        bytes_between: None,
+        bytes_between: Some(crew.history.borrow().since(follow.newest.number, 0).1),
     };
     let follower = FollowerView {
         site: peer.clone(),

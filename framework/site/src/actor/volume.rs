@@ -91,6 +91,11 @@ pub(crate) struct Join {
 #[rtype(result = "()")]
 pub(crate) struct Leave(pub SiteName);
 
+/// The newest position assigned; `None` where this site does not serve.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct AskAssigned(pub oneshot::Sender<Option<Position>>);
+
 /// The volumes of a group.
 pub(crate) struct VolumeActor {
     crew: CrewRef,
@@ -272,6 +277,15 @@ impl Handler<HostFlush> for VolumeActor {
         let number = engine.flush(flush.waiter);
         self.want_durable(number);
         self.answer();
+    }
+}
+
+impl Handler<AskAssigned> for VolumeActor {
+    type Result = ();
+
+    fn handle(&mut self, AskAssigned(reply): AskAssigned, _: &mut Context<Self>) {
+        let assigned = self.engine.as_ref().filter(|_| self.serving).map(VolumeEngine::assigned);
+        let _ = reply.send(assigned);
     }
 }
 
