@@ -115,6 +115,12 @@ async fn stop(site: Site) -> Result<()> {
     stopping.await.map_err(|join| Error::with_source(ErrorKind::Io, "stop site", join))?
 }
 
+/// What hosts can make the daemon hold at worst: 64 connections of 32 MiB. A request of 32 MiB must
+/// be taken, since the protocol lets clients send that without asking.
+fn host_limits() -> NbdLimits {
+    NbdLimits { connections_max: 64, inflight_bytes_max: 32 << 20, ..NbdLimits::default() }
+}
+
 /// The sockets, bound before the site is opened: a second daemon ends here, without having touched
 /// a file or spoken to another site.
 struct Sockets {
@@ -144,8 +150,7 @@ impl Sockets {
             None => None,
             Some(address) => {
                 let exports = Arc::clone(&exports) as Arc<dyn Exports>;
-                let limits = NbdLimits::default();
-                Some(NbdServer::bind(&address.to_string(), exports, limits).await?)
+                Some(NbdServer::bind(&address.to_string(), exports, host_limits()).await?)
             }
         };
         Ok(Self { control, metrics, nbd, exports })

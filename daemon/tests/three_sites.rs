@@ -105,6 +105,34 @@ async fn a_third_site_that_lags_fetches_what_it_lacks_from_the_mirror_and_no_mor
     trio.stop_in_order(&["b", "c"]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_three_are_killed_and_what_was_answered_is_there_when_they_are_back() {
+    let mut trio = Trio::start();
+    trio.until("a serves with b", "a", |status| {
+        status["groups"][0]["legs"]["b"]["state"] == "paired"
+    });
+    let refused = trio.trefoil(&["takeover", "--at", "b"]);
+    assert_eq!(refused.status.code(), Some(3), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("site a leads"), "{}", stderr(&refused));
+    let data = pattern(5, MIB);
+    let host = NbdClient::connect(&trio.nbd("a"), "db0").await.unwrap();
+    host.write(0, &data, false).await.unwrap();
+    for site in ["a", "b", "c"] {
+        trio.kill(site);
+    }
+    for site in ["c", "b", "a"] {
+        trio.run(site);
+    }
+    trio.until("a serves again, in a generation of its own", "a", |status| {
+        let group = &status["groups"][0];
+        group["serving"] == true && group["generation"]["count"].as_u64() > Some(1)
+    });
+    let host = NbdClient::connect(&trio.nbd("a"), "db0").await.unwrap();
+    assert!(host.read(0, MIB as u32).await.unwrap() == data);
+    drop(host);
+    trio.stop_in_order(&["a", "b", "c"]);
+}
+
 #[test]
 fn wrong_files_and_ports_in_use_end_the_start_with_their_names() {
     let mut trio = Trio::start();
