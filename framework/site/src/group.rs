@@ -2,7 +2,7 @@
 
 use crate::actor::{
     AcceptLink, FollowerActor, JournalActor, PeerActor, ReignActor, RestorerActor, StopFollowing,
-    StopShipping, VolumeActor, greeting, leg_state, quiesce,
+    StopShipping, VolumeActor, greeting, quiesce,
 };
 use crate::clock::Clock;
 use crate::crew::{Crew, CrewRef, Watermarks, post};
@@ -11,7 +11,7 @@ use crate::journal_io::JournalIo;
 use crate::open::{Opened, open};
 use crate::parts::GroupParts;
 use crate::shared::{Counters, Gate, Shared};
-use crate::status::{Fetched, FollowStatus, GroupStatus, LegStatus};
+use crate::view::{blank_status, keep_status};
 use actix::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -23,13 +23,11 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use trefoil_core::engine::overlay::Overlay;
-use trefoil_core::model::{LegMode, LegState, Position, Role, SiteName};
+use trefoil_core::model::{Role, SiteName};
 use trefoil_core::port::Link;
 use trefoil_core::wire::{ControlMessage, Greeting, PROTOCOL_VERSION, encode_control};
 use trefoil_core::{Error, ErrorKind, Result};
 
-/// How often status is put together.
-const STATUS_EVERY: Duration = Duration::from_millis(50);
 /// How long a stop waits for hosts to be answered and the journal to settle.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -265,137 +263,4 @@ fn start_actors(crew: &CrewRef) {
     let _ = crew.journal.set(JournalActor::new(crew.clone(), newest).start());
     let _ = crew.follower.set(FollowerActor::new(crew.clone()).start());
     let _ = crew.reign.set(ReignActor::new(crew.clone()).start());
-}
-
-/// The status before the first one is put together.
-fn blank_status(site: &SiteName, config: &crate::parts::GroupConfig) -> GroupStatus {
-    GroupStatus {
-        group: config.group.clone(),
-        site: site.clone(),
-        as_of_us: 0,
-        role: Role::Secondary,
-        serving: false,
-        generation: trefoil_core::model::Generation::NONE,
-        charter: None,
-        durability: config.durability,
-        volumes: config.volumes.clone(),
-        newest: Position::START,
-        marks: trefoil_core::model::Marks::default(),
-        base: trefoil_core::model::UpdateNumber::ZERO,
-        commit: trefoil_core::model::UpdateNumber::ZERO,
-        horizon: trefoil_core::model::UpdateNumber::ZERO,
-        recovery_point_us: 0,
-        journal_used_bytes: 0,
-        journal_capacity_bytes: 0,
-        overlay_bytes: 0,
-        overlay_bytes_max: config.limits.overlay_bytes,
-        debt_bytes: 0,
-        lease_left_ms: 0,
-        follows: None,
-        legs: BTreeMap::new(),
-        trouble: None,
-        totals: crate::status::Totals::default(),
-    }
-}
-
-async fn keep_status(crew: CrewRef) {
-    loop {
-        let status = status(&crew);
-        crew.shared.status.send_replace(Arc::new(status));
-        tokio::time::sleep(STATUS_EVERY).await;
-    }
-}
-
-/// The state of the group as this site sees it now.
-fn status(crew: &CrewRef) -> GroupStatus {
-    let (shared, marks) = (&crew.shared, &crew.marks);
-    let state = crew.state.borrow();
-    let now = shared.clock.now_us();
-    let lease = shared.lease_until.load(std::sync::atomic::Ordering::Acquire);
-    let serving = *shared.gate.borrow() == Gate::Primary && now < lease;
-    GroupStatus {
-        as_of_us: shared.clock.wall_us(),
-        role: crew.role.get(),
-        serving,
-        generation: state.promised,
-        charter: state.charter.clone(),
-        newest: marks.newest.get(),
-        marks: marks.marks(),
-        base: marks.base.get().number,
-        commit: marks.commit.get(),
-        horizon: marks.horizon.get(),
-        recovery_point_us: marks.recovery_point_us.get(),
-        journal_used_bytes: marks.journal_used.get(),
-        journal_capacity_bytes: marks.journal_capacity.get(),
-        overlay_bytes: shared.overlay.read().bytes(),
-        debt_bytes: marks.debt_bytes.get(),
-        lease_left_ms: lease.saturating_sub(now) / 1000,
-        follows: follows(crew),
-        legs: legs(crew),
-        trouble: trouble(crew),
-        totals: shared.totals.read(),
-        ..blank_status(&shared.site, &shared.config)
-    }
-}
-
-/// The gravest thing that keeps this site from its job.
-fn trouble(crew: &CrewRef) -> Option<String> {
-    let failed = crew.failed.borrow().clone();
-    let full = || crew.journal_full.borrow().clone();
-    failed.or_else(full).or_else(|| crew.trouble.borrow().clone())
-}
-
-fn follows(crew: &CrewRef) -> Option<FollowStatus> {
-    let view = crew.following.borrow();
-    let source = view.source.clone()?;
-    Some(FollowStatus {
-        source,
-        state: view.state.clone().unwrap_or(LegState::Connecting),
-        plan: view.plan.clone(),
-        fetched: Fetched {
-            delta_updates: view.fetch.delta_updates,
-            delta_bytes: view.fetch.delta_bytes,
-            inherited_updates: view.fetch.inherited_updates,
-            inherited_bytes: view.fetch.inherited_bytes,
-            copied_bytes: view.fetch.copied_bytes,
-        },
-    })
-}
-
-fn legs(crew: &CrewRef) -> BTreeMap<SiteName, LegStatus> {
-    let modes = crew.shared.config.topology.legs(crew.site());
-    modes.into_iter().map(|(site, mode)| (site.clone(), leg(crew, &site, mode))).collect()
-}
-
-fn leg(crew: &CrewRef, site: &SiteName, mode: LegMode) -> LegStatus {
-    let marks = &crew.marks;
-    let seen = crew.seen.borrow().get(site).cloned().unwrap_or_default();
-    let view = seen.view.as_ref();
-    let reported = crew.legs.borrow().get(site).map(|report| report.marks);
-    let their_marks = match (reported, view.map(|view| view.marks)) {
-        (Some(a), Some(b)) if b.restored > a.restored => b,
-        (Some(a), _) => a,
-        (None, b) => b.unwrap_or_default(),
-    };
-    let lag_updates = marks.commit.get().since(their_marks.restored);
-    let (lag_us, lag_bytes) = crew.lag(their_marks.restored);
-    let floor = view.map_or(trefoil_core::model::UpdateNumber::ZERO, |view| view.newest.number);
-    LegStatus {
-        mode,
-        state: leg_state(crew, site),
-        link_up: seen.link_up,
-        transport: crew.transports.borrow().get(site).cloned().unwrap_or_default(),
-        rtt_us: seen.rtt_us,
-        last_heard_us: seen.heard_wall_us,
-        marks: their_marks,
-        generation: view.map(|view| view.newest.generation).unwrap_or_default(),
-        promised: view.map(|view| view.promised).unwrap_or_default(),
-        debt_bytes: view.map_or(0, |view| view.debt_bytes),
-        acking: marks.acking.borrow().contains(site),
-        lag_updates,
-        lag_bytes,
-        lag_us,
-        delta_possible: view.is_some_and(|view| !view.blank && view.debt_bytes == 0)
-            && floor >= marks.base.get().number,
-    }
 }

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | handles | `handle`, `snapshot`, `status` | what hosts, operators and monitors hold |
 //! | site | `site`, `builder`, `door`, `config`, `registry` | threads, listeners, configuration |
-//! | group | `group`, `open`, `crew`, `shared` | wiring, recovery, what actors share |
+//! | group | `group`, `open`, `crew`, `shared`, `view` | wiring, recovery, what actors share |
 //! | actors | `actor/*` | one file per engine, same names |
 
 mod actor;
@@ -29,6 +29,7 @@ mod shared;
 mod site;
 mod snapshot;
 pub mod status;
+mod view;
 
 pub use builder::SiteBuilder;
 pub use clock::{Clock, SystemClock, boot_id};

@@ -7,6 +7,7 @@
 
 mod follower;
 mod journal;
+mod link;
 mod peer;
 mod reign;
 mod restorer;
@@ -21,10 +22,10 @@ pub(crate) use journal::{
     Checkpointed, JournalActor, PositionAt, PrepareReset, RaiseFloor, ReadRecords, ResetJournal,
     Submit, SyncTo, quiesce,
 };
-pub(crate) use peer::{AcceptLink, AskNewest, Beat, PeerActor, SendControl, greeting};
+pub(crate) use link::greeting;
+pub(crate) use peer::{AcceptLink, AskNewest, Beat, PeerActor, SendControl};
 pub(crate) use reign::{
     FollowRequest, FromPeer, LegChanged, LinkChanged, Marked, ReignActor, RolledForward, Takeover,
-    leg_state,
 };
 pub(crate) use restorer::{
     CopyIn, Hold, JournalDurable, Received, Release, ResetRestorer, RestorerActor, Settle,

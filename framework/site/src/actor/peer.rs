@@ -1,8 +1,9 @@
 //! The link to one other site: keeps it up, passes messages to whom they concern.
 
+use super::link::{dial, greeting, read_control, read_data, write_control, write_data};
 use super::{
-    DataIn, FollowRequest, FollowerProgress, FromPeer, LinkChanged, RaiseFloor, SourceEnded,
-    StopShipping, SyncTo,
+    FollowRequest, FollowerProgress, FromPeer, LinkChanged, RaiseFloor, SourceEnded, StopShipping,
+    SyncTo,
 };
 use crate::crew::{CrewRef, MAILBOX_MAX, post};
 use crate::parts::{PeerLink, micros};
@@ -12,11 +13,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use trefoil_core::model::{Position, SiteName};
-use trefoil_core::port::{Frame, FrameReceiver, FrameSender, Link};
-use trefoil_core::wire::{
-    ControlMessage, Greeting, Heartbeat, PROTOCOL_VERSION, decode_control, decode_data,
-    encode_control,
-};
+use trefoil_core::port::{Frame, FrameSender, Link};
+use trefoil_core::wire::{ControlMessage, Heartbeat, encode_control};
 use trefoil_core::{Error, Result};
 
 /// How many control frames may wait to be sent.
@@ -47,16 +45,16 @@ struct Dialled(Result<Link>);
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct ControlIn {
-    link: u64,
-    messages: Vec<ControlMessage>,
+pub(super) struct ControlIn {
+    pub link: u64,
+    pub messages: Vec<ControlMessage>,
 }
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct LinkEnded {
-    link: u64,
-    why: String,
+pub(super) struct LinkEnded {
+    pub link: u64,
+    pub why: String,
 }
 
 struct Up {
@@ -302,106 +300,6 @@ impl PeerActor {
             post(shipper, message);
         }
     }
-}
-
-/// This site's greeting to another.
-pub(crate) fn greeting(crew: &CrewRef, to: &SiteName) -> Greeting {
-    Greeting {
-        protocol: PROTOCOL_VERSION,
-        group: crew.shared.config.group.clone(),
-        from: crew.site().clone(),
-        to: to.clone(),
-        incarnation: crew.state.borrow().incarnation,
-        volumes: crew.shared.config.volumes.clone(),
-    }
-}
-
-/// Connects and greets.
-async fn dial(way: &PeerLink, greeting: Greeting) -> Result<Link> {
-    let mut link = way.transport.connect(&way.address).await?;
-    let expected = greeting.to.clone();
-    let frame = encode_control(&ControlMessage::Greeting(greeting))?;
-    link.control.sender.send(vec![frame]).await?;
-    let frames = link.control.receiver.receive().await?;
-    let Some(frame) = frames.and_then(|mut frames| frames.drain(..).next()) else {
-        return Err(Error::unavailable("greet: the other site closed the link"));
-    };
-    match decode_control(&frame.into_bytes())? {
-        ControlMessage::Greeting(theirs) if theirs.from == expected => Ok(link),
-        ControlMessage::Goodbye(why) => Err(Error::refused(format!("greet: {why}"))),
-        _ => Err(Error::corrupt("greet: another site answered than was meant")),
-    }
-}
-
-async fn write_control(mut sender: Box<dyn FrameSender>, mut frames: mpsc::Receiver<Frame>) {
-    while let Some(first) = frames.recv().await {
-        let mut batch = vec![first];
-        while let Ok(frame) = frames.try_recv() {
-            batch.push(frame);
-        }
-        if sender.send(batch).await.is_err() {
-            return;
-        }
-    }
-    let _ = sender.close().await;
-}
-
-async fn write_data(mut sender: Box<dyn FrameSender>, mut batches: mpsc::Receiver<Vec<Frame>>) {
-    while let Some(batch) = batches.recv().await {
-        if sender.send(batch).await.is_err() {
-            return;
-        }
-    }
-    let _ = sender.close().await;
-}
-
-async fn read_control(mut receiver: Box<dyn FrameReceiver>, link: u64, to: Addr<PeerActor>) {
-    let why = loop {
-        match receiver.receive().await {
-            Ok(Some(frames)) => {
-                let decode = |frame: Frame| decode_control(&frame.into_bytes());
-                let messages: Result<Vec<ControlMessage>> =
-                    frames.into_iter().map(decode).collect();
-                match messages {
-                    // Waiting for the actor is what slows a flooding peer down.
-                    Ok(messages) => {
-                        let _ = to.send(ControlIn { link, messages }).await;
-                    }
-                    Err(error) => break error.to_string(),
-                }
-            }
-            Ok(None) => break "the other site closed the link".into(),
-            Err(error) => break error.to_string(),
-        }
-    };
-    post(&to, LinkEnded { link, why });
-}
-
-async fn read_data(
-    mut receiver: Box<dyn FrameReceiver>,
-    link: u64,
-    owner: Addr<PeerActor>,
-    crew: CrewRef,
-    from: SiteName,
-) {
-    let why = loop {
-        match receiver.receive().await {
-            Ok(Some(frames)) => {
-                let decode = |frame: Frame| decode_data(&frame.into_bytes());
-                let messages: Result<Vec<_>> = frames.into_iter().map(decode).collect();
-                match (messages, crew.follower.get()) {
-                    (Ok(messages), Some(follower)) => {
-                        let _ = follower.send(DataIn { from: from.clone(), messages }).await;
-                    }
-                    (Ok(_), None) => {}
-                    (Err(error), _) => break error.to_string(),
-                }
-            }
-            Ok(None) => break "the other site closed the link".into(),
-            Err(error) => break error.to_string(),
-        }
-    };
-    post(&owner, LinkEnded { link, why });
 }
 
 impl Actor for PeerActor {

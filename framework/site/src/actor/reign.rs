@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use trefoil_core::engine::reign::{
     Completed, Effect, Event, LegReport, Reign, ReignConfig, TakeoverOptions,
 };
-use trefoil_core::model::{Generation, LegState, SiteName, UpdateNumber};
+use trefoil_core::model::{Generation, SiteName, UpdateNumber};
 use trefoil_core::wire::{
     CharterReply, ControlMessage, Follow, Heartbeat, PromiseReply, StreamEnd,
 };
@@ -111,6 +111,10 @@ impl ReignActor {
     }
 
     fn on(&mut self, event: Event, ctx: &mut Context<Self>) {
+        if self.crew.failed.borrow().is_some() {
+            // A failed site takes part in nothing any more.
+            return;
+        }
         let own = self.crew.own();
         let effects = self.engine.on(&own, event);
         self.effects.extend(effects);
@@ -316,9 +320,6 @@ impl ReignActor {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        if self.crew.failed.borrow().is_some() {
-            return;
-        }
         self.on(Event::Tick, ctx);
     }
 }
@@ -366,9 +367,6 @@ impl Handler<FromPeer> for ReignActor {
     type Result = ();
 
     fn handle(&mut self, FromPeer { from, message }: FromPeer, ctx: &mut Context<Self>) {
-        if self.crew.failed.borrow().is_some() {
-            return;
-        }
         let event = match message {
             ControlMessage::Heartbeat(beat) => Event::Heartbeat(from, beat),
             ControlMessage::PromiseRequest { generation } => {
@@ -451,6 +449,10 @@ impl Handler<Takeover> for ReignActor {
     type Result = ();
 
     fn handle(&mut self, takeover: Takeover, ctx: &mut Context<Self>) {
+        if let Some(failed) = self.crew.failed.borrow().clone() {
+            let _ = takeover.reply.send(Err(Error::refused(format!("take over: {failed}"))));
+            return;
+        }
         if self.waiting.is_some() {
             let busy = Error::refused("take over: a takeover is under way here already");
             let _ = takeover.reply.send(Err(busy));
@@ -459,32 +461,4 @@ impl Handler<Takeover> for ReignActor {
         self.waiting = Some(takeover.reply);
         self.on(Event::Takeover(takeover.options), ctx);
     }
-}
-
-/// The state of a leg, for status.
-pub(crate) fn leg_state(crew: &CrewRef, site: &SiteName) -> LegState {
-    let shipping = crew.shippers.borrow().contains_key(site);
-    let legs = crew.legs.borrow();
-    let Some(report) = legs.get(site).filter(|_| shipping) else {
-        let seen = crew.seen.borrow();
-        let seen = seen.get(site);
-        if let Some(refusal) = seen.and_then(|seen| seen.refusal.clone()) {
-            return LegState::Suspended(refusal);
-        }
-        let refused = crew
-            .plans
-            .borrow()
-            .get(site)
-            .filter(|plan| {
-                matches!(plan.kind, trefoil_core::engine::judge::PlanKind::Refuse { .. })
-            })
-            .map(|plan| plan.why.clone());
-        return refused.map_or(LegState::Connecting, LegState::Suspended);
-    };
-    if report.debt_bytes > 0 {
-        return LegState::Copying;
-    }
-    let acking = crew.marks.acking.borrow().contains(site);
-    let behind = crew.marks.horizon.get().since(report.marks.received);
-    if acking || behind <= 4096 { LegState::Paired } else { LegState::CatchingUp }
 }

@@ -1,0 +1,124 @@
+//! The wires of a link: greeting, and the four tasks that move frames between lanes and actors.
+
+use super::peer::{ControlIn, LinkEnded};
+use super::{DataIn, PeerActor};
+use crate::crew::{CrewRef, post};
+use crate::parts::PeerLink;
+use actix::Addr;
+use tokio::sync::mpsc;
+use trefoil_core::model::SiteName;
+use trefoil_core::port::{Frame, FrameReceiver, FrameSender, Link};
+use trefoil_core::wire::{
+    ControlMessage, Greeting, PROTOCOL_VERSION, decode_control, decode_data, encode_control,
+};
+use trefoil_core::{Error, Result};
+
+/// This site's greeting to another.
+pub(crate) fn greeting(crew: &CrewRef, to: &SiteName) -> Greeting {
+    Greeting {
+        protocol: PROTOCOL_VERSION,
+        group: crew.shared.config.group.clone(),
+        from: crew.site().clone(),
+        to: to.clone(),
+        incarnation: crew.state.borrow().incarnation,
+        volumes: crew.shared.config.volumes.clone(),
+    }
+}
+
+/// Connects and greets.
+pub(super) async fn dial(way: &PeerLink, greeting: Greeting) -> Result<Link> {
+    let mut link = way.transport.connect(&way.address).await?;
+    let expected = greeting.to.clone();
+    let frame = encode_control(&ControlMessage::Greeting(greeting))?;
+    link.control.sender.send(vec![frame]).await?;
+    let frames = link.control.receiver.receive().await?;
+    let Some(frame) = frames.and_then(|mut frames| frames.drain(..).next()) else {
+        return Err(Error::unavailable("greet: the other site closed the link"));
+    };
+    match decode_control(&frame.into_bytes())? {
+        ControlMessage::Greeting(theirs) if theirs.from == expected => Ok(link),
+        ControlMessage::Goodbye(why) => Err(Error::refused(format!("greet: {why}"))),
+        _ => Err(Error::corrupt("greet: another site answered than was meant")),
+    }
+}
+
+pub(super) async fn write_control(
+    mut sender: Box<dyn FrameSender>,
+    mut frames: mpsc::Receiver<Frame>,
+) {
+    while let Some(first) = frames.recv().await {
+        let mut batch = vec![first];
+        while let Ok(frame) = frames.try_recv() {
+            batch.push(frame);
+        }
+        if sender.send(batch).await.is_err() {
+            return;
+        }
+    }
+    let _ = sender.close().await;
+}
+
+pub(super) async fn write_data(
+    mut sender: Box<dyn FrameSender>,
+    mut batches: mpsc::Receiver<Vec<Frame>>,
+) {
+    while let Some(batch) = batches.recv().await {
+        if sender.send(batch).await.is_err() {
+            return;
+        }
+    }
+    let _ = sender.close().await;
+}
+
+pub(super) async fn read_control(
+    mut receiver: Box<dyn FrameReceiver>,
+    link: u64,
+    to: Addr<PeerActor>,
+) {
+    let why = loop {
+        match receiver.receive().await {
+            Ok(Some(frames)) => {
+                let decode = |frame: Frame| decode_control(&frame.into_bytes());
+                let messages: Result<Vec<ControlMessage>> =
+                    frames.into_iter().map(decode).collect();
+                match messages {
+                    // Waiting for the actor is what slows a flooding peer down.
+                    Ok(messages) => {
+                        let _ = to.send(ControlIn { link, messages }).await;
+                    }
+                    Err(error) => break error.to_string(),
+                }
+            }
+            Ok(None) => break "the other site closed the link".into(),
+            Err(error) => break error.to_string(),
+        }
+    };
+    post(&to, LinkEnded { link, why });
+}
+
+pub(super) async fn read_data(
+    mut receiver: Box<dyn FrameReceiver>,
+    link: u64,
+    owner: Addr<PeerActor>,
+    crew: CrewRef,
+    from: SiteName,
+) {
+    let why = loop {
+        match receiver.receive().await {
+            Ok(Some(frames)) => {
+                let decode = |frame: Frame| decode_data(&frame.into_bytes());
+                let messages: Result<Vec<_>> = frames.into_iter().map(decode).collect();
+                match (messages, crew.follower.get()) {
+                    (Ok(messages), Some(follower)) => {
+                        let _ = follower.send(DataIn { from: from.clone(), messages }).await;
+                    }
+                    (Ok(_), None) => {}
+                    (Err(error), _) => break error.to_string(),
+                }
+            }
+            Ok(None) => break "the other site closed the link".into(),
+            Err(error) => break error.to_string(),
+        }
+    };
+    post(&owner, LinkEnded { link, why });
+}

@@ -1,0 +1,175 @@
+//! The state of a group as one site sees it, put together from what its actors show.
+
+use crate::crew::CrewRef;
+use crate::parts::GroupConfig;
+use crate::shared::Gate;
+use crate::status::{Fetched, FollowStatus, GroupStatus, LegStatus, Totals};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use trefoil_core::model::{
+    Generation, LegMode, LegState, Marks, PlanKind, Position, Role, SiteName, UpdateNumber,
+};
+
+/// How often status is put together.
+const STATUS_EVERY: Duration = Duration::from_millis(50);
+
+/// The status before the first one is put together.
+pub(crate) fn blank_status(site: &SiteName, config: &GroupConfig) -> GroupStatus {
+    GroupStatus {
+        group: config.group.clone(),
+        site: site.clone(),
+        as_of_us: 0,
+        role: Role::Secondary,
+        serving: false,
+        generation: Generation::NONE,
+        charter: None,
+        durability: config.durability,
+        volumes: config.volumes.clone(),
+        newest: Position::START,
+        marks: Marks::default(),
+        base: UpdateNumber::ZERO,
+        commit: UpdateNumber::ZERO,
+        horizon: UpdateNumber::ZERO,
+        recovery_point_us: 0,
+        journal_used_bytes: 0,
+        journal_capacity_bytes: 0,
+        overlay_bytes: 0,
+        overlay_bytes_max: config.limits.overlay_bytes,
+        debt_bytes: 0,
+        lease_left_ms: 0,
+        follows: None,
+        legs: BTreeMap::new(),
+        trouble: None,
+        totals: Totals::default(),
+    }
+}
+
+pub(crate) async fn keep_status(crew: CrewRef) {
+    loop {
+        let status = status(&crew);
+        crew.shared.status.send_replace(Arc::new(status));
+        tokio::time::sleep(STATUS_EVERY).await;
+    }
+}
+
+/// The state of the group as this site sees it now.
+fn status(crew: &CrewRef) -> GroupStatus {
+    let (shared, marks) = (&crew.shared, &crew.marks);
+    let state = crew.state.borrow();
+    let now = shared.clock.now_us();
+    let lease = shared.lease_until.load(Ordering::Acquire);
+    let serving = *shared.gate.borrow() == Gate::Primary && now < lease;
+    GroupStatus {
+        as_of_us: shared.clock.wall_us(),
+        role: crew.role.get(),
+        serving,
+        generation: state.promised,
+        charter: state.charter.clone(),
+        newest: marks.newest.get(),
+        marks: marks.marks(),
+        base: marks.base.get().number,
+        commit: marks.commit.get(),
+        horizon: marks.horizon.get(),
+        recovery_point_us: marks.recovery_point_us.get(),
+        journal_used_bytes: marks.journal_used.get(),
+        journal_capacity_bytes: marks.journal_capacity.get(),
+        overlay_bytes: shared.overlay.read().bytes(),
+        debt_bytes: marks.debt_bytes.get(),
+        lease_left_ms: lease.saturating_sub(now) / 1000,
+        follows: follows(crew),
+        legs: legs(crew),
+        trouble: trouble(crew),
+        totals: shared.totals.read(),
+        ..blank_status(&shared.site, &shared.config)
+    }
+}
+
+/// The gravest thing that keeps this site from its job.
+fn trouble(crew: &CrewRef) -> Option<String> {
+    let failed = crew.failed.borrow().clone();
+    let full = || crew.journal_full.borrow().clone();
+    failed.or_else(full).or_else(|| crew.trouble.borrow().clone())
+}
+
+fn follows(crew: &CrewRef) -> Option<FollowStatus> {
+    let view = crew.following.borrow();
+    let source = view.source.clone()?;
+    Some(FollowStatus {
+        source,
+        state: view.state.clone().unwrap_or(LegState::Connecting),
+        plan: view.plan.clone(),
+        fetched: Fetched {
+            delta_updates: view.fetch.delta_updates,
+            delta_bytes: view.fetch.delta_bytes,
+            inherited_updates: view.fetch.inherited_updates,
+            inherited_bytes: view.fetch.inherited_bytes,
+            copied_bytes: view.fetch.copied_bytes,
+        },
+    })
+}
+
+fn legs(crew: &CrewRef) -> BTreeMap<SiteName, LegStatus> {
+    let modes = crew.shared.config.topology.legs(crew.site());
+    modes.into_iter().map(|(site, mode)| (site.clone(), leg(crew, &site, mode))).collect()
+}
+
+fn leg(crew: &CrewRef, site: &SiteName, mode: LegMode) -> LegStatus {
+    let marks = &crew.marks;
+    let seen = crew.seen.borrow().get(site).cloned().unwrap_or_default();
+    let view = seen.view.as_ref();
+    let reported = crew.legs.borrow().get(site).map(|report| report.marks);
+    let their_marks = match (reported, view.map(|view| view.marks)) {
+        (Some(a), Some(b)) if b.restored > a.restored => b,
+        (Some(a), _) => a,
+        (None, b) => b.unwrap_or_default(),
+    };
+    let lag_updates = marks.commit.get().since(their_marks.restored);
+    let (lag_us, lag_bytes) = crew.lag(their_marks.restored);
+    let floor = view.map_or(UpdateNumber::ZERO, |view| view.newest.number);
+    LegStatus {
+        mode,
+        state: leg_state(crew, site),
+        link_up: seen.link_up,
+        transport: crew.transports.borrow().get(site).cloned().unwrap_or_default(),
+        rtt_us: seen.rtt_us,
+        last_heard_us: seen.heard_wall_us,
+        marks: their_marks,
+        generation: view.map(|view| view.newest.generation).unwrap_or_default(),
+        promised: view.map(|view| view.promised).unwrap_or_default(),
+        debt_bytes: view.map_or(0, |view| view.debt_bytes),
+        acking: marks.acking.borrow().contains(site),
+        lag_updates,
+        lag_bytes,
+        lag_us,
+        delta_possible: view.is_some_and(|view| !view.blank && view.debt_bytes == 0)
+            && floor >= marks.base.get().number,
+    }
+}
+
+/// The state of a leg, for status.
+fn leg_state(crew: &CrewRef, site: &SiteName) -> LegState {
+    let shipping = crew.shippers.borrow().contains_key(site);
+    let legs = crew.legs.borrow();
+    let Some(report) = legs.get(site).filter(|_| shipping) else {
+        let seen = crew.seen.borrow();
+        let seen = seen.get(site);
+        if let Some(refusal) = seen.and_then(|seen| seen.refusal.clone()) {
+            return LegState::Suspended(refusal);
+        }
+        let refused = crew
+            .plans
+            .borrow()
+            .get(site)
+            .filter(|plan| matches!(plan.kind, PlanKind::Refuse { .. }))
+            .map(|plan| plan.why.clone());
+        return refused.map_or(LegState::Connecting, LegState::Suspended);
+    };
+    if report.debt_bytes > 0 {
+        return LegState::Copying;
+    }
+    let acking = crew.marks.acking.borrow().contains(site);
+    let behind = crew.marks.horizon.get().since(report.marks.received);
+    if acking || behind <= 4096 { LegState::Paired } else { LegState::CatchingUp }
+}
