@@ -25,12 +25,7 @@ fn pattern(seed: u8, length: usize) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_primary_is_killed_and_the_mirror_serves_what_was_answered() {
     let mut trio = Trio::start();
-    trio.until("a serves and both are paired", "a", |status| {
-        let group = &status["groups"][0];
-        group["serving"] == true
-            && group["legs"]["b"]["state"] == "paired"
-            && group["legs"]["c"]["state"] == "paired"
-    });
+    trio.until_filled();
     let (data, log) = (pattern(1, 3 * MIB), pattern(2, MIB));
     let host = NbdClient::connect(&trio.nbd("a"), "orders/db0").await.unwrap();
     assert_eq!(host.flags & READ_ONLY, 0);
@@ -74,10 +69,7 @@ async fn the_primary_is_killed_and_the_mirror_serves_what_was_answered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_third_site_that_lags_fetches_what_it_lacks_from_the_mirror_and_no_more() {
     let mut trio = Trio::start_with("[link.ac]\ntransport = \"tcp\"\ndelay = \"400ms\"\n");
-    trio.until("a serves and both are paired", "a", |status| {
-        let legs = &status["groups"][0]["legs"];
-        legs["b"]["state"] == "paired" && legs["c"]["state"] == "paired"
-    });
+    trio.until_filled();
     let host = NbdClient::connect(&trio.nbd("a"), "db0").await.unwrap();
     let block = pattern(4, 4096);
     for index in 0..64 {
@@ -108,9 +100,7 @@ async fn a_third_site_that_lags_fetches_what_it_lacks_from_the_mirror_and_no_mor
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_three_are_killed_and_what_was_answered_is_there_when_they_are_back() {
     let mut trio = Trio::start();
-    trio.until("a serves with b", "a", |status| {
-        status["groups"][0]["legs"]["b"]["state"] == "paired"
-    });
+    trio.until_filled();
     let refused = trio.trefoil(&["takeover", "--at", "b"]);
     assert_eq!(refused.status.code(), Some(3), "{}", stderr(&refused));
     assert!(stderr(&refused).contains("site a leads"), "{}", stderr(&refused));

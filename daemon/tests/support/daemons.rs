@@ -120,6 +120,20 @@ impl Trio {
         panic!("not within {PATIENCE:?}: {what}; last status {last:#?}, log of {site}:\n{log}");
     }
 
+    /// Waits until site a serves, and the others follow it with nothing left to copy.
+    pub fn until_filled(&self) {
+        self.until("a serves and waits for b", "a", |status| {
+            let group = &status["groups"][0];
+            group["serving"] == true && group["legs"]["b"]["acking"] == true
+        });
+        for site in ["b", "c"] {
+            self.until("it follows a, and owes nothing", site, |status| {
+                let group = &status["groups"][0];
+                group["follows"]["state"] == "paired" && group["debt_bytes"] == 0
+            });
+        }
+    }
+
     /// `/metrics` of a site.
     pub fn scrape(&self, site: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.ports[site].1)).unwrap();
