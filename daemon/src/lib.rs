@@ -6,6 +6,7 @@
 //! | [`run`] | the daemon: starts a site and everything around it, stops them in order |
 //! | [`builtin`] | the transports and backends that come with trefoil, by their words |
 //! | [`distant`] | a long way to another site, for trying it out |
+//! | [`demo`] | three sites in one process, and a loss |
 //! | [`nbd`] | serves exports to hosts over the Network Block Device protocol |
 //! | [`export`] | the volumes of a site as such exports |
 //! | [`control`] | the API over the Unix socket, which the verbs use |
@@ -16,6 +17,7 @@
 pub mod builtin;
 pub mod cli;
 pub mod control;
+pub mod demo;
 pub mod distant;
 pub mod export;
 pub mod http;

@@ -18,7 +18,7 @@ pub use client::Client;
 pub use exit::{Exit, Failure, exit_of};
 pub use output::Format;
 
-use crate::builtin;
+use crate::{builtin, demo};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -72,6 +72,8 @@ enum Verb {
     Export(export::Args),
     /// Check the configuration, and say what would run
     Check(check::Args),
+    /// Three sites in one process: one is lost under load, and nothing is lost
+    Demo(demo::Args),
 }
 
 /// Reads the command line, does what it says, and returns the exit code.
@@ -94,6 +96,7 @@ pub fn main() -> ExitCode {
         Verb::Wait(args) => wait::run(&common, &args),
         Verb::Export(args) => export::run(&common, &args),
         Verb::Check(args) => check::run(&common, &args),
+        Verb::Demo(args) => show(&args),
     };
     match done {
         Ok(()) => Exit::Ok.into(),
@@ -122,6 +125,14 @@ impl Common {
         let name = name.map_err(|error| Failure::new(Exit::Usage, format!("--at: {error}")))?;
         config.entry(&name).map_err(|error| Failure::new(Exit::Usage, format!("--at: {error}")))?;
         Ok(name)
+    }
+}
+
+/// Runs the demo. A false sentence is a failure: it was told already.
+fn show(args: &demo::Args) -> Result<(), Failure> {
+    match demo::run(args)? {
+        true => Ok(()),
+        false => Err(Failure::new(Exit::Failed, "the demo told something that is not true")),
     }
 }
 

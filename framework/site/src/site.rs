@@ -329,6 +329,10 @@ impl Site {
     /// is told. Blocks until the site's threads are gone, so that afterwards it certainly answers
     /// nobody. What was handed to the kernel or to a device before stays there.
     pub fn kill(mut self) {
+        // Reads do not pass through the threads: a handle that is still held must not answer.
+        for group in self.groups.values() {
+            group.shared.close("the site was killed");
+        }
         // There is nothing to tell: whatever was under way is cut off on purpose.
         let _ = self.end(End::AtOnce);
     }

@@ -1,0 +1,249 @@
+//! Three sites in one process, wired through links that can be slowed and cut.
+
+use super::named::{Book, Named};
+use super::options::{Backend, Carrier};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use tempfile::TempDir;
+use trefoil_backends::file::{FileJournal, FileStore};
+use trefoil_backends::memory::MemoryDisk;
+use trefoil_core::engine::retention::OnFull;
+use trefoil_core::model::{Durability, Fence, GroupName, SiteName, VolumeName, VolumeSpec};
+use trefoil_core::port::{BlockStore, JournalStore, Transport};
+use trefoil_core::topology::ThreeSite;
+use trefoil_core::{Error, Result};
+use trefoil_site::{Group, GroupConfig, GroupParts, Limits, PeerLink, Site, Timing, Volume};
+use trefoil_transports::{
+    Faulty, FaultyControl, FaultyOptions, MemoryNetwork, TcpOptions, TcpTransport,
+};
+
+/// The names of the sites, by what they are at home: primary, mirror, third site.
+pub(super) const SITES: [&str; 3] = ["a", "b", "c"];
+
+/// The group of the demo.
+pub(super) const GROUP: &str = "demo";
+/// Its volume.
+pub(super) const VOLUME: &str = "vol0";
+
+/// What three sites are made of.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub transport: Carrier,
+    pub backend: Backend,
+    /// Size of the volume in bytes.
+    pub volume_bytes: u64,
+    /// Capacity of each journal in bytes.
+    pub journal_bytes: u64,
+    pub limits: Limits,
+}
+
+/// Where a site keeps its data.
+enum Disks {
+    Memory(BTreeMap<&'static str, MemoryDisk>),
+    /// Removed when the world ends.
+    Files(TempDir),
+}
+
+/// Three sites, some of them running, and the links between them.
+pub(super) struct World {
+    plan: Plan,
+    disks: Disks,
+    book: Book,
+    network: MemoryNetwork,
+    controls: BTreeMap<(&'static str, &'static str), FaultyControl>,
+    wires: BTreeMap<(&'static str, &'static str), Arc<dyn Transport>>,
+    sites: BTreeMap<&'static str, Site>,
+}
+
+/// The two sites of a link in the order of the alphabet.
+fn pair(one: &'static str, other: &'static str) -> (&'static str, &'static str) {
+    if one < other { (one, other) } else { (other, one) }
+}
+
+/// A name that is known to be well formed, as such.
+pub(super) fn site_name(name: &str) -> Result<SiteName> {
+    SiteName::new(name)
+}
+
+impl World {
+    /// Wires the links; no site runs yet.
+    ///
+    /// # Errors
+    /// When no temporary directory can be made.
+    pub fn new(plan: Plan) -> Result<Self> {
+        let disks = match plan.backend {
+            Backend::Memory => {
+                let disk = |name| (name, MemoryDisk::new(plan.journal_bytes));
+                Disks::Memory(SITES.into_iter().map(disk).collect())
+            }
+            Backend::File => Disks::Files(temporary_directory()?),
+        };
+        let mut world = Self {
+            plan,
+            disks,
+            book: Book::default(),
+            network: MemoryNetwork::new(),
+            controls: BTreeMap::new(),
+            wires: BTreeMap::new(),
+            sites: BTreeMap::new(),
+        };
+        for link in [("a", "b"), ("a", "c"), ("b", "c")] {
+            let (wire, control) = Faulty::over(world.carrier(), FaultyOptions::default());
+            world.wires.insert(link, Arc::new(wire));
+            world.controls.insert(link, control);
+        }
+        Ok(world)
+    }
+
+    fn carrier(&self) -> Arc<dyn Transport> {
+        let book = self.book.clone();
+        match self.plan.transport {
+            Carrier::Memory => Arc::new(Named::new(Arc::new(self.network.transport()), book, None)),
+            Carrier::Tcp => {
+                let tcp = TcpTransport::new(TcpOptions::default());
+                Arc::new(Named::new(Arc::new(tcp), book, Some("127.0.0.1:0")))
+            }
+        }
+    }
+
+    /// Starts a site and gives its group.
+    ///
+    /// # Errors
+    /// Whatever its journal, its volume or its listeners say.
+    pub fn start(&mut self, name: &'static str) -> Result<Group> {
+        let mut builder = Site::builder(site_name(name)?);
+        let mut peers = BTreeMap::new();
+        for other in SITES.into_iter().filter(|other| *other != name) {
+            let wire = self.wires.get(&pair(name, other)).cloned();
+            let transport = wire.ok_or_else(|| Error::invalid("wire sites: a link is missing"))?;
+            // One listener for each link, so that each link has its own fate.
+            builder = builder.listen(transport.clone(), format!("{name}-for-{other}"));
+            let address = format!("{other}-for-{name}");
+            peers.insert(site_name(other)?, PeerLink { transport, address });
+        }
+        let config = self.config()?;
+        let (journal, stores) = self.stores(name, &config)?;
+        let builder = builder.group(GroupParts { config, journal, stores, peers });
+        let site = tokio::task::block_in_place(|| builder.start())?;
+        let group = site.group(&GroupName::new(GROUP)?)?;
+        self.sites.insert(name, site);
+        Ok(group)
+    }
+
+    fn config(&self) -> Result<GroupConfig> {
+        let name = VolumeName::new(VOLUME)?;
+        let layout = ThreeSite::new(site_name("a")?, site_name("b")?, site_name("c")?)?;
+        Ok(GroupConfig {
+            group: GroupName::new(GROUP)?,
+            volumes: vec![VolumeSpec { name, size: self.plan.volume_bytes }],
+            topology: Arc::new(layout),
+            durability: Durability::Flush,
+            fence: Fence::Status,
+            on_full: OnFull::Map,
+            limits: self.plan.limits,
+            timing: Timing::default(),
+        })
+    }
+
+    #[expect(clippy::type_complexity, reason = "the two ports of a backend, named where they go")]
+    fn stores(
+        &self,
+        site: &'static str,
+        config: &GroupConfig,
+    ) -> Result<(Box<dyn JournalStore>, Vec<Arc<dyn BlockStore>>)> {
+        let volumes = config.volumes.iter();
+        match &self.disks {
+            Disks::Memory(disks) => {
+                let disk = disks.get(site);
+                let disk = disk.ok_or_else(|| Error::invalid("open disk: no such site"))?;
+                let open = |v: &VolumeSpec| -> Result<Arc<dyn BlockStore>> {
+                    Ok(Arc::new(disk.volume(&v.name, v.size)?))
+                };
+                Ok((Box::new(disk.journal()?), volumes.map(open).collect::<Result<_>>()?))
+            }
+            Disks::Files(directory) => {
+                let own = directory.path().join(site);
+                let capacity = self.plan.journal_bytes;
+                let journal = FileJournal::open(
+                    &own.join("journal"),
+                    &config.group,
+                    &site_name(site)?,
+                    capacity,
+                )?;
+                let open = |v: &VolumeSpec| -> Result<Arc<dyn BlockStore>> {
+                    Ok(Arc::new(FileStore::open(&own, &config.group, &v.name, v.size)?))
+                };
+                Ok((Box::new(journal), volumes.map(open).collect::<Result<_>>()?))
+            }
+        }
+    }
+
+    /// The directory of the file backend.
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.disks {
+            Disks::Memory(_) => None,
+            Disks::Files(directory) => Some(directory.path()),
+        }
+    }
+
+    /// Slows or cuts the link between two sites.
+    ///
+    /// # Errors
+    /// When there is no such link.
+    pub fn link(&self, one: &'static str, other: &'static str) -> Result<&FaultyControl> {
+        let control = self.controls.get(&pair(one, other));
+        control.ok_or_else(|| Error::invalid(format!("find link {one}-{other}: there is none")))
+    }
+
+    /// Kills a site as a machine dies: its links end at once, and it answers nobody any more.
+    /// Nothing of it runs when this returns.
+    pub fn kill(&mut self, name: &'static str) {
+        // The links first: this is all that the others can see of it.
+        for (link, control) in &self.controls {
+            if link.0 == name || link.1 == name {
+                control.set_cut(true);
+            }
+        }
+        if let Some(site) = self.sites.remove(name) {
+            tokio::task::block_in_place(|| site.kill());
+        }
+    }
+
+    /// Stops all sites that run, in order.
+    ///
+    /// # Errors
+    /// The first thing that did not end well.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut result = Ok(());
+        for (_, site) in std::mem::take(&mut self.sites) {
+            let stopped = tokio::task::block_in_place(|| site.stop());
+            result = result.and(stopped);
+        }
+        result
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Sites that were not stopped end at once: an interrupted demo does not linger.
+        for (_, site) in std::mem::take(&mut self.sites) {
+            site.kill();
+        }
+    }
+}
+
+fn temporary_directory() -> Result<TempDir> {
+    let made = tempfile::Builder::new().prefix("trefoil-demo-").tempdir();
+    made.map_err(|source| {
+        Error::io("make a temporary directory: set TMPDIR to one that is writable", source)
+    })
+}
+
+/// The demo's volume of a group.
+///
+/// # Errors
+/// When the group has none of that name.
+pub(super) fn volume_of(group: &Group) -> Result<Volume> {
+    group.volume(&VolumeName::new(VOLUME)?)
+}
