@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -29,9 +30,7 @@ impl Trio {
     /// The same, with more in the configuration.
     pub fn start_with(more: &str) -> Self {
         let dir = TempDir::new().unwrap();
-        let held: Vec<_> = (0..9).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let free: Vec<u16> = held.iter().map(|l| l.local_addr().unwrap().port()).collect();
-        drop(held);
+        let free: Vec<u16> = (0..9).map(|_| free_port()).collect();
         let mut text = String::from(
             "site = \"a\"\n\
              [group.orders]\nprimary = \"a\"\nsync = \"b\"\nasync = \"c\"\n\
@@ -191,6 +190,20 @@ impl Drop for Trio {
                 let log = std::fs::read_to_string(self.path(&format!("{site}.log")));
                 eprintln!("--- log of {site}\n{}", log.unwrap_or_default());
             }
+        }
+    }
+}
+
+/// A free port that no outgoing connection takes meanwhile (those are numbered from 32768 on), and
+/// no other test of this process.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next =
+            std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 12_000 + u16::try_from(next % 20_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
         }
     }
 }
