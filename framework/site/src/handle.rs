@@ -28,7 +28,7 @@ use trefoil_core::{Error, ErrorKind, Result};
 pub enum Point {
     /// Durable in the journal.
     Durable,
-    /// In the block store.
+    /// In the block store, which is consistent.
     Restored,
 }
 
@@ -165,12 +165,14 @@ impl Group {
         }
         loop {
             let status = self.status();
-            let marks = match status.legs.get(site) {
-                Some(leg) if !own => leg.marks,
-                _ => status.marks,
+            let (marks, debt_bytes) = match status.legs.get(site) {
+                Some(leg) if !own => (leg.marks, leg.debt_bytes),
+                _ => (status.marks, status.debt_bytes),
             };
             let reached = match point {
                 Point::Durable => marks.durable,
+                // What is restored into volumes that are not consistent cannot be used yet.
+                Point::Restored if debt_bytes > 0 => UpdateNumber::ZERO,
                 Point::Restored => marks.restored,
             };
             if reached >= update {
