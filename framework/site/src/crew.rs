@@ -73,6 +73,12 @@ impl Watermarks {
         let taken = self.journal_used.get() + self.journal_waiting.get();
         (capacity - capacity / 32).saturating_sub(taken)
     }
+
+    /// Room in the journal that hosts leave free, in bytes: about what is numbered in one go. A
+    /// small journal keeps less, so that it is trimmed by force before its hosts have to wait.
+    pub fn host_reserve(&self) -> u64 {
+        (2 << 20).min(self.journal_capacity.get() / 16)
+    }
 }
 
 /// What is seen of another site.

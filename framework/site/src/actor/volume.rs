@@ -23,6 +23,8 @@ pub(crate) struct Waiter {
     pub permit: Option<OwnedSemaphorePermit>,
     /// Bytes written; 0 for a flush.
     pub bytes: u64,
+    /// About how many bytes of the journal it takes.
+    pub cost: u64,
 }
 
 /// A host write, checked and with its permit.
@@ -134,7 +136,7 @@ impl VolumeActor {
         let shared = &self.crew.shared;
         self.serving
             && shared.overlay.read().bytes() < shared.config.limits.overlay_bytes
-            && self.crew.marks.journal_room() > 2 << 20
+            && self.crew.marks.journal_room() > self.crew.marks.host_reserve()
     }
 
     fn refuse(&self, waiter: Waiter) {
@@ -200,7 +202,7 @@ impl VolumeActor {
         let idle_us = micros(self.crew.shared.config.timing.idle_record);
         let idle = self.crew.shared.clock.now_us().saturating_sub(self.last_record_us) >= idle_us;
         let marks = &self.crew.marks;
-        let room = marks.journal_room() > 4 << 20;
+        let room = marks.journal_room() > 2 * marks.host_reserve();
         if let Some(engine) = &mut self.engine
             && self.serving
             && idle
@@ -297,13 +299,16 @@ impl Handler<Number> for VolumeActor {
         let time = self.crew.shared.clock.wall_us();
         let mut records = Vec::new();
         let mut bytes = 0;
+        let room = self.crew.marks.journal_room();
         if let Some(engine) = &mut self.engine {
             for _ in 0..NUMBERED_AT_ONCE {
-                if bytes > 1 << 20 {
+                // A write that the journal has no room for waits until records go.
+                let next = self.pending.front().map_or(0, |write| write.waiter.cost);
+                if bytes > 1 << 20 || bytes + next > room {
                     break;
                 }
                 let Some(HostWrite { change, waiter }) = self.pending.pop_front() else { break };
-                bytes += waiter.bytes;
+                bytes += waiter.cost;
                 if let Err((error, waiter)) = engine.admit(change, time, waiter, &mut records) {
                     let _ = waiter.reply.send(Err(error));
                 }
