@@ -1,0 +1,161 @@
+//! The calm after the faults: everything heals, the host writes, what can be paired is.
+
+use crate::faults::{restart, take_over_with};
+use crate::host::{prove, read_all};
+use crate::oracle::SITES;
+use crate::rules::{self, heals};
+use crate::world::{Up, World};
+use std::rc::Rc;
+use std::time::Duration;
+use trefoil_core::model::UpdateNumber;
+use trefoil_site::TakeoverOptions;
+
+/// How long nobody may lead before the operator steps in.
+const PATIENCE_MS: u64 = 5_000;
+/// How long everything may take.
+const LIMIT_MS: u64 = 60_000;
+/// How often is looked.
+const STEP: Duration = Duration::from_millis(50);
+
+/// Ends all faults, and waits until the group is whole.
+pub async fn heal(world: &Rc<World>) {
+    for site in 0..3 {
+        world.network.thaw(SITES[site]);
+        world.disks[site].set_full(false);
+        world.set_latency(site, false);
+        for other in 0..3 {
+            world.network.heal_one_way(SITES[site], SITES[other]);
+            let (least, most) = (Duration::from_micros(100), Duration::from_millis(3));
+            world.network.set_delay(SITES[site], SITES[other], least, most);
+        }
+    }
+    world.eye.lock().note(format_args!("calm"));
+    for site in 0..3 {
+        while !world.is_alive(site) && !world.is_broken() {
+            restart(world, site, false, Duration::ZERO).await;
+            tokio::time::sleep(STEP).await;
+        }
+    }
+    let Some((leader, up)) = leader(world).await else { return };
+    if !prove_somewhere(world, leader, &up).await {
+        return;
+    }
+    let number = world.eye.lock().sites[leader].newest();
+    for site in (0..3).filter(|site| *site != leader) {
+        pairs(world, site, leader, number).await;
+    }
+    finish(world, leader, number).await;
+}
+
+/// The site that leads; an operator helps where nobody stands by itself.
+async fn leader(world: &Rc<World>) -> Option<(usize, Up)> {
+    let (mut waited, mut alone) = (0, 0);
+    while !world.is_broken() {
+        let writable = world.writable();
+        let serving = writable.into_iter().find(|(_, up)| up.group.status().serving);
+        if let Some(found) = serving {
+            return Some(found);
+        }
+        tokio::time::sleep(STEP).await;
+        waited += 50;
+        alone += 50;
+        if alone >= PATIENCE_MS {
+            alone = 0;
+            for site in [1, 0, 2] {
+                if take_over_with(world, site, TakeoverOptions::default()).await {
+                    break;
+                }
+            }
+        }
+        if waited >= LIMIT_MS {
+            let verdict = heals::nobody_leads(waited, &troubles(world));
+            world.eye.lock().judge(verdict);
+        }
+    }
+    None
+}
+
+/// What every site says of its trouble.
+fn troubles(world: &World) -> String {
+    let of = |site: usize| {
+        let up = world.up(site)?;
+        let status = up.group.status();
+        let (role, newest, trouble) = (status.role, status.newest, status.trouble.clone());
+        let follows = status.follows.as_ref().map(|follows| follows.state.to_string());
+        Some(format!("{} {role} at {newest}, {trouble:?}, follows {follows:?}", SITES[site]))
+    };
+    (0..3).filter_map(of).collect::<Vec<_>>().join("; ")
+}
+
+/// Whether the host can write, flush and read what it wrote.
+async fn prove_somewhere(world: &Rc<World>, leader: usize, up: &Up) -> bool {
+    for _ in 0..20 {
+        let limit = Duration::from_secs(3);
+        let proved = tokio::time::timeout(limit, prove(world, leader, up)).await;
+        if proved == Ok(true) || world.is_broken() {
+            return !world.is_broken();
+        }
+        tokio::time::sleep(STEP).await;
+    }
+    let what = format!("{} leads, but answers no write: {}", SITES[leader], troubles(world));
+    world.eye.lock().judge(Err(rules::Broken::new("heals", what)));
+    false
+}
+
+/// Waits until a site has come to `number`, unless its history has parted from the leader's.
+async fn pairs(world: &Rc<World>, site: usize, leader: usize, number: UpdateNumber) {
+    let mut waited = 0;
+    while !world.is_broken() {
+        let up = world.up(site);
+        let restored =
+            up.as_ref().map_or(UpdateNumber::ZERO, |up| up.group.status().marks.restored);
+        {
+            let eye = world.eye.lock();
+            let caught_up = heals::has_caught_up(&eye, site, leader, number);
+            let parted = heals::has_parted(&eye, site, leader);
+            if parted || (caught_up && restored >= number && is_member(world, site, leader)) {
+                return;
+            }
+        }
+        if waited >= LIMIT_MS {
+            let verdict = heals::not_paired(site, leader, &troubles(world));
+            world.eye.lock().judge(verdict);
+        }
+        tokio::time::sleep(STEP).await;
+        waited += 50;
+    }
+}
+
+/// Whether a mirror is in the in-sync set; nobody else needs to be.
+fn is_member(world: &World, site: usize, leader: usize) -> bool {
+    let mirrors = site != 2 && leader != 2;
+    let Some(up) = world.up(leader) else { return false };
+    let status = up.group.status();
+    let named = status.charter.as_ref().is_some_and(|charter| {
+        charter.in_sync.iter().any(|member| member.site.as_str() == SITES[site])
+    });
+    named || !mirrors
+}
+
+/// The last look: all that was answered is readable, and volumes are what their journals say.
+async fn finish(world: &Rc<World>, leader: usize, number: UpdateNumber) {
+    if world.is_broken() {
+        return;
+    }
+    let Some(up) = world.up(leader) else { return };
+    if !read_all(world, leader, &up).await {
+        let what = format!("{} leads, but does not read", SITES[leader]);
+        world.eye.lock().judge(Err(rules::Broken::new("heals", what)));
+    }
+    // Everything restored, then nothing changes but by records without content.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut eye = world.eye.lock();
+    for site in 0..3 {
+        let settled = site == leader || heals::has_caught_up(&eye, site, leader, number);
+        let restored = world.up(site).is_some_and(|up| up.group.status().marks.restored >= number);
+        if settled && restored {
+            let verdict = rules::no_gap::check_quiet(&eye, site);
+            eye.judge(verdict);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The faults of a run, drawn from its seed, one after the other.
+
+use crate::dice::Dice;
+use crate::oracle::SITES;
+use crate::plan::Fault;
+use crate::world::World;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::task::spawn_local;
+use trefoil_site::TakeoverOptions;
+
+/// An operator gives up on a takeover after this.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Makes faults happen for as long as the plan says.
+pub async fn happen(world: Rc<World>, mut dice: Dice) {
+    let end = tokio::time::Instant::now() + Duration::from_millis(world.plan.faulty_ms);
+    // Half of the seeds let the group come up first, the others disturb the initial copy.
+    if dice.percent(70) {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    let mut part = 0;
+    let mut under_way = Vec::new();
+    while tokio::time::Instant::now() < end && !world.is_broken() {
+        let pause = dice.ms(1..=world.plan.pause_ms_max);
+        tokio::time::sleep(pause).await;
+        let fault = dice.pick(&world.plan.faults);
+        part += 1;
+        let (world, dice) = (world.clone(), dice.part(part));
+        under_way.push(spawn_local(async move { happens(&world, fault, dice).await }));
+    }
+    for fault in under_way {
+        let _ = fault.await;
+    }
+}
+
+async fn happens(world: &Rc<World>, fault: Fault, mut dice: Dice) {
+    let site = dice.below(3) as usize;
+    let other = (site + 1 + dice.below(2) as usize) % 3;
+    let (one, two) = (SITES[site], SITES[other]);
+    world.eye.lock().note(format_args!("fault {fault:?} at {one} (and {two})"));
+    let network = &world.network;
+    let while_ms = dice.pick(&[50, 300, 1500]);
+    let lasts = dice.ms(1..=while_ms);
+    match fault {
+        Fault::Delay => {
+            let most = dice.ms(1..=60);
+            network.set_delay(one, two, Duration::from_micros(200), most);
+        }
+        Fault::Cut => {
+            network.cut(one, two);
+            tokio::time::sleep(lasts).await;
+            network.heal(one, two);
+        }
+        Fault::CutOneWay => {
+            network.cut_one_way(one, two);
+            tokio::time::sleep(lasts).await;
+            network.heal_one_way(one, two);
+        }
+        Fault::CutAndDrop => {
+            network.cut_and_drop(one, two);
+            tokio::time::sleep(lasts).await;
+            network.heal(one, two);
+        }
+        Fault::Isolate => isolate(world, site, lasts).await,
+        Fault::Drop => network.drop_connection(one, two),
+        Fault::Freeze => {
+            network.freeze(one);
+            tokio::time::sleep(lasts).await;
+            network.thaw(one);
+        }
+        Fault::Crash => restart(world, site, false, lasts).await,
+        Fault::CrashLoop => {
+            for _ in 0..dice.within(2..=4) {
+                restart(world, site, false, dice.ms(0..=20)).await;
+            }
+        }
+        Fault::PowerLoss => restart(world, site, true, lasts).await,
+        Fault::PowerLossOfAll => all(world, true, &mut dice).await,
+        Fault::CrashOfAll => all(world, false, &mut dice).await,
+        Fault::SlowDisk => world.set_latency(site, dice.percent(70)),
+        Fault::FailedSync => {
+            world.eye.lock().sites[site].disk_fault = true;
+            world.disks[site].fail_next_sync();
+        }
+        Fault::FullDisk => {
+            world.eye.lock().sites[site].disk_fault = true;
+            world.disks[site].set_full(true);
+            tokio::time::sleep(lasts).await;
+            world.disks[site].set_full(false);
+        }
+        Fault::Takeover => drop(take_over(world, site, &mut dice).await),
+        Fault::Failover => failover(world, &mut dice).await,
+        Fault::CutAndTakeover => cut_and_take_over(world, &mut dice).await,
+    }
+}
+
+async fn isolate(world: &World, site: usize, lasts: Duration) {
+    let others = || SITES.iter().filter(|other| **other != SITES[site]);
+    others().for_each(|other| world.network.cut(SITES[site], other));
+    tokio::time::sleep(lasts).await;
+    others().for_each(|other| world.network.heal(SITES[site], other));
+}
+
+/// A site dies and is started again after a while.
+pub async fn restart(world: &Rc<World>, site: usize, power: bool, after: Duration) {
+    if power || world.is_alive(site) {
+        world.die(site, power);
+    }
+    tokio::time::sleep(after).await;
+    world.start(site).await;
+}
+
+/// All die at once, and are started again one by one.
+async fn all(world: &Rc<World>, power: bool, dice: &mut Dice) {
+    (0..3).for_each(|site| world.die(site, power));
+    let mut starts = Vec::new();
+    for site in 0..3 {
+        let (world, after) = (world.clone(), dice.ms(0..=600));
+        starts.push(spawn_local(async move {
+            tokio::time::sleep(after).await;
+            world.start(site).await;
+        }));
+    }
+    for start in starts {
+        let _ = start.await;
+    }
+}
+
+/// Whether no other site can be answering hosts now.
+fn others_are_fenced(world: &World, site: usize) -> bool {
+    let leads = |other: usize| world.up(other).is_some_and(|up| up.volumes[0].writable());
+    (0..3).filter(|other| *other != site).all(|other| !leads(other))
+}
+
+/// The operator takes over at a site.
+pub async fn take_over(world: &Rc<World>, site: usize, dice: &mut Dice) -> bool {
+    let accept_loss = world.plan.accepts_loss && dice.percent(50);
+    let primary_is_fenced = dice.percent(40) && others_are_fenced(world, site);
+    let options = TakeoverOptions { accept_loss, primary_is_fenced };
+    take_over_with(world, site, options).await
+}
+
+/// The operator takes over at a site, with these options.
+pub async fn take_over_with(world: &Rc<World>, site: usize, options: TakeoverOptions) -> bool {
+    let Some(up) = world.up(site) else { return false };
+    {
+        let mut eye = world.eye.lock();
+        eye.note(format_args!("operator: takeover at {} {options:?}", SITES[site]));
+        eye.sites[site].consent |= options.accept_loss;
+    }
+    let took = tokio::time::timeout(PATIENCE, up.group.takeover(options)).await;
+    let mut eye = world.eye.lock();
+    match took {
+        Ok(Ok(certificate)) => {
+            eye.certified(site, certificate.generation, &certificate.verdict);
+            true
+        }
+        Ok(Err(error)) => {
+            eye.note(format_args!("operator: takeover at {}: {error}", SITES[site]));
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+/// The leading process dies; the operator takes over elsewhere; it comes back.
+async fn failover(world: &Rc<World>, dice: &mut Dice) {
+    let writable = world.writable();
+    let (leader, target) = pair(&writable.iter().map(|(site, _)| *site).collect::<Vec<_>>(), dice);
+    world.die(leader, dice.percent(30));
+    tokio::time::sleep(dice.ms(0..=300)).await;
+    take_over(world, target, dice).await;
+    tokio::time::sleep(dice.ms(0..=500)).await;
+    world.start(leader).await;
+}
+
+/// The leading site is cut off from one or both others; the operator takes over elsewhere.
+async fn cut_and_take_over(world: &Rc<World>, dice: &mut Dice) {
+    let writable = world.writable();
+    let (leader, target) = pair(&writable.iter().map(|(site, _)| *site).collect::<Vec<_>>(), dice);
+    let third = 3 - leader - target;
+    world.network.cut(SITES[leader], SITES[target]);
+    if dice.percent(50) {
+        world.network.cut(SITES[leader], SITES[third]);
+    }
+    tokio::time::sleep(dice.ms(0..=900)).await;
+    take_over(world, target, dice).await;
+    tokio::time::sleep(dice.ms(0..=900)).await;
+    world.network.heal(SITES[leader], SITES[target]);
+    world.network.heal(SITES[leader], SITES[third]);
+}
+
+/// A leader, and the site that is to take over: its mirror mostly.
+fn pair(writable: &[usize], dice: &mut Dice) -> (usize, usize) {
+    let leader = writable.first().copied().unwrap_or(dice.below(2) as usize);
+    let third = if leader == 2 { 0 } else { 2 };
+    let mirror = if leader == 2 { 1 } else { 1 - leader };
+    (leader, if dice.percent(80) { mirror } else { third })
+}

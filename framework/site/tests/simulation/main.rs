@@ -1,0 +1,80 @@
+//! Whole sites under simulated faults: the production actors, in virtual time, over a simulated
+//! network and simulated disks, with an oracle that knows every answer.
+//!
+//! Everything comes from one seed, and the same seed gives the same run. Hosts write, flush and
+//! read; sites are killed, lose power, are cut off and taken over; then everything heals. All the
+//! time the rules of `rules/` are checked, one file each.
+//!
+//! - `TREFOIL_SEEDS=1000` runs so many seeds;
+//! - `TREFOIL_SEED=42` replays one and prints everything that happens in it.
+
+mod answers;
+mod calm;
+mod dice;
+mod faults;
+mod host;
+mod model;
+mod observed;
+mod oracle;
+mod plan;
+mod rules;
+mod run;
+mod sabotage;
+mod seeds;
+mod trace;
+mod watch;
+mod world;
+
+use run::{Options, run};
+use std::time::Instant;
+
+/// Seeds that failed once, one a line: they are run every time.
+const REGRESSIONS: &str = include_str!("regressions.txt");
+
+fn none_fails(outcomes: &[run::Outcome]) {
+    let failed: Vec<_> = outcomes.iter().filter(|outcome| outcome.broken.is_some()).collect();
+    failed.iter().take(5).for_each(|outcome| seeds::tell(outcome));
+    let rules: Vec<_> = failed
+        .iter()
+        .filter_map(|outcome| Some((outcome.seed, outcome.broken.as_ref()?.rule)))
+        .collect();
+    assert!(failed.is_empty(), "{} seeds broke a rule: {rules:?}", failed.len());
+}
+
+#[test]
+fn seeds() {
+    if let Some(seed) = seeds::asked() {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .without_time()
+            .try_init();
+        let outcome = run(seed, Options { aloud: true, ..Options::default() });
+        return none_fails(&[outcome]);
+    }
+    let begun = Instant::now();
+    let outcomes = seeds::run_all(&seeds::range(), Options::default());
+    seeds::sum_up(&outcomes, begun.elapsed().as_secs_f64());
+    none_fails(&outcomes);
+}
+
+#[test]
+fn seeds_that_failed_once_pass() {
+    let seeds = REGRESSIONS.lines().filter_map(|line| line.split('#').next()?.trim().parse().ok());
+    let seeds: Vec<u64> = seeds.collect();
+    none_fails(&seeds::run_all(&seeds, Options::default()));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let seeds: Vec<u64> = (1..=50).collect();
+    let hashes = || -> Vec<(u64, u64, u64)> {
+        let outcomes = seeds::run_all(&seeds, Options::default());
+        outcomes.iter().map(|outcome| (outcome.seed, outcome.events, outcome.hash)).collect()
+    };
+    let first = hashes();
+    assert_eq!(first, hashes());
+    let different: std::collections::BTreeSet<u64> =
+        first.iter().map(|(_, _, hash)| *hash).collect();
+    assert_eq!(different.len(), seeds.len(), "different seeds give different runs");
+}

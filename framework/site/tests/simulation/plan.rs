@@ -1,0 +1,161 @@
+//! What a seed makes of a run: sizes, times, the host's pace, and which kinds of fault happen.
+
+use crate::dice::Dice;
+use std::time::Duration;
+use trefoil_core::engine::retention::OnFull;
+use trefoil_core::model::Durability;
+use trefoil_site::{Limits, Timing};
+
+/// A kind of fault. Each seed switches on some of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// A path becomes slow or quick.
+    Delay,
+    /// Nothing passes between two sites for a while.
+    Cut,
+    /// Nothing passes in one direction for a while.
+    CutOneWay,
+    /// Two sites lose their links and each other for a while.
+    CutAndDrop,
+    /// A site is cut off from both others for a while.
+    Isolate,
+    /// Two sites lose their links.
+    Drop,
+    /// A site's network stands still for a while.
+    Freeze,
+    /// A process dies and is started again.
+    Crash,
+    /// A process dies and is started again at once, several times.
+    CrashLoop,
+    /// A machine loses power and is started again.
+    PowerLoss,
+    /// All three machines lose power.
+    PowerLossOfAll,
+    /// All three processes die.
+    CrashOfAll,
+    /// A disk becomes slow or quick.
+    SlowDisk,
+    /// A sync fails; the site gives up and is restarted.
+    FailedSync,
+    /// A disk is full for a while.
+    FullDisk,
+    /// The operator takes over somewhere.
+    Takeover,
+    /// The leading process dies and the operator takes over at another site.
+    Failover,
+    /// The leading site is cut off and the operator takes over at another site.
+    CutAndTakeover,
+}
+
+/// All kinds.
+pub const FAULTS: [Fault; 18] = [
+    Fault::Delay,
+    Fault::Cut,
+    Fault::CutOneWay,
+    Fault::CutAndDrop,
+    Fault::Isolate,
+    Fault::Drop,
+    Fault::Freeze,
+    Fault::Crash,
+    Fault::CrashLoop,
+    Fault::PowerLoss,
+    Fault::PowerLossOfAll,
+    Fault::CrashOfAll,
+    Fault::SlowDisk,
+    Fault::FailedSync,
+    Fault::FullDisk,
+    Fault::Takeover,
+    Fault::Failover,
+    Fault::CutAndTakeover,
+];
+
+/// What a run is made of.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The size of each volume, in bytes.
+    pub volumes: Vec<u64>,
+    /// What each site's journal holds, in bytes.
+    pub journals: [u64; 3],
+    pub durability: Durability,
+    pub on_full: OnFull,
+    pub limits: Limits,
+    pub timing: Timing,
+    /// How many hosts write at the same time.
+    pub writers: u64,
+    /// The most sectors of one write.
+    pub write_sectors_max: u64,
+    /// The longest pause of a writer, in milliseconds.
+    pub think_ms_max: u64,
+    /// How long faults happen, in milliseconds.
+    pub faulty_ms: u64,
+    /// The longest pause between two faults, in milliseconds.
+    pub pause_ms_max: u64,
+    /// The kinds of fault that happen.
+    pub faults: Vec<Fault>,
+    /// Whether disks take time from the beginning.
+    pub slow_disks: bool,
+    /// How far each site's clock is off, in parts per million.
+    pub drift_ppm: [i64; 3],
+    /// Whether an operator ever accepts a loss.
+    pub accepts_loss: bool,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn draw(dice: &Dice) -> Self {
+        let mut dice = dice.part(1);
+        let kib = |dice: &mut Dice, of: &[u64]| dice.pick(of) << 10;
+        let volumes = vec![kib(&mut dice, &[64, 128, 256]), kib(&mut dice, &[64, 128])];
+        let small = dice.percent(35);
+        let journal =
+            |dice: &mut Dice| if small { dice.within(300..=1200) << 10 } else { 64 << 20 };
+        let journals = [journal(&mut dice), journal(&mut dice), journal(&mut dice)];
+        let durability = if dice.percent(20) { Durability::Write } else { Durability::Flush };
+        let on_full = if dice.percent(20) { OnFull::Pace } else { OnFull::Map };
+        let limits = Limits {
+            window_bytes: kib(&mut dice, &[64, 1024, 16 << 10]),
+            overlay_bytes: kib(&mut dice, &[256, 4096, 64 << 10]),
+            tail_bytes: kib(&mut dice, &[8, 256, 32 << 10]),
+            credit_bytes: kib(&mut dice, &[64, 1024, 16 << 10]),
+        };
+        let mut faults: Vec<Fault> = FAULTS.into_iter().filter(|_| dice.percent(30)).collect();
+        if faults.is_empty() {
+            faults.push(dice.pick(&FAULTS));
+        }
+        let drift_ppm = [0; 3].map(|_: i64| dice.within(0..=1800) as i64 - 900);
+        Self {
+            volumes,
+            journals,
+            durability,
+            on_full,
+            limits,
+            timing: timing(&mut dice),
+            writers: dice.within(1..=4),
+            write_sectors_max: if small { 32 } else { dice.pick(&[1, 4, 16]) },
+            think_ms_max: dice.pick(&[0, 5, 30, 100]),
+            faulty_ms: dice.within(1500..=4000),
+            pause_ms_max: dice.pick(&[60, 200, 500]),
+            faults,
+            slow_disks: dice.percent(60),
+            drift_ppm,
+            accepts_loss: dice.percent(25),
+        }
+    }
+}
+
+/// Times of the real system, made shorter so that much happens in a second.
+fn timing(dice: &mut Dice) -> Timing {
+    let ms = Duration::from_millis;
+    Timing {
+        heartbeat: ms(dice.pick(&[25, 50, 100])),
+        idle_record: ms(dice.pick(&[100, 400])),
+        link_timeout: ms(dice.pick(&[400, 800])),
+        lease: ms(dice.pick(&[300, 500])),
+        promise_timeout: ms(dice.pick(&[200, 500])),
+        leg_grace: ms(dice.pick(&[200, 600])),
+        carry_grace: ms(dice.pick(&[100, 300])),
+        sync_interval: ms(dice.pick(&[5, 20, 60])),
+        checkpoint: ms(dice.pick(&[50, 300, 1000])),
+        follow_again: ms(dice.pick(&[20, 60])),
+    }
+}

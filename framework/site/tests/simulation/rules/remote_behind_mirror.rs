@@ -1,0 +1,34 @@
+//! While a mirror is in sync, the third site's newest update is at most what the mirror holds
+//! durably.
+
+use super::{Broken, Verdict};
+use crate::oracle::{Oracle, SITES};
+
+/// Checks what was appended at a site against every member of the newest charter.
+pub fn check(oracle: &Oracle, site: usize) -> Verdict {
+    let charters = oracle.sites.iter().filter_map(|seen| seen.charter());
+    let Some(charter) = charters.max_by_key(|charter| charter.rank()) else { return Ok(()) };
+    let named = |index: usize| charter.in_sync.iter().any(|m| m.site.as_str() == SITES[index]);
+    let leads = charter.primary.as_str() == SITES[site];
+    if !charter.active || named(site) || leads || SITES[site] != "c" {
+        return Ok(());
+    }
+    let newest = oracle.sites[site].newest();
+    let Some(entry) = oracle.sites[site].at(newest) else { return Ok(()) };
+    for member in &charter.in_sync {
+        let index = SITES.iter().position(|name| *name == member.site.as_str()).unwrap_or(0);
+        let seen = &oracle.sites[index];
+        if !seen.is_intact(member) {
+            continue;
+        }
+        let durable = seen.disk.durable().number;
+        if durable < newest || !seen.holds(entry.generation, newest) {
+            let what = format!(
+                "{} received {newest}; member {} is durable at {durable}",
+                SITES[site], member.site
+            );
+            return Err(Broken::new("remote_behind_mirror", what));
+        }
+    }
+    Ok(())
+}
