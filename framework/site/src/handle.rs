@@ -21,6 +21,7 @@ use trefoil_core::model::{
 };
 use trefoil_core::port::Content;
 use trefoil_core::record::Record;
+use trefoil_core::record::{HEADER_BYTES, PAYLOAD_BYTES_MAX};
 use trefoil_core::{Error, ErrorKind, Result};
 
 /// How far an update must have come at a site, to wait for it.
@@ -364,12 +365,27 @@ impl Volume {
         if length == 0 {
             return Err(Error::invalid("write zero bytes: nothing to do"));
         }
+        let cost = cost + HEADER_BYTES as u64 * (1 + cost / PAYLOAD_BYTES_MAX as u64);
+        self.check_fits(cost)?;
         let permit = self.permit(cost).await?;
         let (reply, answer) = oneshot::channel();
         let change = Change { volume: self.id, offset, content };
-        let waiter = Waiter { reply, permit: Some(permit), bytes: length };
+        let waiter = Waiter { reply, permit: Some(permit), bytes: length, cost };
         hand(&self.group.volume, HostWrite { change, waiter })?;
         answer.await.map_err(|_| Error::closed("write volume: the site is stopping"))?
+    }
+
+    /// A write that the journal could never hold beside anything else is refused, not kept waiting.
+    fn check_fits(&self, cost: u64) -> Result<()> {
+        let capacity = self.group.status().journal_capacity_bytes;
+        if capacity == 0 || cost <= capacity / 4 {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "write volume {}: {cost} bytes at once are more than a quarter of the journal, which \
+             holds {capacity}; write in smaller pieces, or give the journal more",
+            self.name
+        )))
     }
 
     /// Bytes of the window; a write longer than the window takes all of it.
@@ -395,7 +411,7 @@ impl Volume {
     pub async fn flush(&self) -> Result<UpdateNumber> {
         let permit = self.permit(1).await?;
         let (reply, answer) = oneshot::channel();
-        let waiter = Waiter { reply, permit: Some(permit), bytes: 0 };
+        let waiter = Waiter { reply, permit: Some(permit), bytes: 0, cost: 0 };
         hand(&self.group.volume, HostFlush { waiter })?;
         answer.await.map_err(|_| Error::closed("flush volume: the site is stopping"))?
     }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use trefoil_core::model::{Position, SiteName};
-use trefoil_core::port::{Frame, FrameSender, Link};
+use trefoil_core::port::{Frame, Link};
 use trefoil_core::wire::{ControlMessage, Heartbeat, encode_control};
 use trefoil_core::{Error, Result};
 
