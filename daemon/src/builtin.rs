@@ -1,8 +1,7 @@
 //! The words that come with trefoil: which transports and backends a configuration may name.
 
 use crate::distant::Distant;
-use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use dashmap::DashMap;
 use std::sync::Arc;
 use trefoil_backends::file::{FileJournal, FileStore};
 use trefoil_backends::memory::MemoryDisk;
@@ -41,7 +40,7 @@ fn tcp(options: &TransportOptions) -> Result<Arc<dyn Transport>> {
 /// again.
 #[derive(Default)]
 struct MemoryBackend {
-    disks: Mutex<BTreeMap<(SiteName, GroupName), MemoryDisk>>,
+    disks: DashMap<(SiteName, GroupName), MemoryDisk>,
 }
 
 /// Of a volume that is opened before its journal; sites open the journal first.
@@ -50,8 +49,7 @@ const JOURNAL_BYTES: u64 = 1 << 30;
 impl MemoryBackend {
     fn disk(&self, site: &SiteName, group: &GroupName, journal_bytes: u64) -> MemoryDisk {
         let key = (site.clone(), group.clone());
-        let mut disks = self.disks.lock();
-        disks.entry(key).or_insert_with(|| MemoryDisk::new(journal_bytes)).clone()
+        self.disks.entry(key).or_insert_with(|| MemoryDisk::new(journal_bytes)).clone()
     }
 }
 

@@ -140,7 +140,10 @@ fn a_takeover_waits_for_the_lease_of_the_old_primary() {
 fn a_healthy_primary_is_not_deposed() {
     let mut world = World::paired();
     let effects = world.event("b", Event::Takeover(TakeoverOptions::default()));
-    let refused = |effect: &Effect| matches!(effect, Effect::TakeoverFailed { why } if why.why.contains("is well"));
+    let refused = |effect: &Effect| match effect {
+        Effect::TakeoverFailed { why } => why.why.contains("is well"),
+        _ => false,
+    };
     assert!(effects.iter().any(refused), "{effects:?}");
     assert!(world.serves("a"));
 }

@@ -21,8 +21,8 @@ pub struct Recovery {
 /// # To be correct
 /// - `append` takes records that follow the newest one consecutively, and refuses others with
 ///   [`ErrorKind::Invalid`](crate::ErrorKind::Invalid); when it returns Ok they survive the death
-///   of the process. A batch that does not fit is [`ErrorKind::Full`](crate::ErrorKind::Full) *before*
-///   anything of it is written: space is reserved first.
+///   of the process. A batch that does not fit is [`ErrorKind::Full`](crate::ErrorKind::Full)
+///   *before* anything of it is written: space is reserved first.
 /// - When `sync` returns Ok, everything appended before the call survives a power loss. After an
 ///   error of `append` (other than `Full` and `Invalid`) or of `sync`, every later call returns an
 ///   error: the kernel may have dropped the pages.
