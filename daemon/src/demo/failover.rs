@@ -5,8 +5,8 @@ use super::census::{Census, Count};
 use super::contents::{Contents, images, read_image, read_volume};
 use super::options::{Args, Backend};
 use super::report::Report;
-use super::stage::{PATIENCE, Stage, leg, third, until};
-use super::story::{Progress, Story, count, milliseconds, size};
+use super::stage::{PATIENCE, Stage, leg, pass, per_second, third, until};
+use super::story::{Story, count, milliseconds, size};
 use super::world::volume_of;
 use super::writer::{Load, WRITERS, write_block};
 use serde::Serialize;
@@ -16,7 +16,7 @@ use trefoil_core::engine::takeover::Verdict;
 use trefoil_core::model::UpdateNumber;
 use trefoil_core::{Error, ErrorKind, Result};
 use trefoil_site::status::FollowStatus;
-use trefoil_site::{Certificate, Limits, Point, TakeoverOptions, Volume};
+use trefoil_site::{Certificate, GroupStatus, Limits, Point, TakeoverOptions, Volume};
 
 /// Capacity of each journal, in bytes.
 const JOURNAL_BYTES: u64 = 128 << 20;
@@ -24,6 +24,8 @@ const JOURNAL_BYTES: u64 = 128 << 20;
 const DELAY: Duration = Duration::from_millis(200);
 /// The host must not wait as long for any answer on average, while C is that far away.
 const MEAN_MAX: Duration = Duration::from_millis(100);
+/// A third site that keeps up holds what was answered within this time.
+const CAUGHT_MAX: Duration = Duration::from_secs(1);
 
 /// The figures of the script.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -117,19 +119,22 @@ impl Failover<'_, '_> {
         let rate = per_second(seen.answered, began.elapsed());
         self.figures.writes_per_second_at_a = rate;
         let highest = self.stage.ledger.totals().highest;
-        let caught = until(&self.stage.b, "B holds what was answered", |status| {
-            status.marks.received >= highest
-        });
-        let (b, c) = (caught.await?.marks.received, self.stage.c.status().marks.received);
+        let asked = Instant::now();
+        let holds = |status: &GroupStatus| status.marks.received >= highest;
+        until(&self.stage.b, "B holds what was answered", holds).await?;
+        until(&self.stage.c, "C holds what was answered", holds).await?;
+        let after = asked.elapsed();
         self.stage.story.say(
-            seen.answered > 0 && b >= highest && c > UpdateNumber::ZERO,
+            seen.answered > 0 && after < CAUGHT_MAX,
             format_args!(
                 "{} writes of 4 KiB a second, answered after {} on average. The newest answered \
-                 update is {highest}: B holds it, C holds {c}.",
+                 update is {}: B holds it, and so does C, at most {} later.",
                 count(rate as u64),
-                milliseconds(seen.mean())
+                milliseconds(seen.mean()),
+                count(highest.value()),
+                milliseconds(after)
             ),
-            format_args!("{} answered, B received {b}, C received {c}", seen.answered),
+            format_args!("{} answered; B and C held them after {after:?}", seen.answered),
         );
         Ok(())
     }
@@ -179,7 +184,7 @@ impl Failover<'_, '_> {
                 "A is gone in the middle of the load: {} writes were answered, the newest is update \
                  {}. {} more were under way; each may have happened or not.",
                 count(totals.writes),
-                totals.highest,
+                count(totals.highest.value()),
                 totals.unanswered
             ),
             format_args!("A is silent: {silent}; writers that ended: {:?}", ended.cut_off),
@@ -210,9 +215,11 @@ impl Failover<'_, '_> {
         stage.story.say(
             newest >= highest && covered.whole && possible,
             format_args!(
-                "B holds {newest}, C holds {floor}. B's journal still has all from {} to {newest}, \
-                 so a delta resync is possible.",
-                floor.next()
+                "B holds {}, C holds {}. B's journal still has everything from {} on, so a delta \
+                 resync is possible.",
+                count(newest.value()),
+                count(floor.value()),
+                count(floor.next().value())
             ),
             format_args!("answered {highest}, journal {covered:?}, delta {possible}"),
         );
@@ -263,8 +270,10 @@ impl Failover<'_, '_> {
         stage.story.say(
             missing.whole && missing.updates > 0,
             format_args!(
-                "At the fence B held {newest} and C held {at_c}: C lacks {} updates, {} of records \
-                 in B's journal.",
+                "At the fence B held {} and C held {}: C lacks {} updates, {} of records in B's \
+                 journal.",
+                count(newest.value()),
+                count(at_c.value()),
                 count(missing.updates),
                 size(missing.bytes)
             ),
@@ -306,7 +315,7 @@ impl Failover<'_, '_> {
         stage.story.chapter("The host goes on at B, C follows");
         let load = Load::start(volume, &stage.ledger, self.args.rate, stage.seed ^ 1);
         let first = certificate.newest.number.next();
-        let wanted = |status: &trefoil_site::GroupStatus| {
+        let wanted = |status: &GroupStatus| {
             let source = status.follows.as_ref().map(|follows| follows.source.as_str());
             source == Some("b") && status.marks.durable >= first
         };
@@ -375,7 +384,8 @@ impl Failover<'_, '_> {
         stage.story.say(
             at_b.hash == at_c.hash,
             format_args!(
-                "At update {number} the volumes of B and C are equal: blake3 {}.",
+                "At update {} the volumes of B and C are equal: blake3 {}.",
+                count(number.value()),
                 at_b.hash
             ),
             format_args!("C has {}", at_c.hash),
@@ -405,26 +415,7 @@ impl Failover<'_, '_> {
     }
 
     fn end(mut self) -> Result<()> {
-        let stopped = self.stage.world.stop();
-        let (clean, text) = match stopped {
-            Ok(()) => (true, String::new()),
-            Err(error) => (false, error.to_string()),
-        };
-        self.stage.story.say(clean, "B and C stopped in order.", text);
+        self.stage.end("B and C");
         Ok(())
     }
-}
-
-/// Lets time pass, visibly.
-async fn pass(what: &str, time: Duration) {
-    const STEP: Duration = Duration::from_millis(100);
-    let (bar, began) = (Progress::time(what, time), Instant::now());
-    while began.elapsed() < time {
-        tokio::time::sleep(STEP.min(time.saturating_sub(began.elapsed()))).await;
-        bar.set(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
-    }
-}
-
-fn per_second(number: u64, time: Duration) -> f64 {
-    number as f64 / time.as_secs_f64().max(f64::EPSILON)
 }

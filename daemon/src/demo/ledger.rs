@@ -1,6 +1,7 @@
 //! What the host was told: which write of each block was answered, and which are in doubt.
 
 use super::blocks::{BLOCK_BYTES, Stamp};
+use super::writer::WRITERS;
 use parking_lot::Mutex;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -76,9 +77,13 @@ impl Ledger {
         self.input.as_ref()
     }
 
-    /// Whether the load may write there: half of the input stays as it is.
+    /// Whether the load may write there: half of the input stays as it is, and so does half of a
+    /// volume without input.
     pub fn open_to_load(&self, block: u64) -> bool {
-        self.input.is_none() || block / 16 % 2 == 1
+        match self.input {
+            Some(_) => block / WRITERS % 2 == 1,
+            None => block < self.count() / 2,
+        }
     }
 
     /// Begins a write of a block: what is to be written.

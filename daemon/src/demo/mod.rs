@@ -7,17 +7,24 @@
 //! | `stage` | what the scripts share: three sites, filled and paired |
 //! | `world`, `named` | the sites, and links that can be slowed and cut |
 //! | `writer`, `blocks`, `ledger` | the host: what it wrote, and what it was told |
-//! | `census`, `contents` | what a journal and a volume hold |
+//! | `census`, `contents`, `resident` | what a journal, a volume and the process hold |
+//! | `interactive`, `keys`, `screen`, `doors` | the demo that a person plays with |
 //! | `story`, `report` | how it is told, to people and to programs |
 
 mod blocks;
 mod census;
 mod contents;
+mod doors;
 mod failover;
+mod flood;
+mod interactive;
+mod keys;
 mod ledger;
 mod named;
 mod options;
 mod report;
+mod resident;
+mod screen;
 mod stage;
 mod story;
 mod world;
@@ -59,7 +66,8 @@ async fn act(args: &Args) -> Result<bool> {
         Some(Script::Failover) => {
             failover::run(args, args.backend.unwrap_or(Backend::Memory)).await?
         }
-        Some(Script::Flood) | None => return Err(Error::invalid("run demo: not yet")),
+        Some(Script::Flood) => flood::run(args, args.backend.unwrap_or(Backend::File)).await?,
+        None => return interactive::run(args).await.map(|()| true),
     };
     Ok(summary(story))
 }

@@ -143,6 +143,13 @@ impl<'s> Stage<'s> {
         Ok((stage, load))
     }
 
+    /// Stops what still runs.
+    pub fn end(&mut self, who: &str) {
+        let stopped = self.world.stop();
+        let text = stopped.as_ref().map_or_else(ToString::to_string, |()| String::new());
+        self.story.say(stopped.is_ok(), format_args!("{who} stopped in order."), text);
+    }
+
     /// Follows the initial copy of C.
     async fn copy_to_c(&mut self, load: &Load) -> Result<()> {
         let before = load.seen();
@@ -187,6 +194,21 @@ impl<'s> Stage<'s> {
 fn mirrored(status: &GroupStatus) -> bool {
     let members = status.charter.as_ref().map_or(0, |charter| charter.in_sync.len());
     status.serving && members == 2
+}
+
+/// Lets time pass, visibly.
+pub(super) async fn pass(what: &str, time: Duration) {
+    const STEP: Duration = Duration::from_millis(100);
+    let (bar, began) = (Progress::time(what, time), Instant::now());
+    while began.elapsed() < time {
+        tokio::time::sleep(STEP.min(time.saturating_sub(began.elapsed()))).await;
+        bar.set(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+    }
+}
+
+/// How often a second.
+pub(super) fn per_second(number: u64, time: Duration) -> f64 {
+    number as f64 / time.as_secs_f64().max(f64::EPSILON)
 }
 
 fn introduce(

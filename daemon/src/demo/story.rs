@@ -100,6 +100,11 @@ impl Progress {
         Self::begin(what, ProgressBar::new(length), "{binary_bytes} of {binary_total_bytes}")
     }
 
+    /// Of updates.
+    pub fn updates(what: &str, length: u64) -> Self {
+        Self::begin(what, ProgressBar::new(length), "{pos} of {len} updates")
+    }
+
     /// Of a time that must pass.
     pub fn time(what: &str, length: Duration) -> Self {
         let length = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
