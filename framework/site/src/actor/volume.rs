@@ -144,6 +144,29 @@ impl VolumeActor {
         let _ = waiter.reply.send(Err(refusal(&self.crew.shared.gate.borrow())));
     }
 
+    /// Numbers what gathered, within the limits of one go and the room there is.
+    fn number(&mut self) {
+        let time = self.crew.shared.clock.wall_us();
+        let mut records = Vec::new();
+        let mut bytes = 0;
+        let room = self.crew.marks.journal_room();
+        if let Some(engine) = &mut self.engine {
+            for _ in 0..NUMBERED_AT_ONCE {
+                // A write that the journal has no room for waits until records go.
+                let next = self.pending.front().map_or(0, |write| write.waiter.cost);
+                if bytes > 1 << 20 || bytes + next > room {
+                    break;
+                }
+                let Some(HostWrite { change, waiter }) = self.pending.pop_front() else { break };
+                bytes += waiter.cost;
+                if let Err((error, waiter)) = engine.admit(change, time, waiter, &mut records) {
+                    let _ = waiter.reply.send(Err(error));
+                }
+            }
+        }
+        self.submit(records);
+    }
+
     fn submit(&mut self, records: Vec<Record>) {
         if records.is_empty() {
             return;
@@ -272,6 +295,10 @@ impl Handler<HostFlush> for VolumeActor {
     type Result = ();
 
     fn handle(&mut self, flush: HostFlush, _: &mut Context<Self>) {
+        if self.has_room() {
+            // What came before the flush is covered by it, even if nobody waits for its answer.
+            self.number();
+        }
         let Some(engine) = self.engine.as_mut().filter(|_| self.serving) else {
             self.refuse(flush.waiter);
             return;
@@ -296,25 +323,7 @@ impl Handler<Number> for VolumeActor {
 
     fn handle(&mut self, _: Number, ctx: &mut Context<Self>) {
         self.armed = false;
-        let time = self.crew.shared.clock.wall_us();
-        let mut records = Vec::new();
-        let mut bytes = 0;
-        let room = self.crew.marks.journal_room();
-        if let Some(engine) = &mut self.engine {
-            for _ in 0..NUMBERED_AT_ONCE {
-                // A write that the journal has no room for waits until records go.
-                let next = self.pending.front().map_or(0, |write| write.waiter.cost);
-                if bytes > 1 << 20 || bytes + next > room {
-                    break;
-                }
-                let Some(HostWrite { change, waiter }) = self.pending.pop_front() else { break };
-                bytes += waiter.cost;
-                if let Err((error, waiter)) = engine.admit(change, time, waiter, &mut records) {
-                    let _ = waiter.reply.send(Err(error));
-                }
-            }
-        }
-        self.submit(records);
+        self.number();
         self.arm(ctx);
     }
 }
