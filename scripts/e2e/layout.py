@@ -1,0 +1,75 @@
+"""The configuration of a run: the three-site layout in a directory of its own, on free ports."""
+
+import socket
+from dataclasses import dataclass, field
+
+SITES = ("a", "b", "c")
+GROUP = "orders"
+
+
+@dataclass
+class Layout:
+    """What a scenario wants to be different from the defaults."""
+
+    #: Volumes of the group and their sizes.
+    volumes: dict = field(default_factory=lambda: {"db0": "96MiB", "scratch": "128MiB"})
+    durability: str = "flush"
+    #: Journal capacity of each site.
+    journal: dict = field(default_factory=lambda: {site: "512MiB" for site in SITES})
+    #: Lines for the table of a link: {"ac": ['delay = "200ms"']}.
+    links: dict = field(default_factory=dict)
+    #: Lines for `[limits]`, `[timing]` and `[arbiter]`.
+    limits: list = field(default_factory=list)
+    timing: list = field(default_factory=list)
+    arbiter: list = field(default_factory=lambda: ['lease = "2s"'])
+    #: More lines at the end of the file.
+    more: str = ""
+
+    def text(self, ports, dirs):
+        """The configuration file; `dirs` says where each site keeps its files."""
+        lines = [
+            'site = "a"',
+            f"[group.{GROUP}]",
+            'topology = "three_site"',
+            'primary = "a"',
+            'sync = "b"',
+            'async = "c"',
+            'fence = "status"',
+            f'durability = "{self.durability}"',
+        ]
+        for volume, size in self.volumes.items():
+            lines += [f"[group.{GROUP}.volume.{volume}]", f'size = "{size}"']
+        for site in SITES:
+            lines += [
+                f"[sites.{site}]",
+                f'address = "127.0.0.1:{ports[site]["address"]}"',
+                f'nbd = "127.0.0.1:{ports[site]["nbd"]}"',
+                f'metrics = "127.0.0.1:{ports[site]["metrics"]}"',
+                f'dir = "{dirs[site]}"',
+                f'control = "{site}.sock"',
+                'backend = "file"',
+                f'journal_capacity = "{self.journal[site]}"',
+            ]
+        for link in ("ab", "ac", "bc"):
+            lines += [f"[link.{link}]", 'transport = "tcp"', *self.links.get(link, [])]
+        for table, own in [
+            ("limits", self.limits),
+            ("timing", self.timing),
+            ("arbiter", self.arbiter),
+        ]:
+            if own:
+                lines += [f"[{table}]", *own]
+        return "\n".join(lines) + "\n" + self.more
+
+
+def free_ports():
+    """Three free ports for each site: taken all at once, so that they differ."""
+    held = [socket.socket() for _ in range(9)]
+    try:
+        for each in held:
+            each.bind(("127.0.0.1", 0))
+        numbers = iter([each.getsockname()[1] for each in held])
+    finally:
+        for each in held:
+            each.close()
+    return {site: {what: next(numbers) for what in ("address", "nbd", "metrics")} for site in SITES}

@@ -1,0 +1,104 @@
+"""End-to-end runs: three real processes, killed and taken over, with real NBD clients.
+
+usage: main.py [--short] [--only WORD] [--list]
+
+One line per claim, with its figures; one line with the sums at the end. Exit status 0 if nothing
+failed.
+"""
+
+import argparse
+import signal
+import subprocess
+import sys
+import time
+import traceback
+
+import bad_config
+import bad_files
+import bad_frames
+import disk_full
+import failover
+import flood
+import old_primary
+import pair
+import restart
+import trio
+from claims import ClaimFailed, Report, Skip, note
+
+
+IN_SHORT, LONG = True, False
+
+
+def scenarios(short):
+    """(name, function of a report and of whether the run is short) in the order they run."""
+    run = [
+        ("failover", failover.delta, IN_SHORT),
+        ("failover-write", failover.delta_durable, LONG),
+        ("short-journal", failover.short_journal, LONG),
+        ("short-journal-write", failover.short_journal_durable, LONG),
+        ("restart", restart.all_three_are_killed, IN_SHORT),
+        ("pair", pair.every_export_is_a_prefix, LONG),
+        ("flood", flood.third_site_is_paused, LONG),
+        ("bad-configurations", bad_config.configurations, IN_SHORT),
+        ("bad-surroundings", bad_config.surroundings, IN_SHORT),
+        ("bad-journal-group", bad_files.another_group, IN_SHORT),
+        ("bad-journal-version", bad_files.another_version, IN_SHORT),
+        ("bad-journal-tail", bad_files.tail, LONG),
+        ("bad-journal-middle", bad_files.middle, IN_SHORT),
+        ("bad-volume-size", bad_files.small_volume, IN_SHORT),
+        ("bad-frames", bad_frames.every_port, LONG),
+        ("disk-full-a", disk_full.full("a"), LONG),
+        ("disk-full-b", disk_full.full("b"), LONG),
+        ("disk-full-c", disk_full.full("c"), LONG),
+        ("old-primary-delta", old_primary.without_a_tail, LONG),
+        ("old-primary-refused", old_primary.with_a_tail, LONG),
+    ]
+    return [(name, each) for name, each, in_short in run if in_short or not short]
+
+
+def stopped(number, _frame):
+    """A signal ends the run as an exception, so that every process is ended on the way."""
+    raise SystemExit(128 + number)
+
+
+def run_one(report, name, run, short):
+    """Runs a scenario; whatever goes wrong in it is a failure of that one."""
+    started = time.monotonic()
+    print(f"--- {name}", flush=True)
+    try:
+        run(report, short)
+    except Skip as why:
+        report.skip(name, str(why))
+    except ClaimFailed as failed:
+        if str(failed) not in report.failed:
+            report.fail(name, str(failed))
+    except (Exception, subprocess.TimeoutExpired) as error:
+        traceback.print_exc(file=sys.stdout)
+        report.fail(name, f"{type(error).__name__}: {error}")
+    note(f"{time.monotonic() - started:.1f} s")
+
+
+def main():
+    """Runs what is asked for; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--short", action="store_true", help="the part that takes a minute or two")
+    parser.add_argument("--only", default="", help="only scenarios with this in their name")
+    parser.add_argument("--list", action="store_true", help="only print the names of scenarios")
+    parser.add_argument("--binary", default=trio.BINARY, help="the daemon to test")
+    args = parser.parse_args()
+    trio.BINARY = args.binary
+    signal.signal(signal.SIGTERM, stopped)
+    signal.signal(signal.SIGINT, stopped)
+    chosen = [(name, run) for name, run in scenarios(args.short and not args.only)
+              if args.only in name]
+    if args.list:
+        print("\n".join(name for name, _ in chosen))
+        return 0
+    report = Report()
+    for name, run in chosen:
+        run_one(report, name, run, args.short)
+    return report.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
