@@ -85,7 +85,8 @@ async fn tell(
     figures: &mut Figures,
 ) -> Result<()> {
     let limits = Limits::default();
-    let (stage, load) = Stage::set(story, args, backend, JOURNAL_BYTES, limits).await?;
+    let (stage, load) =
+        Stage::set(story, args, backend, args.script_rate(), (JOURNAL_BYTES, limits)).await?;
     figures.initial_copied_bytes = stage.copied_bytes;
     let half = Duration::from_millis(args.seconds * 500);
     let mut tale = Failover { stage, args, figures, half };
@@ -215,8 +216,8 @@ impl Failover<'_, '_> {
         stage.story.say(
             newest >= highest && covered.whole && possible,
             format_args!(
-                "B holds {}, C holds {}. B's journal still has everything from {} on, so a delta \
-                 resync is possible.",
+                "B holds {}, and last heard that C holds {}. B's journal has everything from {} \
+                 on, so a delta resync is possible.",
                 count(newest.value()),
                 count(floor.value()),
                 count(floor.next().value())
@@ -313,7 +314,7 @@ impl Failover<'_, '_> {
     ) -> Result<()> {
         let stage = &mut self.stage;
         stage.story.chapter("The host goes on at B, C follows");
-        let load = Load::start(volume, &stage.ledger, self.args.rate, stage.seed ^ 1);
+        let load = Load::start(volume, &stage.ledger, self.args.script_rate(), stage.seed ^ 1);
         let first = certificate.newest.number.next();
         let wanted = |status: &GroupStatus| {
             let source = status.follows.as_ref().map(|follows| follows.source.as_str());

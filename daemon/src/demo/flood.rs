@@ -91,9 +91,8 @@ async fn tell(
     backend: Backend,
     figures: &mut Figures,
 ) -> Result<()> {
-    let mut args = args.clone();
-    args.rate = rate(args.rate, args.pause);
-    let (stage, load) = Stage::set(story, &args, backend, JOURNAL_BYTES, LIMITS).await?;
+    let rate = rate(args.script_rate(), args.pause);
+    let (stage, load) = Stage::set(story, args, backend, rate, (JOURNAL_BYTES, LIMITS)).await?;
     figures.pause_seconds = args.pause.as_secs_f64();
     let mut tale = Flood { stage, backend, figures };
     let before = tale.before(&load).await?;

@@ -16,7 +16,9 @@ use trefoil_core::{Error, ErrorKind, Result};
 use trefoil_site::{Certificate, Group, Limits, Point, TakeoverOptions};
 
 /// Capacity of each journal, in bytes.
-const JOURNAL_BYTES: u64 = 128 << 20;
+const JOURNAL_BYTES: u64 = 256 << 20;
+/// The most writes a second: the journal has room for a minute's absence of C.
+const RATE: u64 = 1000;
 /// Between two drawings.
 const REDRAW: Duration = Duration::from_millis(500);
 /// How much longer the way from A to C is made.
@@ -33,10 +35,10 @@ pub(super) async fn run(args: &Args) -> Result<()> {
     let mut keys = Keys::open()?;
     let mut story = Story::new();
     let backend = args.backend.unwrap_or(Backend::Memory);
-    let limits = Limits::default();
-    let (stage, load) = Stage::set(&mut story, args, backend, JOURNAL_BYTES, limits).await?;
+    let (limits, rate) = (Limits::default(), args.rate.unwrap_or(RATE));
+    let (stage, load) =
+        Stage::set(&mut story, args, backend, rate, (JOURNAL_BYTES, limits)).await?;
     let doors = Some(Doors::open(&stage.a).await?);
-    let rate = args.rate;
     let title = format!(
         "trefoil {} demo: transport {}, backend {backend}, volume of {}",
         env!("CARGO_PKG_VERSION"),
@@ -179,18 +181,19 @@ impl Play<'_> {
         let (totals, status) = (self.stage.ledger.totals(), self.stage.b.status());
         let c = leg(&status, "c");
         let held = c.map(|leg| leg.marks.received).unwrap_or_default();
-        let possible =
-            if c.is_some_and(|leg| leg.delta_possible) { "possible" } else { "not possible" };
+        let outlook = match c.map_or((false, 0), |leg| (leg.delta_possible, leg.debt_bytes)) {
+            (true, _) => "B's journal has them: a delta resync is possible.".to_owned(),
+            (false, 0) => "B's journal no longer has them: C will be copied.".to_owned(),
+            (false, debt) => format!("{} of an unfinished copy are missing there.", size(debt)),
+        };
+        let lacks = status.newest.number.since(held);
         self.tell(format!(
             "A was killed; the newest update that it answered is {}. B holds {}, C holds {}:",
             count(totals.highest.value()),
             count(status.newest.number.value()),
             count(held.value())
         ));
-        self.tell(format!(
-            "  C lacks {} updates; a delta resync from B's journal is {possible}.",
-            count(status.newest.number.since(held))
-        ));
+        self.tell(format!("  C lacks {} updates. {outlook}", count(lacks)));
         Ok(())
     }
 
@@ -260,9 +263,9 @@ impl Play<'_> {
         let name = leader.site().to_string().to_uppercase();
         let equal = if ours.hash == theirs.hash { "equal" } else { "DIFFERENT" };
         self.tell(format!(
-            "At update {} the volumes of {name} and C are {equal}: blake3 {}",
+            "At update {} the volumes of {name} and C are {equal}: blake3 {}...",
             count(number.value()),
-            ours.hash
+            ours.hash.get(..16).unwrap_or_default()
         ));
         self.tell(match ours.wrong {
             0 => "  Every write that the demo's host was answered is there.".to_owned(),

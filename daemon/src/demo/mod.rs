@@ -33,6 +33,7 @@ mod writer;
 pub use options::{Args, Backend, Carrier, Script};
 
 use story::Story;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use trefoil_core::{Error, ErrorKind, Result};
 
 /// Threads of the host.
@@ -50,15 +51,35 @@ pub fn run(args: &Args) -> Result<bool> {
         .build()
         .map_err(|source| Error::io("start runtime", source))?;
     runtime.block_on(async {
-        let interrupted = async {
-            let _ = tokio::signal::ctrl_c().await;
-            Err(Error::new(ErrorKind::Closed, "run demo: it was interrupted"))
-        };
+        let mut ending = Ending::listen()?;
         tokio::select! {
             done = act(args) => done,
-            error = interrupted => error,
+            name = ending.signal() => {
+                Err(Error::new(ErrorKind::Closed, format!("run demo: it was ended by {name}")))
+            }
         }
     })
+}
+
+/// The signals that end the demo early: what it made is removed all the same.
+struct Ending {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Ending {
+    fn listen() -> Result<Self> {
+        let listen = |kind| signal(kind).map_err(|e| Error::io("listen for signals", e));
+        let interrupt = listen(SignalKind::interrupt())?;
+        Ok(Self { interrupt, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn signal(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
 }
 
 async fn act(args: &Args) -> Result<bool> {
@@ -82,4 +103,20 @@ fn summary(mut story: Story) -> bool {
         story.line(&format!("{lies} of {told} sentences are FALSE."));
     }
     lies == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_false_sentence_makes_the_demo_fail() {
+        let mut story = Story::new();
+        story.say(true, "A true sentence.", "");
+        story.say(1 + 1 == 3, "A false sentence, told on purpose.", "2");
+        assert!(!summary(story));
+        let mut story = Story::new();
+        story.say(true, "A true sentence.", "");
+        assert!(summary(story));
+    }
 }

@@ -85,13 +85,23 @@ pub struct Args {
     /// How long the host writes in the failover, half of it before the loss
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub seconds: u64,
-    /// The most writes a second; 0: as many as come through
-    #[arg(long, default_value_t = 5000)]
-    pub rate: u64,
+    /// The most writes a second; 0: as many as come through [default: 5000; interactive: 1000]
+    #[arg(long)]
+    pub rate: Option<u64>,
     /// How long the third site is away in the flood
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     pub pause: Duration,
     /// Makes the writes repeatable
     #[arg(long)]
     pub seed: Option<u64>,
+}
+
+/// The most writes a second of a script, unless it is asked for another number.
+const RATE: u64 = 5000;
+
+impl Args {
+    /// The most writes a second of a script; 0: as many as come through.
+    pub(super) fn script_rate(&self) -> u64 {
+        self.rate.unwrap_or(RATE)
+    }
 }

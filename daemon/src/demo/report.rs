@@ -61,3 +61,22 @@ impl<T: Serialize> Report<T> {
         std::fs::write(path, text).map_err(|source| Error::io(doing(), source))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_which_sentences_were_false() {
+        let words = || ["s", "t", "b"].map(str::to_owned);
+        let lies = ["C lost something (found: 1)".to_owned()];
+        let figures = std::collections::BTreeMap::from([("lost_updates", 1)]);
+        let report = Report::new(words(), 1.5, (7, &lies), figures);
+        let value = serde_json::to_value(&report).unwrap();
+        assert_eq!((&value["ok"], &value["sentences"]), (&false.into(), &7.into()));
+        assert_eq!(value["false_sentences"][0], lies[0]);
+        assert_eq!(value["lost_updates"], 1);
+        let report = Report::new(words(), 1.5, (7, &[]), ());
+        assert_eq!(serde_json::to_value(&report).unwrap()["ok"], true);
+    }
+}

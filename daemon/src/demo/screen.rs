@@ -84,8 +84,8 @@ impl Picture<'_> {
 
 fn line(text: &mut String, cells: &[String; 8]) {
     let [site, role, rest @ ..] = cells;
-    let _ = write!(text, "{site:<5}{role:<18}");
-    for (cell, width) in rest.iter().zip([11, 11, 14, 12, 9, 20]) {
+    let _ = write!(text, "{site:<5}{role:<17}");
+    for (cell, width) in rest.iter().zip([10, 10, 14, 11, 9, 23]) {
         let _ = write!(text, "{cell:>width$}");
     }
     text.push('\n');

@@ -110,8 +110,8 @@ impl<'s> Stage<'s> {
         story: &'s mut Story,
         args: &Args,
         backend: Backend,
-        journal_bytes: u64,
-        limits: Limits,
+        rate: u64,
+        (journal_bytes, limits): (u64, Limits),
     ) -> Result<(Self, Load)> {
         let seed = args.seed.unwrap_or_else(rand::random);
         let (input, volume_bytes) = input(args.input.as_deref(), args.size.0)?;
@@ -133,7 +133,7 @@ impl<'s> Stage<'s> {
         let volume = volume_of(&a)?;
         let filled_bytes = fill_volume(story, &volume, &ledger, named.as_deref()).await?;
         story.chapter("C joins while the host writes");
-        let load = Load::start(&volume, &ledger, args.rate, seed);
+        let load = Load::start(&volume, &ledger, rate, seed);
         drop(volume);
         let c = world.start("c")?;
         let copied_bytes = 0;
@@ -219,9 +219,9 @@ fn introduce(
     seed: u64,
     world: &World,
 ) {
-    let script = args.script.map_or_else(|| "-".to_owned(), |script| script.to_string());
+    let script = args.script.map_or_else(String::new, |script| format!(" {script}"));
     story.line(&format!(
-        "trefoil {} demo, script {script}: transport {}, backend {backend}, volume of {}, seed {seed}",
+        "trefoil {} demo{script}: transport {}, backend {backend}, volume of {}, seed {seed}",
         env!("CARGO_PKG_VERSION"),
         args.transport,
         size(volume_bytes),
