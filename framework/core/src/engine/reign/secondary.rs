@@ -25,6 +25,9 @@ impl Reign {
             let charter = self.charter.clone();
             effects.push(Effect::Save { promised: generation, charter });
         }
+        // Giving evidence ends whatever is followed, be it the candidate itself, whose charter came
+        // first: then it is followed anew.
+        self.following = None;
         effects.push(Effect::Promise { to: from, generation });
     }
 
