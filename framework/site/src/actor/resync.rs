@@ -3,11 +3,23 @@
 
 use super::{PrepareReset, ResetJournal, ResetRestorer, Settle};
 use crate::crew::CrewRef;
+use crate::shared::Gate;
 use tokio::sync::oneshot;
 use trefoil_core::engine::judge::{Plan, PlanDebt};
 use trefoil_core::engine::shipper::everything;
 use trefoil_core::model::{Debt, Intent, Lineage, Position, SiteName};
 use trefoil_core::{Error, Result};
+
+/// From now on the volumes are not what the journal says: nothing is read here any more.
+fn owe(crew: &CrewRef, debt: Debt) {
+    crew.marks.debt_bytes.set(debt.missing.bytes().max(1));
+    crew.state.borrow_mut().debt = Some(debt);
+    crew.shared.gate.send_if_modified(|gate| {
+        let Gate::Secondary(primary) = gate else { return false };
+        *gate = Gate::Owing(primary.take());
+        true
+    });
+}
 
 /// Executes a plan that leaves this site in debt; each step is durable before the next (rule R11).
 pub(super) async fn execute(
@@ -32,7 +44,7 @@ pub(super) async fn execute(
     };
     let debt = Debt { source, missing, until };
     if !reset {
-        crew.state.borrow_mut().debt = Some(debt);
+        owe(crew, debt);
         crew.save().await?;
         crew.to(&crew.restorer, ResetRestorer { base: None });
         return Ok(());
@@ -42,11 +54,8 @@ pub(super) async fn execute(
     let fork = plan.fork;
     crew.to(&crew.journal, PrepareReset { fork, base: base.number, reply });
     prepared.await.map_err(|_| Error::closed("prepare reset: the journal stopped"))?;
-    {
-        let mut state = crew.state.borrow_mut();
-        state.debt = Some(debt);
-        state.intent = Some(Intent { base, lineage: lineage.clone() });
-    }
+    owe(crew, debt);
+    crew.state.borrow_mut().intent = Some(Intent { base, lineage: lineage.clone() });
     crew.save().await?;
     let (reply, done) = oneshot::channel();
     crew.to(&crew.journal, ResetJournal { base, reply });
