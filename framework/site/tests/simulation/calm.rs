@@ -1,12 +1,13 @@
 //! The calm after the faults: everything heals, the host writes, what can be paired is.
 
-use crate::faults::{restart, take_over_with};
+use crate::faults::take_over_with;
 use crate::host::{prove, read_all};
 use crate::oracle::SITES;
 use crate::rules::{self, heals};
 use crate::world::{Up, World};
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::task::spawn_local;
 use trefoil_core::model::UpdateNumber;
 use trefoil_site::TakeoverOptions;
 
@@ -30,12 +31,7 @@ pub async fn heal(world: &Rc<World>) {
         }
     }
     world.eye.lock().note(format_args!("calm"));
-    for site in 0..3 {
-        while !world.is_alive(site) && !world.is_broken() {
-            restart(world, site, false, Duration::ZERO).await;
-            tokio::time::sleep(STEP).await;
-        }
-    }
+    revive(world);
     let Some((leader, up)) = leader(world).await else { return };
     if !prove_somewhere(world, leader, &up).await {
         return;
@@ -45,6 +41,14 @@ pub async fn heal(world: &Rc<World>) {
         pairs(world, site, leader, number).await;
     }
     finish(world, leader, number).await;
+}
+
+/// Starts every site that does not run.
+fn revive(world: &Rc<World>) {
+    for site in (0..3).filter(|site| !world.is_alive(*site)) {
+        let world = world.clone();
+        spawn_local(async move { world.start(site).await });
+    }
 }
 
 /// The site that leads; an operator helps where nobody stands by itself.
@@ -57,6 +61,7 @@ async fn leader(world: &Rc<World>) -> Option<(usize, Up)> {
             return Some(found);
         }
         tokio::time::sleep(STEP).await;
+        revive(world);
         waited += 50;
         alone += 50;
         if alone >= PATIENCE_MS {
@@ -122,6 +127,7 @@ async fn pairs(world: &Rc<World>, site: usize, leader: usize, number: UpdateNumb
             world.eye.lock().judge(verdict);
         }
         tokio::time::sleep(STEP).await;
+        revive(world);
         waited += 50;
     }
 }

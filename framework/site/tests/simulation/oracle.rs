@@ -336,6 +336,7 @@ impl Oracle {
             Verdict::Unknown(_) => 2,
         };
         self.takeovers[kind] += 1;
+        self.begins(site, generation);
         self.sites[site].consent = false;
         let verdict = rules::no_silent_loss::check(self, generation, verdict);
         self.judge(verdict);
