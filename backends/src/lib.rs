@@ -2,7 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`file`] | sparse volume files, and a journal in segment files |
+//! | [`mod@file`] | sparse volume files, and a journal in segment files |
 //! | [`memory`] | stores and journals in memory: tests, and volumes that may be lost |
 //! | [`simulated`] | a disk that loses power, tears writes and fails, from a seed |
 //!

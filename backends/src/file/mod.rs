@@ -1,6 +1,6 @@
 //! Stores and journals in files.
 //!
-//! Blocking I/O goes to a small pool of threads of its own ([`threads`]); an append to a journal
+//! Blocking I/O goes to a small pool of threads of its own (`threads`); an append to a journal
 //! is written on the caller's thread (it ends in the page cache), its fdatasync on the journal's.
 
 mod journal;

@@ -37,7 +37,7 @@ impl Telemetry {
     /// A recorder that knows the table's descriptions, and holds nothing yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](trefoil_core::ErrorKind::Invalid) if the buckets are refused.
+    /// [`ErrorKind::Invalid`] if the buckets are refused.
     pub fn new() -> Result<Self> {
         let builder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
