@@ -266,12 +266,12 @@ impl Case<'_> {
             updates,
             bytes: source.bytes_between,
             ..self.kept(format!(
-                "{} is at {} on the history of {}, whose journal begins at {}: {updates} updates \
-                 up to {} bring it up",
+                "{} is at {} on the history of {}, whose journal begins at {}: it lacks {} to {}",
                 follower.site,
                 follower.newest,
                 source.site,
                 source.base.number.next(),
+                follower.newest.number.next(),
                 source.newest
             ))
         }
