@@ -27,6 +27,11 @@ use trefoil_core::{Error, ErrorKind, Result};
 /// Room in an actor's mailbox. What may be in it is bounded by permits and credits long before.
 pub(crate) const MAILBOX_MAX: usize = 1 << 16;
 
+/// What can find no room on its disk, in the words of `trouble`.
+pub(crate) const JOURNAL: &str = "the journal";
+/// The other.
+pub(crate) const VOLUMES: &str = "the volumes";
+
 /// Where this site is; written by whoever moves it, read by everyone on the thread.
 #[derive(Default)]
 pub(crate) struct Watermarks {
@@ -125,6 +130,8 @@ pub(crate) struct Crew {
     pub following: RefCell<FollowView>,
     /// Why the journal takes nothing more for now, if so.
     pub journal_full: RefCell<Option<String>>,
+    /// What found no room on its disk, and what the disk said.
+    pub no_room: RefCell<BTreeMap<&'static str, String>>,
     /// Why this site gave up on the group, if it did.
     pub failed: RefCell<Option<String>>,
 }

@@ -252,6 +252,7 @@ fn crew(
         history: RefCell::default(),
         following: RefCell::default(),
         journal_full: RefCell::default(),
+        no_room: RefCell::default(),
         failed: RefCell::default(),
     }
 }

@@ -89,8 +89,12 @@ fn status(crew: &CrewRef) -> GroupStatus {
 /// The gravest thing that keeps this site from its job.
 fn trouble(crew: &CrewRef) -> Option<String> {
     let failed = crew.failed.borrow().clone();
+    let no_room = || {
+        let (what, said) = crew.no_room.borrow().first_key_value().map(|(w, s)| (*w, s.clone()))?;
+        Some(format!("no room for {what}, free some, it goes on by itself: {said}"))
+    };
     let full = || crew.journal_full.borrow().clone();
-    failed.or_else(full).or_else(|| crew.trouble.borrow().clone())
+    failed.or_else(no_room).or_else(full).or_else(|| crew.trouble.borrow().clone())
 }
 
 fn follows(crew: &CrewRef) -> Option<FollowStatus> {

@@ -1,7 +1,7 @@
 //! The journal of a site: group commit, marks, retention.
 
 use super::{JournalDurable, OwnMarks, Received};
-use crate::crew::{CrewRef, MAILBOX_MAX};
+use crate::crew::{CrewRef, JOURNAL, MAILBOX_MAX};
 use crate::parts::micros;
 use crate::shared::add;
 use actix::prelude::*;
@@ -302,12 +302,14 @@ impl Handler<Appended> for JournalActor {
         self.set_usage(usage);
         match result {
             Ok(()) => {
+                self.crew.no_room.borrow_mut().remove(JOURNAL);
                 self.engine.appended();
                 self.moved();
                 self.pump(ctx);
             }
             Err(error) if error.kind() == ErrorKind::Full => {
                 // Room was reserved for hosts; what does not fit waits until records go.
+                self.crew.no_room.borrow_mut().insert(JOURNAL, error.to_string());
                 self.engine.append_again(batch);
                 self.trim(ctx);
                 ctx.run_later(Duration::from_millis(50), |actor, ctx| actor.pump(ctx));

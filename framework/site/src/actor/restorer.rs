@@ -1,7 +1,7 @@
 //! The restorer: what is durable in the journal goes to the block stores, in order, in batches.
 
 use super::{Checkpointed, OwnMarks};
-use crate::crew::{CrewRef, MAILBOX_MAX};
+use crate::crew::{CrewRef, MAILBOX_MAX, VOLUMES};
 use crate::parts::micros;
 use crate::shared::add;
 use actix::prelude::*;
@@ -353,12 +353,14 @@ impl Handler<Applied> for RestorerActor {
     fn handle(&mut self, Applied { batch, result }: Applied, ctx: &mut Context<Self>) {
         match result {
             Ok(()) => {
+                self.crew.no_room.borrow_mut().remove(VOLUMES);
                 self.applied(&batch);
                 self.pump(ctx);
             }
             Err(error) if error.kind() == ErrorKind::Full => {
                 let site = self.crew.site();
                 tracing::warn!(%site, %error, "no room for the volumes: free some; trying again");
+                self.crew.no_room.borrow_mut().insert(VOLUMES, error.to_string());
                 self.blocked = true;
                 ctx.run_later(Duration::from_millis(500), move |actor, ctx| {
                     actor.blocked = false;
