@@ -125,7 +125,7 @@ fn a_follower_behind_gets_the_records_it_lacks() {
     assert_eq!((&plan.kind, plan.fork), (&PlanKind::Delta, number(3)));
     assert_eq!(plan.base, history().at(3));
     assert_eq!((plan.updates, plan.target, plan.bytes), (6, number(9), Some(4096)));
-    says(&plan, &["c is at 1.3", "begins at 4", "6 updates"]);
+    says(&plan, &["c is at 1.3", "begins at 4", "it lacks 4 to 9"]);
 }
 
 #[test]
