@@ -57,8 +57,6 @@ pub(crate) struct Watermarks {
     pub journal_capacity: Cell<u64>,
     /// The other sites that the primary waits for.
     pub acking: RefCell<BTreeSet<SiteName>>,
-    /// Those of them that hold what had been assigned when they joined.
-    pub includable: RefCell<BTreeSet<SiteName>>,
 }
 
 impl Watermarks {

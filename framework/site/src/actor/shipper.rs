@@ -26,6 +26,12 @@ use trefoil_core::{Error, ErrorKind, Result};
 #[rtype(result = "()")]
 pub(crate) struct Kick;
 
+/// The primary waits for the follower from now on, and this was the newest number assigned then;
+/// `None`: it does not wait any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Awaited(pub Option<UpdateNumber>);
+
 /// The follower told how far it is.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -56,6 +62,9 @@ pub(crate) struct ShipperActor {
     engine: Option<ShipperEngine>,
     last: Option<Progress>,
     told_sync: UpdateNumber,
+    /// What the follower must hold durably to be included in the charter, once it is waited for
+    /// in this session (rule R5).
+    mark: Option<UpdateNumber>,
     /// A report that is not passed on yet.
     unreported: bool,
     reported_us: u64,
@@ -76,6 +85,7 @@ impl ShipperActor {
             engine: None,
             last: None,
             told_sync: UpdateNumber::ZERO,
+            mark: None,
             unreported: false,
             reported_us: 0,
         }
@@ -115,6 +125,13 @@ impl ShipperActor {
         ctx.stop();
     }
 
+    /// Whether the follower holds durably what had been assigned when the primary began to wait
+    /// for it in this session.
+    fn may_include(&self) -> bool {
+        let durable = self.last.as_ref().map(|progress| progress.marks.durable);
+        self.mark.is_some_and(|mark| durable >= Some(mark))
+    }
+
     /// What the reign is told of this leg.
     fn report(&self) -> LegReport {
         let marks = self.last.as_ref().map_or(self.follow.marks, |progress| progress.marks);
@@ -129,7 +146,7 @@ impl ShipperActor {
             incarnation: self.follow.incarnation,
             marks,
             debt_bytes,
-            may_include: self.crew.marks.includable.borrow().contains(&self.peer),
+            may_include: self.may_include(),
             must_leave: false,
         }
     }
@@ -158,7 +175,7 @@ impl ShipperActor {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        if self.unreported || self.crew.marks.includable.borrow().contains(&self.peer) {
+        if self.unreported || self.may_include() {
             self.pass_on(false);
         }
         self.pump(ctx);
@@ -405,6 +422,16 @@ impl Handler<SyncTo> for ShipperActor {
             let session = self.follow.session;
             crew_send(&self.crew, &self.peer, ControlMessage::SyncTo { session, number });
         }
+    }
+}
+
+impl Handler<Awaited> for ShipperActor {
+    type Result = ();
+
+    fn handle(&mut self, Awaited(mark): Awaited, ctx: &mut Context<Self>) {
+        self.mark = mark;
+        self.unreported = true;
+        self.pump(ctx);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The volumes of a group: where host writes get their numbers and their answers.
 
-use super::{Kick, Marked, Submit, SyncTo};
+use super::{Awaited, Marked, Submit, SyncTo};
 use crate::crew::{CrewRef, MAILBOX_MAX};
 use crate::parts::micros;
 use crate::shared::{Gate, add};
@@ -185,8 +185,6 @@ impl VolumeActor {
         marks.commit.set(commit);
         marks.horizon.set(horizon);
         let acking = engine.acking();
-        let includable = acking.others().keys().filter(|site| acking.may_include(site));
-        *marks.includable.borrow_mut() = includable.cloned().collect();
         if let Some(mark) = self.mark.filter(|mark| acking.own().durable >= *mark) {
             self.mark = None;
             self.crew.to(&self.crew.reign, Marked(mark));
@@ -364,7 +362,6 @@ impl Handler<Depose> for VolumeActor {
             self.refuse(waiter);
         }
         self.crew.marks.acking.borrow_mut().clear();
-        self.crew.marks.includable.borrow_mut().clear();
     }
 }
 
@@ -413,7 +410,7 @@ impl Handler<Join> for VolumeActor {
             self.crew.marks.acking.borrow_mut().insert(join.site.clone());
             if let Some(shipper) = self.crew.shippers.borrow().get(&join.site) {
                 crate::crew::post(shipper, SyncTo(mark));
-                crate::crew::post(shipper, Kick);
+                crate::crew::post(shipper, Awaited(Some(mark)));
             }
             self.moved();
         }
@@ -427,6 +424,9 @@ impl Handler<Leave> for VolumeActor {
         if let Some(engine) = &mut self.engine {
             engine.leave(&site);
             self.crew.marks.acking.borrow_mut().remove(&site);
+            if let Some(shipper) = self.crew.shippers.borrow().get(&site) {
+                crate::crew::post(shipper, Awaited(None));
+            }
             self.moved();
         }
     }

@@ -39,6 +39,8 @@ struct Leg {
     proposed: bool,
     /// Another incarnation asks to follow.
     replaced: bool,
+    /// It is back in another session, in which what it must hold is noted anew (rule R5).
+    back: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -148,7 +150,7 @@ impl Reign {
         let Standing::Primary(primary) = &mut self.standing else { return };
         let leg = primary.legs.entry(site).or_default();
         if report.connected {
-            leg.lost_at = None;
+            leg.back |= leg.lost_at.take().is_some();
         } else {
             leg.lost_at.get_or_insert(own.now);
         }
@@ -371,8 +373,11 @@ impl Reign {
             let lacks = own.newest.number.since(leg.report.marks.received);
             let close = lacks <= self.config.join_updates_max;
             let fit = leg.report.connected && leg.report.debt_bytes == 0 && !leg.replaced;
-            if sync && fit && close && !leg.acking && !leg.report.must_leave {
+            if sync && fit && close && (!leg.acking || leg.back) && !leg.report.must_leave {
                 leg.acking = true;
+                leg.back = false;
+                // What the report says of it was about an earlier wait.
+                leg.report.may_include = false;
                 effects.push(Effect::Join(site.clone()));
             }
         }
