@@ -232,9 +232,13 @@ impl PeerActor {
             let marks = &self.crew.marks;
             marks.commit.set(beat.commit);
             marks.horizon.set(beat.horizon);
+            // This history is a beginning of the source's: who holds more of that holds all of
+            // this, in whatever generation the rest was made.
+            let newest = marks.newest.get();
             for (site, position) in &beat.floors {
                 if site != self.crew.site() {
-                    let (site, position) = (site.clone(), *position);
+                    let beyond = position.number > newest.number;
+                    let (site, position) = (site.clone(), if beyond { newest } else { *position });
                     self.crew.to(&self.crew.journal, RaiseFloor { site, position, fork: None });
                 }
             }
