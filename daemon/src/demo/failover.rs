@@ -19,13 +19,11 @@ use trefoil_site::status::FollowStatus;
 use trefoil_site::{Certificate, GroupStatus, Limits, Point, TakeoverOptions, Volume};
 
 /// Capacity of each journal, in bytes.
-const JOURNAL_BYTES: u64 = 128 << 20;
+const JOURNAL_BYTES: u64 = 256 << 20;
 /// How much later C receives, to make it lag.
 const DELAY: Duration = Duration::from_millis(200);
-/// The host must not wait as long for any answer on average, while C is that far away.
-const MEAN_MAX: Duration = Duration::from_millis(100);
-/// A third site that keeps up holds what was answered within this time.
-const CAUGHT_MAX: Duration = Duration::from_secs(1);
+/// A third site that keeps up holds what was answered within this time, on a busy machine too.
+const CAUGHT_MAX: Duration = Duration::from_secs(5);
 
 /// The figures of the script.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -153,7 +151,7 @@ impl Failover<'_, '_> {
         let lag = status.newest.number.since(received);
         let mean = load.seen().since(&before).mean();
         self.stage.story.say(
-            lag > 0 && mean < MEAN_MAX,
+            lag > 0 && mean < DELAY,
             format_args!(
                 "The way from A to C is made {} ms longer. C lags by {} updates; the host does \
                  not wait for it: its writes are answered after {} on average.",
@@ -182,8 +180,8 @@ impl Failover<'_, '_> {
         stage.story.say(
             ended.cut_off.len() as u64 == WRITERS && silent,
             format_args!(
-                "A is gone in the middle of the load: {} writes were answered, the newest is update \
-                 {}. {} more were under way; each may have happened or not.",
+                "A is gone in the middle of the load: {} writes were answered, the newest is \
+                 update {}. {} more were under way; each may have happened or not.",
                 count(totals.writes),
                 count(totals.highest.value()),
                 totals.unanswered

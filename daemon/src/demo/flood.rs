@@ -28,7 +28,7 @@ const BEFORE: Duration = Duration::from_secs(2);
 /// Between two looks at the sites.
 const SAMPLE: Duration = Duration::from_millis(200);
 /// The longest time without any answer that is still no standstill, on a busy machine.
-const GAP_MAX: Duration = Duration::from_secs(2);
+const GAP_MAX: Duration = Duration::from_secs(5);
 
 /// Small, so that a flood is much larger.
 const LIMITS: Limits = Limits {
@@ -237,7 +237,8 @@ impl Flood<'_, '_> {
         self.stage.story.say(
             during.overlay_peak <= allowed,
             format_args!(
-                "What is not in a volume yet took at most {} of memory at any site; the limit is {}.",
+                "What is not in a volume yet took at most {} of memory at any site; the limit is \
+                 {}.",
                 size(during.overlay_peak),
                 size(max)
             ),

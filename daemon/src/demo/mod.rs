@@ -34,6 +34,7 @@ pub use options::{Args, Backend, Carrier, Script};
 
 use story::Story;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 use trefoil_core::{Error, ErrorKind, Result};
 
 /// Threads of the host.
@@ -44,6 +45,7 @@ const THREADS: usize = 2;
 /// # Errors
 /// When it cannot be begun or its report cannot be written, or when it is interrupted.
 pub fn run(args: &Args) -> Result<bool> {
+    log();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name("trefoil-demo")
@@ -59,6 +61,18 @@ pub fn run(args: &Args) -> Result<bool> {
             }
         }
     })
+}
+
+/// The sites' logs go to standard error, but only where `TREFOIL_LOG` asks for some.
+fn log() {
+    let Ok(filter) = EnvFilter::try_from_env("TREFOIL_LOG") else { return };
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .finish();
+    // Fails only if there is one already, in a test: then that one is used.
+    drop(tracing::subscriber::set_global_default(subscriber));
 }
 
 /// The signals that end the demo early: what it made is removed all the same.

@@ -76,8 +76,12 @@ impl Story {
 fn broken(text: &str) -> String {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
-        let line = lines.last().map_or(0, |line| line.chars().count());
-        if line > 0 && INDENT.len() + line + 1 + word.chars().count() > WIDTH {
+        let (line, figure) = lines.last().map_or((0, false), |line| {
+            (line.chars().count(), line.ends_with(|last: char| last.is_ascii_digit()))
+        });
+        // The thousands of one number stay together.
+        let number = figure && word.starts_with(|first: char| first.is_ascii_digit());
+        if line > 0 && !number && INDENT.len() + line + 1 + word.chars().count() > WIDTH {
             lines.push(String::new());
         }
         if let Some(line) = lines.last_mut() {
@@ -210,6 +214,8 @@ mod tests {
         assert!(text.lines().count() > 1);
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         assert_eq!(text.split_whitespace().count(), 40);
+        let number = format!("{} 22 951 is one number", "x".repeat(WIDTH - INDENT.len() - 4));
+        assert!(broken(&number).contains("22 951"), "{}", broken(&number));
     }
 
     #[test]
