@@ -9,6 +9,7 @@ use super::story::{Progress, Story, count, milliseconds, size};
 use super::world::volume_of;
 use super::writer::{Load, Seen};
 use serde::Serialize;
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 use trefoil_core::engine::judge::PlanKind;
 use trefoil_core::model::LegState;
@@ -284,8 +285,10 @@ impl Flood<'_, '_> {
         }
         let bar = Progress::updates("C catches up", self.figures.missing_updates);
         let away = stage.c.status().marks.received;
+        let peak = Cell::new(resident_bytes()?);
         let status = until(&stage.c, "C has caught up", |status| {
             bar.set(status.marks.received.since(away));
+            peak.set(peak.get().max(resident_bytes().unwrap_or_default()));
             let follows = status.follows.as_ref();
             follows.is_some_and(|f| f.state == LegState::Paired && f.plan.is_some())
         })
@@ -300,6 +303,7 @@ impl Flood<'_, '_> {
         self.figures.delta_updates = fetched.delta_updates;
         self.figures.copied_bytes = fetched.copied_bytes;
         self.figures.catch_up_seconds = took.as_secs_f64();
+        self.figures.resident_peak_bytes = self.figures.resident_peak_bytes.max(peak.get());
         stage.story.say(
             delta
                 && fetched.copied_bytes == 0
@@ -348,10 +352,19 @@ impl Flood<'_, '_> {
             format_args!("C has {}; at A {}; at C {}", at_c.hash, at_a.faults(), at_c.faults()),
         );
         let (before, budget) = (self.figures.resident_before_bytes, self.figures.budget_bytes);
+        let peak = self.figures.resident_peak_bytes;
         stage.story.say(
-            resident <= before + budget,
-            format_args!("The process has {} in memory now.", size(resident)),
-            format_args!("before the pause it had {}", size(before)),
+            resident.max(peak) <= before + budget,
+            format_args!(
+                "The process had at most {} in memory in all this time, and has {} now.",
+                size(peak),
+                size(resident)
+            ),
+            format_args!(
+                "before the pause it had {}, {} more is the limit",
+                size(before),
+                size(budget)
+            ),
         );
         Ok(())
     }
