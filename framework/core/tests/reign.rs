@@ -91,6 +91,30 @@ fn a_silent_mirror_is_waited_for_until_the_charter_says_that_it_is_out() {
 }
 
 #[test]
+fn a_mirror_that_comes_no_further_is_out_until_it_does() {
+    // F43, F46: its link is up, its disk takes nothing.
+    let mut world = World::paired();
+    world.run(10_000);
+    assert!(world.joined("a", "b"), "it lacks nothing, however long nothing is written");
+    world.set_newest("a", 60);
+    world.run(2500);
+    assert!(world.joined("a", "b"), "not for long enough");
+    world.run(1500);
+    assert!(!world.joined("a", "b"), "the host does not wait for it any more");
+    assert!(charter_of(&world, "a").member(&site("b")).is_none());
+    world.run(10_000);
+    assert!(!world.joined("a", "b"), "close, but it does not move");
+    let report = LegReport {
+        connected: true,
+        incarnation: world.incarnation("b"),
+        marks: marks(60),
+        ..LegReport::default()
+    };
+    let effects = world.event("a", Event::Leg(site("b"), report));
+    assert!(effects.contains(&Effect::Join(site("b"))), "{effects:?}");
+}
+
+#[test]
 fn an_inclusion_whose_outcome_is_unknown_is_settled_by_a_newer_charter() {
     // H26
     let mut world = World::paired_without_b();

@@ -41,6 +41,18 @@ struct Leg {
     replaced: bool,
     /// It is back in another session, in which what it must hold is noted anew (rule R5).
     back: bool,
+    /// When it last came further, or had nothing left to come further to.
+    moved_at: u64,
+}
+
+impl Leg {
+    /// Whether the host has waited for it too long: it is silent, or it answers and does not come
+    /// further (its disk is full, or does not answer).
+    fn overdue(&self, now: u64, grace_us: u64) -> bool {
+        let standing_since = self.report.connected.then_some(self.moved_at);
+        let since = self.lost_at.or(standing_since);
+        since.is_some_and(|since| now >= since.saturating_add(grace_us))
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -149,6 +161,11 @@ impl Reign {
     pub(super) fn leg(&mut self, own: &Own, site: SiteName, report: LegReport) {
         let Standing::Primary(primary) = &mut self.standing else { return };
         let leg = primary.legs.entry(site).or_default();
+        let came_further = report.marks.received > leg.report.marks.received
+            || report.marks.durable > leg.report.marks.durable;
+        if came_further || !leg.report.connected {
+            leg.moved_at = own.now;
+        }
         if report.connected {
             leg.back |= leg.lost_at.take().is_some();
         } else {
@@ -192,6 +209,11 @@ impl Reign {
     /// Whatever the leading site can do now.
     pub(super) fn go_on_as_primary(&mut self, own: &Own, effects: &mut Vec<Effect>) {
         let Standing::Primary(primary) = &mut self.standing else { return };
+        for leg in primary.legs.values_mut() {
+            if leg.report.marks.durable >= own.newest.number {
+                leg.moved_at = own.now;
+            }
+        }
         if let Some(proposal) = primary.proposal.take() {
             self.go_on_proposing(own, proposal, effects);
         }
@@ -325,15 +347,14 @@ impl Reign {
         }
     }
 
-    /// A member that is silent for too long, came back as another incarnation, or must be copied.
+    /// A member that was waited for too long, came back as another incarnation, or must be copied.
     fn to_exclude(&self, own: &Own, in_sync: &[Member]) -> Option<SiteName> {
         let Standing::Primary(primary) = &self.standing else { return None };
         let named = |site: &SiteName| in_sync.iter().any(|member| &member.site == site);
-        let overdue = |leg: &Leg| {
-            leg.lost_at.is_some_and(|at| own.now >= at.saturating_add(self.config.leg_grace_us))
-        };
+        let grace = self.config.leg_grace_us;
         let gone = primary.legs.iter().find(|(site, leg)| {
-            (named(site) || leg.proposed) && (overdue(leg) || leg.replaced || leg.report.must_leave)
+            let unfit = leg.overdue(own.now, grace) || leg.replaced || leg.report.must_leave;
+            (named(site) || leg.proposed) && unfit
         });
         if let Some((site, _)) = gone {
             return Some(site.clone());
@@ -352,9 +373,9 @@ impl Reign {
         let Standing::Primary(primary) = &mut self.standing else { return };
         for (site, leg) in &mut primary.legs {
             let named = in_sync.iter().any(|member| &member.site == site);
-            let gone = leg.lost_at.is_some_and(|at| own.now >= at.saturating_add(grace));
             let unfit = leg.replaced || leg.report.must_leave || leg.report.debt_bytes > 0;
-            if leg.acking && !leg.proposed && !named && (gone || unfit) {
+            let overdue = leg.overdue(own.now, grace);
+            if leg.acking && !leg.proposed && !named && (overdue || unfit) {
                 leg.acking = false;
                 effects.push(Effect::Leave(site.clone()));
             }
@@ -367,12 +388,16 @@ impl Reign {
 
     /// Begins to wait for sync legs that are close.
     fn join_close(&mut self, own: &Own, effects: &mut Vec<Effect>) {
+        let grace = self.config.leg_grace_us;
         let Standing::Primary(primary) = &mut self.standing else { return };
         for (site, leg) in &mut primary.legs {
             let sync = self.config.modes.get(site) == Some(&LegMode::Sync);
             let lacks = own.newest.number.since(leg.report.marks.received);
             let close = lacks <= self.config.join_updates_max;
-            let fit = leg.report.connected && leg.report.debt_bytes == 0 && !leg.replaced;
+            let fit = leg.report.connected
+                && leg.report.debt_bytes == 0
+                && !leg.replaced
+                && !leg.overdue(own.now, grace);
             if sync && fit && close && (!leg.acking || leg.back) && !leg.report.must_leave {
                 leg.acking = true;
                 leg.back = false;
