@@ -128,6 +128,7 @@ fn an_inclusion_whose_outcome_is_unknown_is_settled_by_a_newer_charter() {
     world.cut("a", "b");
     world.cut("a", "c");
     world.event("a", Event::Leg(site("b"), report));
+    world.event("a", Event::Leg(site("b"), report));
     let effects = world.event("a", Event::Tick);
     assert!(world.joined("a", "b"), "{effects:?}");
     world.event("a", Event::Leg(site("b"), LegReport { connected: false, ..report }));
@@ -307,4 +308,35 @@ fn another_incarnation_of_a_member_is_not_served_before_it_is_out() {
     world.run(1000);
     assert!(charter_of(&world, "a").member(&site("b")).is_none());
     assert!(world.may_serve("a", "b", generation, Incarnation(999)).is_ok());
+}
+
+#[test]
+fn an_emptied_member_is_no_evidence_that_flushed_writes_survived() {
+    // F41: its media are gone, whatever it read back from others since.
+    let mut world = World::paired();
+    for name in ["a", "b", "c"] {
+        world.kill(name);
+        world.replace_incarnation(name);
+    }
+    world.empty("a");
+    for name in ["a", "b", "c"] {
+        world.restart(name);
+    }
+    world.run(10_000);
+    assert!(!world.serves("a"), "what only a and b held may be gone with a");
+}
+
+#[test]
+fn a_member_that_came_back_while_the_charter_was_on_its_way_is_taken_out() {
+    let mut world = World::paired();
+    let report = LegReport {
+        connected: true,
+        incarnation: Incarnation(999),
+        marks: marks(5),
+        ..LegReport::default()
+    };
+    world.event("a", Event::Leg(site("b"), report));
+    world.run(600);
+    let charter = charter_of(&world, "a");
+    assert!(charter.member(&site("b")).is_none_or(|member| member.incarnation.0 == 999));
 }

@@ -3,7 +3,7 @@
 //! All times are microseconds of the site's own clock that counts suspended time; clocks of two
 //! sites are never compared.
 
-use crate::model::{Generation, SiteName};
+use crate::model::{Charter, Generation, SiteName};
 
 /// The clock drift that grants allow for, in parts per thousand.
 const DRIFT_PER_MILLE: u64 = 1;
@@ -74,14 +74,16 @@ impl Grants {
         true
     }
 
-    /// How long what was granted to others than `candidate` may still be in use. `leader` is the
-    /// site that led by the newest charter: what was forgotten was granted to it.
-    pub fn left(&self, candidate: &SiteName, leader: Option<&SiteName>, now: u64) -> u64 {
+    /// How long what was granted to others than `candidate` may still be in use. What was
+    /// forgotten was granted to whoever led by the newest charter: to `candidate` itself only if
+    /// that charter is active and names it, for a fence names a site that did not lead yet.
+    pub fn left(&self, candidate: &SiteName, charter: Option<&Charter>, now: u64) -> u64 {
         let own = self.holder.as_ref() == Some(candidate);
         let granted = if own { 0 } else { self.until.saturating_sub(now) };
-        let forgotten = match leader {
-            Some(leader) if leader != candidate => self.quiet_until.saturating_sub(now),
-            _ => 0,
+        let forgotten = match charter {
+            Some(charter) if charter.active && charter.primary == *candidate => 0,
+            Some(_) => self.quiet_until.saturating_sub(now),
+            None => 0,
         };
         granted.max(forgotten)
     }
@@ -90,6 +92,7 @@ impl Grants {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Fence;
 
     fn site(name: &str) -> SiteName {
         SiteName::new(name).unwrap()
@@ -125,8 +128,18 @@ mod tests {
     fn a_restarted_granter_waits_before_it_grants_and_before_others_lead() {
         let mut grants = Grants::new(1000, 500, false);
         assert!(!grants.ask(&site("a"), G1, G1, 1400));
-        assert!(grants.left(&site("b"), Some(&site("a")), 600) > 0);
-        assert_eq!(grants.left(&site("a"), Some(&site("a")), 600), 0);
+        let mut charter = Charter {
+            generation: G1,
+            version: 1,
+            primary: site("a"),
+            active: true,
+            in_sync: Vec::new(),
+            fence: Fence::Status,
+        };
+        assert!(grants.left(&site("b"), Some(&charter), 600) > 0);
+        assert_eq!(grants.left(&site("a"), Some(&charter), 600), 0);
+        charter.active = false;
+        assert!(grants.left(&site("a"), Some(&charter), 600) > 0, "a fence is no lease");
         assert!(grants.ask(&site("a"), G1, G1, 1600));
     }
 }

@@ -64,6 +64,9 @@ pub struct Standing<'a> {
     pub charter: Option<&'a Charter>,
     /// All sites of the group.
     pub registered: &'a [SiteName],
+    /// Whether the candidate held nothing when it began to stand: whatever it held before is
+    /// gone with its media, and what it rolled forward since proves nothing about that.
+    pub began_blank: bool,
 }
 
 /// What the candidate does next.
@@ -121,21 +124,35 @@ fn verdict(standing: &Standing<'_>) -> Verdict {
     if charter.names(standing.site, standing.view.incarnation) {
         return Verdict::Zero;
     }
-    // Nobody is ahead of the candidate, so it holds what each intact member holds (a tail of a
-    // lower generation counts as held: it had been lost before).
-    let intact =
-        standing.evidence.iter().any(|(site, their)| charter.names(site, their.view.incarnation));
-    if intact {
+    if standing.evidence.iter().any(|(site, their)| proves(standing, charter, site, their)) {
         return Verdict::Zero;
     }
     let everyone = standing
         .registered
         .iter()
         .all(|site| site == standing.site || standing.evidence.contains_key(site));
-    if everyone {
+    let media_lost = standing.began_blank && charter.member(standing.site).is_some()
+        || standing.evidence.iter().any(|(site, their)| {
+            let member = charter.member(site).is_some();
+            member && (their.view.blank || their.view.debt_bytes > 0)
+        });
+    if everyone && !media_lost {
         return Verdict::Flushed;
     }
     Verdict::Unknown(facts(standing, charter))
+}
+
+/// Whether a site in the evidence proves that nothing is lost: it is an intact member, and the
+/// candidate holds all that it holds.
+///
+/// Rank alone does not say that: a reign that was begun by consent and never became active may
+/// outrank a member whose tail it never had. So the member's end must lie on the candidate's
+/// history.
+fn proves(standing: &Standing<'_>, charter: &Charter, site: &SiteName, their: &Evidence) -> bool {
+    let view = &their.view;
+    let intact = charter.names(site, view.incarnation) && !view.blank && view.debt_bytes == 0;
+    let (mine, theirs) = (standing.view.newest.number, view.newest.number);
+    intact && theirs <= standing.lineage.fork(mine, &their.lineage, theirs)
 }
 
 /// Why nothing is proved, for the operator.

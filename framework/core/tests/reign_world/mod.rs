@@ -129,6 +129,8 @@ impl World {
             may_include: true,
             ..LegReport::default()
         };
+        // It is waited for from the first report on; what it holds since then counts.
+        world.event("a", Event::Leg(site("b"), report));
         world.event("a", Event::Leg(site("b"), report));
         world.run(1500);
         assert!(charter_of(&world, "a").member(&site("b")).is_some());
@@ -185,6 +187,13 @@ impl World {
 
     pub fn set_base(&mut self, name: &str, number: u64) {
         self.nodes.get_mut(&site(name)).unwrap().base = number;
+    }
+
+    /// The site's media are replaced by empty ones.
+    pub fn empty(&mut self, name: &str) {
+        let node = self.nodes.get_mut(&site(name)).unwrap();
+        (node.newest, node.base, node.lineage) = (0, 0, Lineage::new());
+        (node.promised, node.charter) = (Generation::NONE, None);
     }
 
     pub fn replace_incarnation(&mut self, name: &str) {

@@ -34,7 +34,15 @@ pub(super) struct Candidate {
     evidence: BTreeMap<SiteName, Evidence>,
     /// When every lease known to be granted to others has run out.
     lease_clear_at: u64,
+    /// Whether this site held nothing when it began to stand.
+    began_blank: bool,
+    /// How often a roll-forward failed.
+    failures: u32,
 }
+
+/// How often a candidate tries to read what another site holds more, before it only asks again
+/// from time to time.
+const ROLL_FORWARDS_MAX: u32 = 3;
 
 impl Candidate {
     pub(super) fn new(generation: Generation, options: Option<TakeoverOptions>, own: &Own) -> Self {
@@ -46,6 +54,8 @@ impl Candidate {
             phase: Phase::Promising,
             evidence: BTreeMap::new(),
             lease_clear_at: own.now,
+            began_blank: own.blank,
+            failures: 0,
         }
     }
 
@@ -186,23 +196,30 @@ impl Reign {
     }
 
     /// The roll-forward ended.
-    pub(super) fn rolled_forward(&mut self, own: &Own, well: bool) {
+    pub(super) fn rolled_forward(&mut self, own: &Own, well: bool, effects: &mut Vec<Effect>) {
         let Standing::Candidate(candidate) = &mut self.standing else { return };
-        if let Phase::RollingForward(from) = &candidate.phase {
-            if !well {
-                // What it holds is unknown again: it is asked once more.
-                let from = from.clone();
-                candidate.evidence.remove(&from);
-                candidate.asked_at = own.now;
-                candidate.phase = Phase::Promising;
-                return;
-            }
+        let Phase::RollingForward(from) = &candidate.phase else { return };
+        if well {
             candidate.phase = Phase::Assessing;
+            return;
         }
+        // What it holds is unknown again: it is asked once more, but not without end.
+        let from = from.clone();
+        candidate.evidence.remove(&from);
+        candidate.asked_at = own.now;
+        candidate.phase = Phase::Promising;
+        candidate.failures += 1;
+        if candidate.failures <= ROLL_FORWARDS_MAX {
+            self.ask_promises(effects);
+            return;
+        }
+        let why = format!("site {from} is further on, and reading from it failed repeatedly");
+        let _ = self.give_up(own, Refusal { unreachable: true, why }, effects);
     }
 
     /// Goes from phase to phase as far as possible.
     pub(super) fn go_on_as_candidate(&mut self, own: &Own, effects: &mut Vec<Effect>) {
+        self.ask_the_silent(own, effects);
         loop {
             let Standing::Candidate(candidate) = &mut self.standing else { return };
             let phase = std::mem::replace(&mut candidate.phase, Phase::Promising);
@@ -219,6 +236,17 @@ impl Reign {
             if !again {
                 return;
             }
+        }
+    }
+
+    /// Sites whose word is missing are asked from time to time in every phase: one that could not
+    /// answer at first may settle what is unproven.
+    fn ask_the_silent(&mut self, own: &Own, effects: &mut Vec<Effect>) {
+        let Standing::Candidate(candidate) = &mut self.standing else { return };
+        let due = candidate.asked_at.saturating_add(self.config.promise_timeout_us);
+        if own.now >= due && !matches!(candidate.phase, Phase::Promising) {
+            candidate.asked_at = own.now;
+            self.ask_promises(effects);
         }
     }
 
@@ -354,6 +382,7 @@ impl Reign {
             evidence: &candidate.evidence,
             charter: self.newest_charter(),
             registered: &self.config.registered,
+            began_blank: candidate.began_blank,
         };
         match assess(&standing) {
             Assessment::RollForward { from, .. } => {
@@ -367,7 +396,9 @@ impl Reign {
                     None => "bring another site back".into(),
                 };
                 let why = format!("{why}; {remedy}");
-                self.give_up(own, Refusal { unreachable: false, why }, effects)
+                let _ = self.give_up(own, Refusal { unreachable: false, why }, effects);
+                // Of its own accord it stays, and looks again with every event.
+                (Phase::Assessing, false)
             }
             Assessment::Eligible(verdict) => self.eligible(own, verdict, effects),
         }
@@ -388,12 +419,9 @@ impl Reign {
                 "zero loss is not proved: {facts}; bring a site that is not heard back, or accept \
                  the loss with `takeover --accept-loss`"
             );
-            let (phase, _) = self.give_up(own, Refusal { unreachable: false, why }, effects);
+            let _ = self.give_up(own, Refusal { unreachable: false, why }, effects);
             // Of its own accord it waits for more evidence, which begins the assessment again.
-            return match phase {
-                Phase::Promising => (Phase::Assessing, false),
-                other => (other, false),
-            };
+            return (Phase::Assessing, false);
         }
         (Phase::WaitingForLease(verdict), true)
     }
@@ -404,11 +432,7 @@ impl Reign {
         verdict: Verdict,
         effects: &mut Vec<Effect>,
     ) -> (Phase, bool) {
-        let own_grant = self.grants.left(
-            &self.config.site,
-            self.newest_charter().map(|charter| &charter.primary),
-            own.now,
-        );
+        let own_grant = self.grants.left(&self.config.site, self.newest_charter(), own.now);
         let Standing::Candidate(candidate) = &mut self.standing else {
             return (Phase::Promising, false);
         };

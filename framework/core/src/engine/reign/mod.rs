@@ -361,8 +361,7 @@ impl Reign {
 
     /// What this site tells `candidate` with its promise.
     pub fn evidence(&self, candidate: &SiteName, own: &Own) -> Evidence {
-        let leader = self.charter.as_ref().map(|charter| &charter.primary);
-        let left_us = self.grants.left(candidate, leader, own.now);
+        let left_us = self.grants.left(candidate, self.charter.as_ref(), own.now);
         Evidence {
             view: self.view(own),
             lineage: own.lineage.clone(),
@@ -419,7 +418,7 @@ impl Reign {
                 self.charter_answered(own, site, generation, version, reply, &mut effects);
             }
             Event::Takeover(options) => self.takeover(own, options, &mut effects),
-            Event::RolledForward(well) => self.rolled_forward(own, well),
+            Event::RolledForward(well) => self.rolled_forward(own, well, &mut effects),
             Event::Marked(number) => self.marked(number),
             Event::Leg(site, report) => self.leg(own, site, report),
         }

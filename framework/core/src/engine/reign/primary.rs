@@ -285,6 +285,8 @@ impl Reign {
             if here && leg.report.marks.durable >= mark {
                 if !leg.acking {
                     leg.acking = true;
+                    leg.back = false;
+                    leg.report.may_include = false;
                     effects.push(Effect::Join(member.site.clone()));
                 }
                 leg.proposed = true;
@@ -353,7 +355,13 @@ impl Reign {
         let named = |site: &SiteName| in_sync.iter().any(|member| &member.site == site);
         let grace = self.config.leg_grace_us;
         let gone = primary.legs.iter().find(|(site, leg)| {
-            let unfit = leg.overdue(own.now, grace) || leg.replaced || leg.report.must_leave;
+            // It came back as another incarnation while the charter was on its way.
+            let other = in_sync.iter().any(|member| {
+                let same = member.incarnation == leg.report.incarnation;
+                member.site == **site && leg.report.connected && !same
+            });
+            let unfit =
+                leg.overdue(own.now, grace) || leg.replaced || leg.report.must_leave || other;
             (named(site) || leg.proposed) && unfit
         });
         if let Some((site, _)) = gone {

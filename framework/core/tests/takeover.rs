@@ -1,0 +1,171 @@
+//! The verdict of a takeover, case by case: what is proved, what is not, who goes first.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+use trefoil_core::engine::takeover::{Assessment, Standing, Verdict, assess};
+use trefoil_core::model::{
+    Chain, Charter, Fence, Generation, Incarnation, Lineage, Marks, Member, Position, SiteName,
+    UpdateNumber,
+};
+use trefoil_core::wire::{Evidence, SiteView};
+
+fn site(name: &str) -> SiteName {
+    SiteName::new(name).unwrap()
+}
+
+fn generation(count: u64) -> Generation {
+    Generation { count, id: count + 100 }
+}
+
+/// A site at `number`, on a history with reigns that begin at those numbers.
+fn evidence(incarnation: u64, reigns: &[u64], number: u64) -> Evidence {
+    let mut lineage = Lineage::new();
+    for (index, first) in reigns.iter().enumerate() {
+        lineage.begin(generation(index as u64 + 1), UpdateNumber::new(*first)).unwrap();
+    }
+    let newest = UpdateNumber::new(number);
+    let view = SiteView {
+        incarnation: Incarnation(incarnation),
+        promised: generation(9),
+        charter: None,
+        newest: Position {
+            generation: lineage.generation_at(newest),
+            number: newest,
+            chain: Chain::START,
+        },
+        marks: Marks::at(newest),
+        base: UpdateNumber::ZERO,
+        debt_bytes: 0,
+        blank: number == 0,
+    };
+    Evidence { view, lineage, lease_left_ms: 0 }
+}
+
+/// The charter of generation 1, with these (site, incarnation) in sync.
+fn charter(in_sync: &[(&str, u64)]) -> Charter {
+    let member =
+        |(name, id): &(&str, u64)| Member { site: site(name), incarnation: Incarnation(*id) };
+    Charter {
+        generation: generation(1),
+        version: 1,
+        primary: site("a"),
+        active: true,
+        in_sync: in_sync.iter().map(member).collect(),
+        fence: Fence::Status,
+    }
+}
+
+fn judge(
+    name: &str,
+    own: &Evidence,
+    others: &[(&str, Evidence)],
+    charter: Option<&Charter>,
+    began_blank: bool,
+) -> Assessment {
+    let evidence: BTreeMap<SiteName, Evidence> =
+        others.iter().map(|(name, evidence)| (site(name), evidence.clone())).collect();
+    assess(&Standing {
+        site: &site(name),
+        view: &own.view,
+        lineage: &own.lineage,
+        evidence: &evidence,
+        charter,
+        registered: &[site("a"), site("b"), site("c")],
+        began_blank,
+    })
+}
+
+fn is_unknown(assessment: &Assessment) -> bool {
+    matches!(assessment, Assessment::Eligible(Verdict::Unknown(_)))
+}
+
+#[test]
+fn an_intact_member_proves_zero_loss_alone() {
+    let charter = charter(&[("a", 1), ("b", 2)]);
+    let b = evidence(2, &[1], 10);
+    let c = [("c", evidence(3, &[1], 8))];
+    assert_eq!(judge("b", &b, &c, Some(&charter), false), Assessment::Eligible(Verdict::Zero));
+}
+
+#[test]
+fn another_incarnation_of_a_member_proves_nothing() {
+    let charter = charter(&[("a", 1), ("b", 2)]);
+    let b = evidence(77, &[1], 10);
+    assert!(is_unknown(&judge("b", &b, &[("c", evidence(3, &[1], 8))], Some(&charter), false)));
+}
+
+#[test]
+fn a_stale_site_proves_zero_loss_through_an_intact_member_whose_end_it_holds() {
+    let charter = charter(&[("b", 2)]);
+    let c = evidence(3, &[1], 10);
+    let b = [("b", evidence(2, &[1], 10))];
+    assert_eq!(judge("c", &c, &b, Some(&charter), false), Assessment::Eligible(Verdict::Zero));
+}
+
+#[test]
+fn rank_alone_proves_nothing_about_a_member_on_another_branch() {
+    // C began a reign by consent at 3 and never became active; A answered up to 10.
+    let charter = charter(&[("a", 1)]);
+    let c = evidence(3, &[1, 3], 3);
+    let others = [("a", evidence(1, &[1], 10)), ("b", evidence(2, &[1], 2))];
+    let assessment = judge("c", &c, &others[..1], Some(&charter), false);
+    assert!(is_unknown(&assessment), "{assessment:?}");
+}
+
+#[test]
+fn a_site_that_is_further_on_goes_first_or_is_read() {
+    let charter = charter(&[("a", 1), ("b", 2)]);
+    let b = evidence(2, &[1], 5);
+    let mut c = evidence(3, &[1], 8);
+    let read = judge("b", &b, &[("c", c.clone())], Some(&charter), false);
+    assert_eq!(read, Assessment::RollForward { from: site("c"), to: UpdateNumber::new(8) });
+    c.view.base = UpdateNumber::new(6);
+    let give_way = judge("b", &b, &[("c", c)], Some(&charter), false);
+    assert!(matches!(give_way, Assessment::GiveWay { to: Some(to), .. } if to == site("c")));
+}
+
+#[test]
+fn a_site_in_debt_does_not_lead() {
+    let charter = charter(&[("b", 2)]);
+    let mut b = evidence(2, &[1], 10);
+    b.view.debt_bytes = 1;
+    let assessment = judge("b", &b, &[("c", evidence(3, &[1], 8))], Some(&charter), false);
+    assert!(matches!(assessment, Assessment::GiveWay { .. }));
+}
+
+#[test]
+fn when_all_lost_power_every_site_must_be_back() {
+    // H27
+    let charter = charter(&[("a", 1), ("b", 2)]);
+    let a = evidence(71, &[1], 10);
+    let (b, c) = (("b", evidence(72, &[1], 10)), ("c", evidence(73, &[1], 8)));
+    let some = judge("a", &a, std::slice::from_ref(&b), Some(&charter), false);
+    assert!(is_unknown(&some), "c may hold what both lost");
+    let all = judge("a", &a, &[b, c], Some(&charter), false);
+    assert_eq!(all, Assessment::Eligible(Verdict::Flushed));
+}
+
+#[test]
+fn lost_media_are_not_a_power_loss() {
+    // F41: flushed writes may be gone with them.
+    let charter = charter(&[("a", 1)]);
+    let a = evidence(71, &[1], 10);
+    let others = [("b", evidence(72, &[1], 10)), ("c", evidence(73, &[1], 8))];
+    let refilled = judge("a", &a, &others, Some(&charter), true);
+    assert!(is_unknown(&refilled), "{refilled:?}");
+    let b = evidence(72, &[1], 10);
+    let others = [("a", evidence(71, &[], 0)), ("c", evidence(73, &[1], 8))];
+    let beside = judge("b", &b, &others, Some(&charter), false);
+    assert!(is_unknown(&beside), "{beside:?}");
+}
+
+#[test]
+fn blank_sites_begin_with_nothing_to_lose() {
+    let blank = evidence(1, &[], 0);
+    let others = [("b", evidence(2, &[], 0))];
+    assert_eq!(judge("a", &blank, &others, None, true), Assessment::Eligible(Verdict::Zero));
+    let others = [("b", evidence(2, &[1], 5))];
+    let assessment = judge("a", &blank, &others, None, true);
+    assert!(matches!(assessment, Assessment::RollForward { .. }), "{assessment:?}");
+}
