@@ -242,8 +242,8 @@ impl Failover<'_, '_> {
         let first_write = began.elapsed();
         let (answered, newest) = (stage.ledger.totals().highest, certificate.newest.number);
         let took = Duration::from_micros(certificate.took_us);
-        self.figures.takeover_ms = took.as_secs_f64() * 1000.0;
-        self.figures.first_write_ms = first_write.as_secs_f64() * 1000.0;
+        self.figures.takeover_ms = certificate.took_us as f64 / 1000.0;
+        self.figures.first_write_ms = first_write.as_micros() as f64 / 1000.0;
         self.figures.verdict = certificate.verdict.to_string();
         stage.story.say(
             certificate.verdict == Verdict::Zero

@@ -233,7 +233,7 @@ impl Play<'_> {
         }
         let fetched = follows.fetched;
         let text = format!(
-            "C follows B: it fetched {} updates ({}) that A had made, and copied {} rather than {}.",
+            "C follows B: it fetched {} updates ({}) made by A, and copied {} rather than {}.",
             count(fetched.inherited_updates),
             size(fetched.inherited_bytes),
             size(fetched.copied_bytes),

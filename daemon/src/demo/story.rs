@@ -80,7 +80,9 @@ fn broken(text: &str) -> String {
             (line.chars().count(), line.ends_with(|last: char| last.is_ascii_digit()))
         });
         // The thousands of one number stay together.
-        let number = figure && word.starts_with(|first: char| first.is_ascii_digit());
+        let digits = word.trim_end_matches(|last: char| !last.is_ascii_alphanumeric());
+        let thousand = digits.len() == 3 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number = figure && thousand;
         if line > 0 && !number && INDENT.len() + line + 1 + word.chars().count() > WIDTH {
             lines.push(String::new());
         }
@@ -216,6 +218,8 @@ mod tests {
         assert_eq!(text.split_whitespace().count(), 40);
         let number = format!("{} 22 951 is one number", "x".repeat(WIDTH - INDENT.len() - 4));
         assert!(broken(&number).contains("22 951"), "{}", broken(&number));
+        let hash = format!("{} blake3 03e4281a6b83", "x".repeat(WIDTH - INDENT.len() - 8));
+        assert_eq!(broken(&hash).lines().count(), 2, "a hash is no thousand");
     }
 
     #[test]
