@@ -125,7 +125,8 @@ def small_volume(report, _short):
     """A volume file that is smaller than configured."""
     with Trio(layout()) as trio:
         written(trio)
-        [volume] = [p for p in (trio.dir / "a" / "volumes").rglob("*") if p.stat().st_size == 16 * MIB]
+        files = (trio.dir / "a" / "volumes").rglob("*")
+        [volume] = [path for path in files if path.stat().st_size == 16 * MIB]
         os.truncate(volume, 8 * MIB)
         refuses(
             report, trio, "a", "volume smaller than configured: refused, file and sizes named", 1,

@@ -83,7 +83,8 @@ def metrics_attacks(noise):
     yield "garbage", noise.randbytes(4096)
     yield "an endless header", b"GET /metrics HTTP/1.1\r\nx: " + b"a" * (1 << 20)
     yield "half a request", b"GET /metr"
-    yield "a body of 1 TiB announced", b"POST /metrics HTTP/1.1\r\nContent-Length: 1099511627776\r\n\r\n"
+    large = b"POST /metrics HTTP/1.1\r\nContent-Length: 1099511627776\r\n\r\n"
+    yield "a body of 1 TiB announced", large
 
 
 def attack(port, data):

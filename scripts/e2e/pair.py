@@ -87,7 +87,7 @@ def read_counters(path):
     for slot, value in enumerate(found):
         wanted = newest - (newest - slot) % SLOTS
         if value != max(wanted, 0):
-            raise ClaimFailed(f"{path}: newest is {newest}, slot {slot} holds {value}: {wanted} lost")
+            raise ClaimFailed(f"{path}: newest is {newest}, but slot {slot} holds {value}")
     return newest
 
 

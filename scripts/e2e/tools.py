@@ -110,7 +110,7 @@ class Fio:
 
 
 def flood(uri, seconds, size, block="4k", depth=64):
-    """fio writes as fast as it is let, for a time; (bytes, bytes per second, slowest answer in s)."""
+    """fio writes as fast as it can for a time: bytes, bytes per second, slowest answer in s."""
     words = [
         "fio",
         "--name=flood",

@@ -99,6 +99,12 @@ class Writer(threading.Thread):
             raise self.crashed
         return self.answers
 
+    def silence(self):
+        """The longest time without an answer, the one that lasts now included, in seconds."""
+        if self._last_answer is None:
+            return 0.0
+        return max(self.longest_gap, time.monotonic() - self._last_answer)
+
     def _open(self, uri):
         try:
             handle = connect(uri)
