@@ -2,7 +2,7 @@
 //! and the marks that everyone looks at.
 
 use crate::actor::{
-    Dismiss, FollowView, FollowerActor, JournalActor, PeerActor, ReignActor, RestorerActor,
+    Depose, Dismiss, FollowView, FollowerActor, JournalActor, PeerActor, ReignActor, RestorerActor,
     SendControl, ShipperActor, VolumeActor,
 };
 use crate::history::History;
@@ -126,6 +126,10 @@ pub(crate) struct Crew {
     pub history: RefCell<History>,
     /// How this site follows, for status.
     pub following: RefCell<FollowView>,
+    /// The follower is about to be stopped: it must not begin what takes long.
+    pub stop_following: Cell<bool>,
+    /// Whether the charter of this site's reign is active.
+    pub serves: Cell<bool>,
     /// Why the journal takes nothing more for now, if so.
     pub journal_full: RefCell<Option<String>>,
     /// What found no room on its disk, and what the disk said.
@@ -226,6 +230,8 @@ impl Crew {
             let site = self.site();
             tracing::error!(%site, %group, %error, "the site stops serving the group");
             self.leads.set(None);
+            self.serves.set(false);
+            self.to(&self.volume, Depose);
             *failed = Some(format!("{error}; repair the device, then restart the site"));
             self.shared.close(&format!("site {} failed: {error}", self.site()));
         }

@@ -251,6 +251,8 @@ fn crew(
         transports: RefCell::default(),
         history: RefCell::default(),
         following: RefCell::default(),
+        stop_following: Cell::new(false),
+        serves: Cell::new(false),
         journal_full: RefCell::default(),
         no_room: RefCell::default(),
         failed: RefCell::default(),

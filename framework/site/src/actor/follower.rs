@@ -271,6 +271,10 @@ impl FollowerActor {
         );
         let source = session.source().clone();
         match step {
+            Step::Refused(why) if self.told.as_ref().is_some_and(|told| told.roll_forward) => {
+                tracing::warn!(site = %self.crew.site(), why, "cannot roll forward");
+                self.give_up_rolling();
+            }
             Step::Refused(why) => self.again(ctx, why),
             Step::Stream => self.begin_stream(ctx),
             Step::Owe | Step::OweAndReset => {
@@ -278,11 +282,19 @@ impl FollowerActor {
                 let reset = step == Step::OweAndReset;
                 let execute = async move { execute(&crew, source, plan, lineage, reset).await };
                 ctx.wait(execute.into_actor(self).map(|result, actor, ctx| match result {
-                    Ok(()) => actor.begin_stream(ctx),
+                    Ok(true) => actor.begin_stream(ctx),
+                    Ok(false) => actor.again(ctx, "called off".into()),
                     Err(error) => actor.crew.fail(&error),
                 }));
             }
         }
+    }
+
+    /// A candidate's source does not bring it further.
+    fn give_up_rolling(&mut self) {
+        self.drop_session();
+        self.told = None;
+        self.crew.to(&self.crew.reign, RolledForward(false));
     }
 
     fn begin_stream(&mut self, ctx: &mut Context<Self>) {
@@ -386,6 +398,7 @@ impl Handler<StopFollowing> for FollowerActor {
             ctx.cancel_future(retry);
         }
         *self.crew.following.borrow_mut() = FollowView::default();
+        self.crew.stop_following.set(false);
         if let Some(done) = stop.done {
             let _ = done.send(());
         }
@@ -425,9 +438,7 @@ impl Handler<SourceEnded> for FollowerActor {
             return;
         }
         if self.told.as_ref().is_some_and(|told| told.roll_forward) {
-            self.drop_session();
-            self.told = None;
-            self.crew.to(&self.crew.reign, RolledForward(false));
+            self.give_up_rolling();
             return;
         }
         match ended.end {

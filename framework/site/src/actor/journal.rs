@@ -1,15 +1,16 @@
 //! The journal of a site: group commit, marks, retention.
 
+mod trim;
+
 use super::{JournalDurable, OwnMarks, Received};
 use crate::crew::{CrewRef, JOURNAL, MAILBOX_MAX};
 use crate::parts::micros;
 use crate::shared::add;
 use actix::prelude::*;
-use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use trefoil_core::engine::journal::{JournalEngine, SyncPolicy};
-use trefoil_core::engine::retention::{Retention, TrimDecision, TrimInput, WaterMarks};
+use trefoil_core::engine::retention::{Retention, WaterMarks};
 use trefoil_core::model::{Durability, Position, SiteName, UpdateNumber};
 use trefoil_core::record::Record;
 use trefoil_core::wire::RECORD_BATCH_COUNT_MAX;
@@ -95,13 +96,6 @@ struct Appended {
 #[rtype(result = "()")]
 struct Synced(Result<()>);
 
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Trimmed {
-    up_to: UpdateNumber,
-    result: Result<(Position, (u64, u64))>,
-}
-
 /// The journal of a site.
 pub(crate) struct JournalActor {
     crew: CrewRef,
@@ -109,6 +103,9 @@ pub(crate) struct JournalActor {
     retention: Retention,
     quiesce: Vec<oneshot::Sender<()>>,
     trimming: bool,
+    /// A reset waits for the trim that is under way; and none begins before the reset is done.
+    preparing: Option<PrepareReset>,
+    resetting: bool,
 }
 
 impl JournalActor {
@@ -130,8 +127,15 @@ impl JournalActor {
             config.on_full,
         );
         drop(state);
-        let (quiesce, trimming) = (Vec::new(), false);
-        Self { crew, engine, retention, quiesce, trimming }
+        Self {
+            crew,
+            engine,
+            retention,
+            quiesce: Vec::new(),
+            trimming: false,
+            preparing: None,
+            resetting: false,
+        }
     }
 
     /// Starts what can be started: one append, one sync.
@@ -174,77 +178,6 @@ impl JournalActor {
         self.crew.to(&self.crew.restorer, JournalDurable(now.durable));
         self.crew.to(&self.crew.follower, OwnMarks(now));
         self.crew.kick_shippers();
-    }
-
-    /// Lets records go, where that is due.
-    fn trim(&mut self, ctx: &mut Context<Self>) {
-        let (crew, marks) = (&self.crew, &self.crew.marks);
-        if self.trimming || crew.failed.borrow().is_some() {
-            return;
-        }
-        let members: BTreeSet<SiteName> = {
-            let state = crew.state.borrow();
-            let charter = state.charter.iter();
-            charter.flat_map(|charter| &charter.in_sync).map(|member| member.site.clone()).collect()
-        };
-        let waited_for = marks.acking.borrow().iter().cloned().collect();
-        let input = TrimInput {
-            checkpoint: marks.checkpointed.get(),
-            base: marks.base.get().number,
-            used: marks.journal_used.get(),
-            capacity: marks.journal_capacity.get(),
-            members: &(&members | &waited_for),
-            frozen: crew.state.borrow().intent.is_some(),
-        };
-        let decision = self.retention.trim_decision(&input);
-        *crew.journal_full.borrow_mut() = match &decision {
-            TrimDecision::HostMustWait { why } => {
-                Some(format!("the journal is nearly full and waits for {why}"))
-            }
-            _ => None,
-        };
-        match decision {
-            TrimDecision::Nothing | TrimDecision::HostMustWait { .. } => {}
-            TrimDecision::Trim { up_to } => self.start_trim(up_to, false, ctx),
-            TrimDecision::ForceTrim { up_to, maps } => {
-                for (site, map) in &maps {
-                    let from = map.from;
-                    tracing::warn!(
-                        site = %crew.site(), peer = %site, %from, %up_to,
-                        "the journal is full: updates that the peer lacks are let go; it will be \
-                         brought back by a copy"
-                    );
-                }
-                self.retention.begin_maps(maps);
-                self.start_trim(up_to, true, ctx);
-            }
-        }
-    }
-
-    /// Trims; after the maps are durable, where records go that a site lacks (rule `purge_safe`).
-    fn start_trim(&mut self, up_to: UpdateNumber, save_first: bool, ctx: &mut Context<Self>) {
-        self.trimming = true;
-        self.publish_retention();
-        let (crew, address) = (self.crew.clone(), ctx.address());
-        actix::spawn(async move {
-            let result = async {
-                if save_first {
-                    crew.save().await?;
-                }
-                let io = crew.io()?;
-                let base = io.trim(up_to).await?;
-                Ok((base, io.usage().await?))
-            };
-            let result = result.await;
-            crate::crew::post(&address, Trimmed { up_to, result });
-        });
-    }
-
-    /// Puts floors and maps into the state, to be saved with it.
-    fn publish_retention(&self) {
-        let mut state = self.crew.state.borrow_mut();
-        state.floors.clone_from(self.retention.floors());
-        state.maps.clone_from(self.retention.maps());
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
@@ -374,49 +307,12 @@ impl Handler<PositionAt> for JournalActor {
     }
 }
 
-impl Handler<RaiseFloor> for JournalActor {
-    type Result = ();
-
-    fn handle(&mut self, floor: RaiseFloor, _: &mut Context<Self>) {
-        let RaiseFloor { site, position, fork } = floor;
-        let newest = self.engine.received();
-        {
-            let state = self.crew.state.borrow();
-            if let Some(fork) = fork {
-                self.retention.follow(&site, fork, &state.lineage);
-            }
-            self.retention.raise(&site, position, &state.lineage, &newest);
-            self.retention.end_maps(self.crew.marks.base.get().number);
-        }
-        self.publish_retention();
-    }
-}
-
 impl Handler<Checkpointed> for JournalActor {
     type Result = ();
 
     fn handle(&mut self, _: Checkpointed, ctx: &mut Context<Self>) {
         self.moved();
         self.trim(ctx);
-    }
-}
-
-impl Handler<Trimmed> for JournalActor {
-    type Result = ();
-
-    fn handle(&mut self, done: Trimmed, ctx: &mut Context<Self>) {
-        self.trimming = false;
-        match done.result {
-            Ok((base, usage)) => {
-                let before = self.crew.marks.journal_used.get();
-                self.set_usage(usage);
-                add(&self.crew.shared.totals.trimmed_bytes, before.saturating_sub(usage.0));
-                self.retention.trimmed(done.up_to);
-                self.crew.marks.base.set(base);
-                self.pump(ctx);
-            }
-            Err(error) => self.crew.fail(&error),
-        }
     }
 }
 
@@ -439,44 +335,6 @@ impl Handler<ReadRecords> for JournalActor {
             });
             let _ = reply.send(records);
         });
-    }
-}
-
-impl Handler<PrepareReset> for JournalActor {
-    type Result = ();
-
-    fn handle(&mut self, prepare: PrepareReset, _: &mut Context<Self>) {
-        self.retention.reset(prepare.fork, prepare.base, &self.crew.state.borrow().lineage);
-        self.publish_retention();
-        let _ = prepare.reply.send(());
-    }
-}
-
-impl Handler<ResetJournal> for JournalActor {
-    type Result = ();
-
-    fn handle(&mut self, ResetJournal { base, reply }: ResetJournal, ctx: &mut Context<Self>) {
-        let Ok(io) = self.crew.io() else { return };
-        let work = async move {
-            io.reset(base).await?;
-            io.usage().await
-        };
-        // Nothing else is taken meanwhile: what comes next follows the new base.
-        let work = work.into_actor(self).map(move |result, actor, _| {
-            let result = result.map(|usage| {
-                actor.engine.reset(base);
-                actor.set_usage(usage);
-                actor.crew.marks.base.set(base);
-                actor.crew.marks.submitted.set(base);
-                actor.crew.marks.newest.set(base);
-                actor.crew.marks.durable.set(base.number);
-            });
-            if let Err(error) = &result {
-                actor.crew.fail(&error.duplicate());
-            }
-            let _ = reply.send(result);
-        });
-        ctx.wait(work);
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) use reign::{
 };
 pub(crate) use restorer::{
     CopyIn, Hold, JournalDurable, Received, Release, ResetRestorer, RestorerActor, Settle,
-    write_batch,
+    Unsettle, write_batch,
 };
 pub(crate) use shipper::{Awaited, FollowerProgress, Kick, ShipperActor, StopShipping};
 pub(crate) use volume::{

@@ -394,6 +394,11 @@ impl Handler<AskNewest> for PeerActor {
     type Result = ();
 
     fn handle(&mut self, AskNewest(reply): AskNewest, _: &mut Context<Self>) {
+        if self.up.is_none() {
+            let _ = reply.send(None);
+            return;
+        }
+        self.asked.retain(|_, reply| !reply.is_closed());
         let id = self.crew.random();
         self.asked.insert(id, reply);
         self.send(&ControlMessage::NewestRequest { id });

@@ -21,7 +21,7 @@ use trefoil_core::model::{Generation, SiteName, UpdateNumber};
 use trefoil_core::wire::{
     CharterReply, ControlMessage, Follow, Heartbeat, PromiseReply, StreamEnd,
 };
-use trefoil_core::{Error, Result};
+use trefoil_core::{Error, ErrorKind, Result};
 
 /// How long a journal may take to settle before a promise; the candidate asks again.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -168,6 +168,9 @@ impl ReignActor {
             }
             Err(error) => {
                 actor.effects.clear();
+                if let Some(reply) = actor.waiting.take() {
+                    let _ = reply.send(Err(error.duplicate().context("take over")));
+                }
                 actor.crew.fail(&error);
             }
         });
@@ -222,10 +225,7 @@ impl ReignActor {
         generation: Generation,
         ctx: &mut Context<Self>,
     ) {
-        let settle = async move {
-            stop_following(&crew).await;
-            quiesce(&crew, SETTLE_TIMEOUT).await
-        };
+        let settle = async move { settle(&crew).await };
         ctx.wait(settle.into_actor(self).map(move |settled, actor, ctx| {
             match settled {
                 Ok(()) => {
@@ -312,6 +312,7 @@ impl ReignActor {
     fn publish(&self) {
         let crew = &self.crew;
         crew.leads.set(self.engine.leads());
+        crew.serves.set(self.engine.serves());
         crew.role.set(self.engine.role());
         *crew.trouble.borrow_mut() = self.engine.trouble().map(str::to_owned);
         if !self.engine.serves() {
@@ -332,16 +333,30 @@ async fn depose(crew: &CrewRef) -> Result<()> {
     Ok(())
 }
 
-async fn stop_following(crew: &CrewRef) {
+async fn stop_following(crew: &CrewRef) -> Result<()> {
     let (done, stopped) = oneshot::channel();
+    crew.stop_following.set(true);
     crew.to(&crew.follower, StopFollowing { done: Some(done) });
-    let _ = stopped.await;
+    match tokio::time::timeout(SETTLE_TIMEOUT, stopped).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::new(ErrorKind::Timeout, "stop following: the disk does not settle")),
+    }
+}
+
+/// Stops taking records, and waits until what was taken is durable.
+async fn settle(crew: &CrewRef) -> Result<()> {
+    stop_following(crew).await?;
+    quiesce(crew, SETTLE_TIMEOUT).await
 }
 
 /// Begins the reign after everything that is here.
 async fn lead(crew: &CrewRef, generation: Generation) -> Result<()> {
-    stop_following(crew).await;
-    quiesce(crew, SETTLE_TIMEOUT).await?;
+    // A slow disk is no reason to give up; a failed one ends the group by itself.
+    while let Err(error) = settle(crew).await {
+        if error.kind() != ErrorKind::Timeout || crew.failed.borrow().is_some() {
+            return Err(error);
+        }
+    }
     let parent = crew.marks.newest.get();
     crew.state.borrow_mut().lineage.begin(generation, parent.number.next())?;
     crew.save().await?;

@@ -45,6 +45,11 @@ pub(crate) struct Hold(pub oneshot::Sender<UpdateNumber>);
 #[rtype(result = "()")]
 pub(crate) struct Release;
 
+/// Go on after a [`Settle`] whose resync was called off before anything was changed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Unsettle;
+
 /// Drop what waits: a reset of the journal is about to come. Answered when the stores are still.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -84,6 +89,10 @@ pub(crate) struct RestorerActor {
     /// A batch that found the device full is tried again.
     blocked: bool,
     ending_debt: bool,
+    /// A checkpoint is under way: it holds the debt and the number of when it was begun.
+    checkpointing: bool,
+    /// Settled for a resync: until its reset nothing is checkpointed, and the debt is the resync's.
+    settled: bool,
 }
 
 impl RestorerActor {
@@ -104,6 +113,8 @@ impl RestorerActor {
             times: std::collections::VecDeque::new(),
             blocked: false,
             ending_debt: false,
+            checkpointing: false,
+            settled: false,
         }
     }
 
@@ -116,8 +127,11 @@ impl RestorerActor {
             for reply in self.holding.drain(..) {
                 let _ = reply.send(self.engine.restored());
             }
-            for reply in self.settling.drain(..) {
-                let _ = reply.send(());
+            if !self.checkpointing && !self.ending_debt {
+                // What a checkpoint still saves would undo the debt that a resync is about to own.
+                for reply in self.settling.drain(..) {
+                    let _ = reply.send(());
+                }
             }
         }
         if let Some(batch) = self.engine.next_batch() {
@@ -167,9 +181,10 @@ impl RestorerActor {
     /// Syncs the stores, then saves how far they are, and the debt that is left.
     fn checkpoint_if_due(&mut self, ctx: &mut Context<Self>) {
         let now_ms = self.crew.shared.clock.now_us() / 1000;
-        if self.ending_debt || !self.engine.checkpoint_due(now_ms) {
+        if self.ending_debt || self.settled || !self.engine.checkpoint_due(now_ms) {
             return;
         }
+        self.checkpointing = true;
         let number = self.engine.checkpoint_begin();
         let debt = self.copies.as_mut().map(CopyFollower::checkpoint_begin);
         let (crew, address) = (self.crew.clone(), ctx.address());
@@ -184,7 +199,7 @@ impl RestorerActor {
     fn end_debt_if_paid(&mut self, ctx: &mut Context<Self>) {
         let durable = self.crew.marks.durable.get();
         let paid = self.copies.as_ref().is_some_and(|copies| copies.ended(durable));
-        if !paid || self.ending_debt {
+        if !paid || self.ending_debt || self.settled {
             return;
         }
         self.ending_debt = true;
@@ -322,7 +337,19 @@ impl Handler<Settle> for RestorerActor {
 
     fn handle(&mut self, Settle(reply): Settle, ctx: &mut Context<Self>) {
         self.engine.hold();
+        self.settled = true;
         self.settling.push(reply);
+        self.pump(ctx);
+    }
+}
+
+impl Handler<Unsettle> for RestorerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Unsettle, ctx: &mut Context<Self>) {
+        self.settled = false;
+        self.settling.clear();
+        self.engine.release();
         self.pump(ctx);
     }
 }
@@ -339,6 +366,7 @@ impl Handler<ResetRestorer> for RestorerActor {
             self.crew.marks.restored.set(base);
             self.crew.marks.checkpointed.set(base);
         }
+        self.settled = false;
         self.engine.forget_copied();
         self.copies = self.crew.state.borrow().debt.clone().map(CopyFollower::new);
         self.publish_debt();
@@ -376,6 +404,7 @@ impl Handler<Saved> for RestorerActor {
     type Result = ();
 
     fn handle(&mut self, Saved { number, result }: Saved, ctx: &mut Context<Self>) {
+        self.checkpointing = false;
         if let Err(error) = result {
             self.crew.fail(&error);
             return;
@@ -386,8 +415,11 @@ impl Handler<Saved> for RestorerActor {
             copies.checkpointed();
         }
         self.crew.marks.checkpointed.set(self.engine.checkpoint());
-        self.publish_debt();
+        if !self.settled {
+            self.publish_debt();
+        }
         self.crew.to(&self.crew.journal, Checkpointed);
         self.end_debt_if_paid(ctx);
+        self.pump(ctx);
     }
 }

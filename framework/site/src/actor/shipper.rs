@@ -97,8 +97,22 @@ impl ShipperActor {
         if self.follow.roll_forward {
             return marks.durable.get();
         }
+        let newest = marks.submitted.get().number;
+        if !self.crew.serves.get() {
+            // The reign is not active yet: only members of the charter come along with it, or a
+            // third site might get what no member keeps.
+            let named = self.is_named();
+            let sent = self.engine.as_ref().map_or(newest, ShipperEngine::sent);
+            return if named { newest } else { sent };
+        }
         let acking = marks.acking.borrow().contains(&self.peer);
-        limit(acking, marks.submitted.get().number, marks.horizon.get())
+        limit(acking, newest, marks.horizon.get())
+    }
+
+    /// Whether the charter names the follower.
+    fn is_named(&self) -> bool {
+        let state = self.crew.state.borrow();
+        state.charter.as_ref().is_some_and(|charter| charter.member(&self.peer).is_some())
     }
 
     fn pump(&mut self, ctx: &mut Context<Self>) {
@@ -188,11 +202,7 @@ impl ShipperActor {
             Ok(judged) => judged,
             Err(error) => return self.end(error.to_string(), ctx),
         };
-        let named = {
-            let state = self.crew.state.borrow();
-            state.charter.as_ref().is_some_and(|charter| charter.member(&self.peer).is_some())
-        };
-        let member = named || self.crew.marks.acking.borrow().contains(&self.peer);
+        let member = self.is_named() || self.crew.marks.acking.borrow().contains(&self.peer);
         if plan.debt.is_debt() && member {
             let report = LegReport { must_leave: true, connected: false, ..self.report() };
             self.crew.to(&self.crew.reign, LegChanged { site: self.peer.clone(), report });

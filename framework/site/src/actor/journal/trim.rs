@@ -1,0 +1,181 @@
+//! What of the journal may go: floors, trims, and beginning anew.
+
+use super::{JournalActor, PrepareReset, RaiseFloor, ResetJournal};
+use crate::shared::add;
+use actix::prelude::*;
+use std::collections::BTreeSet;
+use trefoil_core::Result;
+use trefoil_core::engine::retention::{TrimDecision, TrimInput};
+use trefoil_core::model::{Position, SiteName, UpdateNumber};
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Trimmed {
+    up_to: UpdateNumber,
+    result: Result<(Position, (u64, u64))>,
+}
+
+impl JournalActor {
+    /// Lets records go, where that is due.
+    pub(super) fn trim(&mut self, ctx: &mut Context<Self>) {
+        let (crew, marks) = (&self.crew, &self.crew.marks);
+        if self.trimming || self.resetting || crew.failed.borrow().is_some() {
+            return;
+        }
+        let members: BTreeSet<SiteName> = {
+            let state = crew.state.borrow();
+            let charter = state.charter.iter();
+            charter.flat_map(|charter| &charter.in_sync).map(|member| member.site.clone()).collect()
+        };
+        let waited_for = marks.acking.borrow().iter().cloned().collect();
+        let input = TrimInput {
+            checkpoint: marks.checkpointed.get(),
+            base: marks.base.get().number,
+            used: marks.journal_used.get(),
+            capacity: marks.journal_capacity.get(),
+            members: &(&members | &waited_for),
+            frozen: crew.state.borrow().intent.is_some(),
+        };
+        let decision = self.retention.trim_decision(&input);
+        *crew.journal_full.borrow_mut() = match &decision {
+            TrimDecision::HostMustWait { why } => {
+                Some(format!("the journal is nearly full and waits for {why}"))
+            }
+            _ => None,
+        };
+        match decision {
+            TrimDecision::Nothing | TrimDecision::HostMustWait { .. } => {}
+            TrimDecision::Trim { up_to } => self.start_trim(up_to, false, ctx),
+            TrimDecision::ForceTrim { up_to, maps } => {
+                for (site, map) in &maps {
+                    let from = map.from;
+                    tracing::warn!(
+                        site = %crew.site(), peer = %site, %from, %up_to,
+                        "the journal is full: updates that the peer lacks are let go; it will be \
+                         brought back by a copy"
+                    );
+                }
+                self.retention.begin_maps(maps);
+                self.start_trim(up_to, true, ctx);
+            }
+        }
+    }
+
+    /// Trims; after the maps are durable, where records go that a site lacks (rule `purge_safe`).
+    fn start_trim(&mut self, up_to: UpdateNumber, save_first: bool, ctx: &mut Context<Self>) {
+        self.trimming = true;
+        self.publish_retention();
+        let (crew, address) = (self.crew.clone(), ctx.address());
+        actix::spawn(async move {
+            let result = async {
+                if save_first {
+                    crew.save().await?;
+                }
+                let io = crew.io()?;
+                let base = io.trim(up_to).await?;
+                Ok((base, io.usage().await?))
+            };
+            let result = result.await;
+            crate::crew::post(&address, Trimmed { up_to, result });
+        });
+    }
+
+    /// Puts floors and maps into the state, to be saved with it.
+    fn publish_retention(&self) {
+        let mut state = self.crew.state.borrow_mut();
+        state.floors.clone_from(self.retention.floors());
+        state.maps.clone_from(self.retention.maps());
+    }
+}
+
+impl Handler<RaiseFloor> for JournalActor {
+    type Result = ();
+
+    fn handle(&mut self, floor: RaiseFloor, _: &mut Context<Self>) {
+        let RaiseFloor { site, position, fork } = floor;
+        let newest = self.engine.received();
+        {
+            let state = self.crew.state.borrow();
+            if let Some(fork) = fork {
+                self.retention.follow(&site, fork, &state.lineage);
+            }
+            self.retention.raise(&site, position, &state.lineage, &newest);
+            self.retention.end_maps(self.crew.marks.base.get().number);
+        }
+        self.publish_retention();
+    }
+}
+
+impl Handler<Trimmed> for JournalActor {
+    type Result = ();
+
+    fn handle(&mut self, done: Trimmed, ctx: &mut Context<Self>) {
+        self.trimming = false;
+        let preparing = self.preparing.take();
+        match done.result {
+            Ok((base, usage)) => {
+                let before = self.crew.marks.journal_used.get();
+                self.set_usage(usage);
+                add(&self.crew.shared.totals.trimmed_bytes, before.saturating_sub(usage.0));
+                self.retention.trimmed(done.up_to);
+                self.crew.marks.base.set(base);
+                self.pump(ctx);
+            }
+            Err(error) => self.crew.fail(&error),
+        }
+        if let Some(prepare) = preparing {
+            self.prepare(prepare);
+        }
+    }
+}
+
+impl Handler<PrepareReset> for JournalActor {
+    type Result = ();
+
+    fn handle(&mut self, prepare: PrepareReset, _: &mut Context<Self>) {
+        self.resetting = true;
+        if self.trimming {
+            self.preparing = Some(prepare);
+            return;
+        }
+        self.prepare(prepare);
+    }
+}
+
+impl JournalActor {
+    /// Enters the maps for a reset; its base is not touched by any trim from here on.
+    fn prepare(&mut self, prepare: PrepareReset) {
+        self.retention.reset(prepare.fork, prepare.base, &self.crew.state.borrow().lineage);
+        self.publish_retention();
+        let _ = prepare.reply.send(());
+    }
+}
+
+impl Handler<ResetJournal> for JournalActor {
+    type Result = ();
+
+    fn handle(&mut self, ResetJournal { base, reply }: ResetJournal, ctx: &mut Context<Self>) {
+        let Ok(io) = self.crew.io() else { return };
+        let work = async move {
+            io.reset(base).await?;
+            io.usage().await
+        };
+        // Nothing else is taken meanwhile: what comes next follows the new base.
+        let work = work.into_actor(self).map(move |result, actor, _| {
+            let result = result.map(|usage| {
+                actor.engine.reset(base);
+                actor.set_usage(usage);
+                actor.crew.marks.base.set(base);
+                actor.crew.marks.submitted.set(base);
+                actor.crew.marks.newest.set(base);
+                actor.crew.marks.durable.set(base.number);
+            });
+            if let Err(error) = &result {
+                actor.crew.fail(&error.duplicate());
+            }
+            actor.resetting = false;
+            let _ = reply.send(result);
+        });
+        ctx.wait(work);
+    }
+}
