@@ -27,6 +27,10 @@ pub struct JournalEngine {
     waiting_bytes: u64,
     appending: Option<Position>,
     received: Position,
+    /// How many of the waiting bytes are being appended.
+    appending_bytes: u64,
+    /// The most that is appended at once: less after an append found no room.
+    append_bytes_max: usize,
     durable: UpdateNumber,
     syncing: Option<UpdateNumber>,
     /// Somebody waits until this is durable.
@@ -44,6 +48,8 @@ impl JournalEngine {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             appending: None,
+            appending_bytes: 0,
+            append_bytes_max: APPEND_BYTES_MAX,
             received: newest,
             durable: newest.number,
             syncing: None,
@@ -92,7 +98,7 @@ impl JournalEngine {
         self.durable
     }
 
-    /// Bytes that wait to be appended.
+    /// Bytes that wait to be appended or are being appended: they have no room yet.
     pub fn waiting_bytes(&self) -> u64 {
         self.waiting_bytes
     }
@@ -111,7 +117,7 @@ impl JournalEngine {
         let mut batch = Vec::new();
         while let Some(record) = self.waiting.front() {
             let cost = record.encoded_bytes();
-            if !batch.is_empty() && bytes + cost > APPEND_BYTES_MAX {
+            if !batch.is_empty() && bytes + cost > self.append_bytes_max {
                 break;
             }
             bytes += cost;
@@ -120,7 +126,7 @@ impl JournalEngine {
                 batch.push(record);
             }
         }
-        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes as u64);
+        self.appending_bytes = bytes as u64;
         Some(batch)
     }
 
@@ -128,14 +134,16 @@ impl JournalEngine {
     pub fn appended(&mut self) {
         if let Some(position) = self.appending.take() {
             self.received = position;
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(self.appending_bytes);
+            self.append_bytes_max = APPEND_BYTES_MAX;
         }
     }
 
-    /// The append found no room; it is tried again as it was.
+    /// The append found no room; it is tried again, by halves: what fits lets the rest go on.
     pub fn append_again(&mut self, batch: Vec<Record>) {
+        self.append_bytes_max = usize::try_from(self.appending_bytes / 2).unwrap_or(usize::MAX);
         self.appending = None;
         for record in batch.into_iter().rev() {
-            self.waiting_bytes += record.encoded_bytes() as u64;
             self.waiting.push_front(record);
         }
     }
