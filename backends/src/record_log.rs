@@ -33,7 +33,7 @@ impl RecordLog {
 
     /// What a recovery of it finds.
     pub(crate) fn recovery(&self, cut: Option<String>) -> Recovery {
-        Recovery { base: self.base, newest: self.newest(), cut }
+        Recovery { base: self.base, newest: self.newest(), cut, suspect: false }
     }
 
     /// Bytes in use, of how many.

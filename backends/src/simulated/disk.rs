@@ -40,6 +40,8 @@ pub(super) struct Disk {
     pub(super) damaged: BTreeSet<UpdateNumber>,
     /// Counts the resets, so that a sync begun before one says nothing about what came after.
     pub(super) resets: u64,
+    /// A process saw the journal fail, and no state was saved since.
+    pub(super) suspect: bool,
     /// Why the next recovery finds a torn tail.
     pub(super) cut: Option<String>,
     pub(super) state: Option<Vec<u8>>,
@@ -57,6 +59,7 @@ impl SimulatedDisk {
             rng: StdRng::seed_from_u64(seed),
             faults: Faults::default(),
             life: 0,
+            suspect: false,
             log: RecordLog::new(journal_bytes_max),
             durable: UpdateNumber::ZERO,
             damaged: BTreeSet::new(),

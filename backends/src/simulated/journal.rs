@@ -45,6 +45,7 @@ impl SimulatedJournal {
         if let Some(kind) = disk.faults.append_to_fail.take() {
             if !matches!(kind, ErrorKind::Full | ErrorKind::Invalid) {
                 self.poisoned.store(true, Ordering::SeqCst);
+                disk.suspect = true;
             }
             return Err(Error::new(kind, "append: the simulated disk fails this append"));
         }
@@ -86,7 +87,7 @@ impl JournalStore for SimulatedJournal {
         if !disk.faults.lying {
             disk.durable = disk.log.newest().number;
         }
-        let recovery = disk.log.recovery(cut);
+        let recovery = Recovery { suspect: disk.suspect, ..disk.log.recovery(cut) };
         drop(disk);
         self.recovered = true;
         Ok(recovery)
@@ -127,6 +128,7 @@ impl JournalStore for SimulatedJournal {
             check_poison(&poisoned, "sync journal")?;
             if disk.faults.take_sync_failure() {
                 poisoned.store(true, Ordering::SeqCst);
+                disk.suspect = true;
                 return Err(Error::new(ErrorKind::Io, "sync journal: simulated failure"));
             }
             if !disk.faults.lying && disk.resets == resets {
@@ -191,6 +193,7 @@ impl JournalStore for SimulatedJournal {
         match begun.land(&mut disk) {
             Some(Flight::State(state)) => {
                 disk.state = Some(state);
+                disk.suspect = false;
                 Ok(())
             }
             _ => disk.check_life(self.life, "save state"),

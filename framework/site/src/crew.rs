@@ -126,6 +126,8 @@ pub(crate) struct Crew {
     pub history: RefCell<History>,
     /// How this site follows, for status.
     pub following: RefCell<FollowView>,
+    /// Whoever waits for a status wants it now.
+    pub refresh: tokio::sync::Notify,
     /// The follower is about to be stopped: it must not begin what takes long.
     pub stop_following: Cell<bool>,
     /// Whether the charter of this site's reign is active.

@@ -1,11 +1,12 @@
 //! The way into a group for links that other sites open.
 
+use crate::greeting::first_message;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use trefoil_core::model::GroupName;
 use trefoil_core::port::Link;
-use trefoil_core::wire::{ControlMessage, Greeting, decode_control, encode_control};
+use trefoil_core::wire::{ControlMessage, Greeting, encode_control};
 use trefoil_core::{Error, Result};
 
 /// How many links may be greeting at once, per listener.
@@ -26,12 +27,9 @@ pub(crate) enum Command {
 pub(crate) struct Door(pub mpsc::Sender<Command>);
 
 /// Reads the greeting of a new link and passes the link to its group.
-pub(crate) async fn greet(mut link: Link, doors: &BTreeMap<GroupName, Door>) -> Result<()> {
-    let frames = link.control.receiver.receive().await?;
-    let Some(frame) = frames.and_then(|mut frames| frames.drain(..).next()) else {
-        return Err(Error::unavailable("greet: the other side closed the link"));
-    };
-    let ControlMessage::Greeting(theirs) = decode_control(&frame.into_bytes())? else {
+pub(crate) async fn greet(link: Link, doors: &BTreeMap<GroupName, Door>) -> Result<()> {
+    let (first, mut link) = first_message(link).await?;
+    let ControlMessage::Greeting(theirs) = first else {
         return Err(Error::corrupt("greet: another message came first"));
     };
     let Some(door) = doors.get(&theirs.group) else {

@@ -251,6 +251,7 @@ fn crew(
         transports: RefCell::default(),
         history: RefCell::default(),
         following: RefCell::default(),
+        refresh: tokio::sync::Notify::new(),
         stop_following: Cell::new(false),
         serves: Cell::new(false),
         journal_full: RefCell::default(),

@@ -18,6 +18,7 @@ pub mod config;
 mod crew;
 mod door;
 mod extent_map;
+mod greeting;
 mod group;
 mod handle;
 mod history;

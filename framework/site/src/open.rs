@@ -158,9 +158,10 @@ async fn resume(
 ) -> Result<SiteState> {
     let shorter = state.intent.is_none() && recovery.newest.number < state.durable_mark;
     let rebooted = boot.is_empty() || state.boot != boot;
-    if shorter || rebooted {
+    let suspect = recovery.suspect;
+    if shorter || rebooted || suspect {
         tracing::info!(
-            site = %state.site, shorter, rebooted,
+            site = %state.site, shorter, rebooted, suspect,
             "a new incarnation: what was not synced may be gone"
         );
         state.incarnation = Incarnation(random);

@@ -50,7 +50,7 @@ pub(crate) async fn keep_status(crew: CrewRef) {
     loop {
         let status = status(&crew);
         crew.shared.status.send_replace(Arc::new(status));
-        tokio::time::sleep(STATUS_EVERY).await;
+        let _ = tokio::time::timeout(STATUS_EVERY, crew.refresh.notified()).await;
     }
 }
 

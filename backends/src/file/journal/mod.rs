@@ -51,6 +51,8 @@ pub struct FileJournal {
     log: Arc<Mutex<Log>>,
     state: Arc<StateFile>,
     poison: Arc<Poison>,
+    /// An earlier process saw the journal fail, and no state was saved since.
+    suspect: bool,
     directory: PathBuf,
 }
 
@@ -102,7 +104,7 @@ impl FileJournal {
             lock,
         );
         let log = Arc::new(Mutex::new(log));
-        Ok(Self { syncer, spares, log, state, poison, directory })
+        Ok(Self { syncer, spares, log, state, poison, directory, suspect: false })
     }
 
     /// Does blocking `work` on the log on an I/O thread.
@@ -119,8 +121,10 @@ impl FileJournal {
 impl JournalStore for FileJournal {
     async fn recover(&mut self) -> Result<Recovery> {
         self.poison.check()?;
-        let recovery = self.on_log(recovery::recover).await?;
+        let mut recovery = self.on_log(recovery::recover).await?;
         self.spares.want(1);
+        recovery.suspect = self.poison.is_marked();
+        self.suspect = recovery.suspect;
         Ok(recovery)
     }
 
@@ -199,7 +203,11 @@ impl JournalStore for FileJournal {
         saved.map_err(|error| match error.kind() {
             ErrorKind::Io => self.poison.by(error),
             _ => error,
-        })
+        })?;
+        if std::mem::take(&mut self.suspect) {
+            self.poison.unmark()?;
+        }
+        Ok(())
     }
 
     fn usage(&self) -> (u64, u64) {

@@ -1,6 +1,7 @@
 //! A failure after which nothing is accepted any more.
 
 use parking_lot::Mutex;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use trefoil_core::{Error, ErrorKind, Result};
@@ -27,8 +28,36 @@ impl Poison {
             tracing::error!(journal = %self.directory.display(), %error, "the journal failed");
             *why = error.to_string();
             self.failed.store(true, Ordering::SeqCst);
+            self.leave_mark(&why);
         }
         error
+    }
+
+    /// Tells the next process, as well as a failing device allows.
+    fn leave_mark(&self, why: &str) {
+        let written = fs::write(self.mark(), why).and_then(|()| {
+            File::open(self.mark())?.sync_all()?;
+            File::open(&self.directory)?.sync_all()
+        });
+        if let Err(error) = written {
+            tracing::error!(journal = %self.directory.display(), %error, "no mark could be left");
+        }
+    }
+
+    fn mark(&self) -> PathBuf {
+        self.directory.join("failed")
+    }
+
+    /// Whether an earlier process left a mark that the journal failed.
+    pub(super) fn is_marked(&self) -> bool {
+        self.mark().exists()
+    }
+
+    /// Takes the mark away: what it means was taken note of, durably.
+    pub(super) fn unmark(&self) -> Result<()> {
+        let gone = fs::remove_file(self.mark());
+        let gone = gone.and_then(|()| File::open(&self.directory)?.sync_all());
+        gone.map_err(|source| Error::io(format!("remove {}", self.mark().display()), source))
     }
 
     /// Refuses to go on after a failure.

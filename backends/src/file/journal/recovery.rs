@@ -46,7 +46,8 @@ fn scan_all(log: &mut Log) -> Result<Recovery> {
     let found = current(log)?;
     if found.is_empty() {
         create(log)?;
-        return Ok(Recovery { base: log.base(), newest: log.newest(), cut: None });
+        let (base, newest) = (log.base(), log.newest());
+        return Ok(Recovery { base, newest, cut: None, suspect: false });
     }
     let known = known(&found, log.syncer.boot());
     let mut stop = None;
@@ -64,7 +65,7 @@ fn scan_all(log: &mut Log) -> Result<Recovery> {
         Some(stop) => Some(cut(log, stop, &left_over, &known)?),
     };
     keep(log, &known)?;
-    Ok(Recovery { base: log.base(), newest: log.newest(), cut })
+    Ok(Recovery { base: log.base(), newest: log.newest(), cut, suspect: false })
 }
 
 /// The segments of the newest reset, by serial number; older ones are deleted.

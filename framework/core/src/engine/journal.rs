@@ -248,13 +248,20 @@ mod tests {
     }
 
     #[test]
-    fn an_append_without_room_is_tried_again_in_order() {
+    fn an_append_without_room_is_tried_again_by_halves_and_in_order() {
         let mut journal = JournalEngine::new(POLICY, Position::START, 1 << 20, 0);
-        journal.submit(&records(Position::START, 2)).unwrap();
+        journal.submit(&records(Position::START, 4)).unwrap();
+        let waiting = journal.waiting_bytes();
         let batch = journal.next_append().unwrap();
+        assert_eq!(journal.waiting_bytes(), waiting, "it has no room yet");
         journal.append_again(batch);
-        let numbers: Vec<u64> =
-            journal.next_append().unwrap().iter().map(|r| r.number().value()).collect();
-        assert_eq!(numbers, [1, 2]);
+        let numbers = |journal: &mut JournalEngine| -> Vec<u64> {
+            let batch = journal.next_append().unwrap();
+            journal.appended();
+            batch.iter().map(|record| record.number().value()).collect()
+        };
+        assert_eq!(numbers(&mut journal), [1, 2]);
+        assert_eq!(numbers(&mut journal), [3, 4], "what fits lets the rest go on whole");
+        assert_eq!(journal.waiting_bytes(), 0);
     }
 }

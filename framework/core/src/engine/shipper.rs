@@ -180,8 +180,9 @@ mod tests {
         leg.copy_sent(first, first.length);
         assert!(matches!(leg.next(n(5)), Some(Work::Records { .. })));
         leg.records_sent(n(5), 10);
-        let Some(Work::Copy(second)) = leg.next(n(5)) else { panic!("then the next block") };
-        assert_eq!(second.offset, COPY_CHUNK_BYTES_MAX);
+        let Some(Work::Copy(run)) = leg.next(n(5)) else { panic!("then the next block") };
+        assert_eq!(run.offset, COPY_CHUNK_BYTES_MAX);
+        let second = Extent { length: COPY_CHUNK_BYTES_MAX, ..run };
         leg.copy_sent(second, 1);
         assert!(matches!(leg.next(n(5)), Some(Work::Copy(_))), "no records wait");
     }

@@ -14,6 +14,10 @@ pub struct Recovery {
     pub newest: Position,
     /// Why bytes behind `newest` were cut, if any were: a torn tail.
     pub cut: Option<String>,
+    /// Whether a process before this one saw the journal's device fail, and no state was saved
+    /// since: what it had acknowledged and not made durable may be gone, whatever the pages in
+    /// memory look like.
+    pub suspect: bool,
 }
 
 /// The journal of one site for one group: consecutive records, and a small state beside them.

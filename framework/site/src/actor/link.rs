@@ -3,6 +3,7 @@
 use super::peer::{ControlIn, LinkEnded};
 use super::{DataIn, PeerActor};
 use crate::crew::{CrewRef, post};
+use crate::greeting::first_message;
 use crate::parts::PeerLink;
 use actix::Addr;
 use tokio::sync::mpsc;
@@ -31,11 +32,8 @@ pub(super) async fn dial(way: &PeerLink, greeting: Greeting) -> Result<Link> {
     let expected = greeting.to.clone();
     let frame = encode_control(&ControlMessage::Greeting(greeting))?;
     link.control.sender.send(vec![frame]).await?;
-    let frames = link.control.receiver.receive().await?;
-    let Some(frame) = frames.and_then(|mut frames| frames.drain(..).next()) else {
-        return Err(Error::unavailable("greet: the other site closed the link"));
-    };
-    match decode_control(&frame.into_bytes())? {
+    let (answer, link) = first_message(link).await?;
+    match answer {
         ControlMessage::Greeting(theirs) if theirs.from == expected => Ok(link),
         ControlMessage::Goodbye(why) => Err(Error::refused(format!("greet: {why}"))),
         _ => Err(Error::corrupt("greet: another site answered than was meant")),

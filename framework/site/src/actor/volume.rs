@@ -372,6 +372,7 @@ impl Handler<Serve> for VolumeActor {
         if self.engine.is_some() {
             self.serving = true;
             self.crew.shared.gate.send_replace(Gate::Primary);
+            self.crew.refresh.notify_one();
             self.arm(ctx);
         }
     }

@@ -237,10 +237,15 @@ fn a_cut_off_primary_stops_answering_before_another_may_begin() {
 }
 
 #[test]
-fn a_failed_sync_at_b_costs_the_host_nothing_but_the_mirror() {
+fn a_failed_device_at_b_costs_the_host_nothing_but_the_mirror() {
     in_virtual_time(async {
         let world = World::paired().await;
-        world.disks["b"].fail_next_sync();
+        let member = |world: &World| {
+            let charter = world.status("a").charter.clone().unwrap();
+            charter.member(&site("b")).cloned()
+        };
+        let before = member(&world).unwrap();
+        world.disks["b"].fail_next_append(ErrorKind::Io);
         world.write("a", 1, 11).await;
         world.write("a", 2, 22).await;
         world
@@ -251,5 +256,11 @@ fn a_failed_sync_at_b_costs_the_host_nothing_but_the_mirror() {
         let last = world.write("a", 3, 33).await;
         world.equal(last, "a", "c").await;
         assert!(world.status("b").trouble.as_ref().is_some_and(|t| t.contains("restart the site")));
+        world.kill("b");
+        world.start("b").await;
+        world.until_paired().await;
+        sleep(Duration::from_millis(200)).await;
+        let after = member(&world).unwrap();
+        assert!(before.incarnation != after.incarnation, "what it did not sync may be gone (R1)");
     });
 }

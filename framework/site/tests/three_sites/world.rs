@@ -45,6 +45,8 @@ pub struct World {
     running: RefCell<BTreeMap<&'static str, LocalSite>>,
     clock: Arc<VirtualClock>,
     boots: RefCell<u64>,
+    /// Every start draws other random numbers.
+    starts: RefCell<u64>,
 }
 
 impl World {
@@ -60,6 +62,7 @@ impl World {
             running: RefCell::default(),
             clock: Arc::new(VirtualClock(tokio::time::Instant::now())),
             boots: RefCell::new(0),
+            starts: RefCell::new(0),
         }
     }
 
@@ -116,7 +119,7 @@ impl World {
             .group(parts)
             .clock(self.clock.clone())
             .boot(format!("boot {}", self.boots.borrow()))
-            .seed(u64::from(name.as_bytes()[0]) + u64::from(*self.boots.borrow() as u32));
+            .seed(1000 * u64::from(name.as_bytes()[0]) + self.starts.replace_with(|n| *n + 1));
         let local = LocalSite::start(builder).await.unwrap();
         self.running.borrow_mut().insert(name, local);
     }
