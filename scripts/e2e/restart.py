@@ -21,7 +21,7 @@ def all_three_are_killed(report, short):
         trio.start()
         writer = Writer([trio.uri("a", "scratch")], (0, 64 * MIB), depth=32)
         writer.start()
-        waits, generations = [], [trio.status("a")["generation"]["count"]]
+        waits, pairings, generations = [], [], [trio.status("a")["generation"]["count"]]
         for _ in range(rounds):
             before = writer.answer_count()
             until("the writer writes", lambda: writer.answer_count() > before + 100)
@@ -32,7 +32,8 @@ def all_three_are_killed(report, short):
             status = trio.until_serving("a", patience=30)
             waits.append(time.monotonic() - started)
             generations.append(status["generation"]["count"])
-            trio.until_paired("a", "b", "c")
+            trio.until_paired("a", "b", "c", patience=20)
+            pairings.append(time.monotonic() - started)
             for site, role in [("a", "primary"), ("b", "secondary"), ("c", "secondary")]:
                 found = trio.status(site)["role"]
                 if found != role:
@@ -40,7 +41,8 @@ def all_three_are_killed(report, short):
         report.claim(
             True,
             "restart of all three: roles resume by themselves",
-            f"{rounds} rounds under load, A serves after {min(waits):.2f} to {max(waits):.2f} s",
+            f"{rounds} rounds under load, A serves after {min(waits):.2f} to {max(waits):.2f} s, "
+            f"both legs are paired after {min(pairings):.2f} to {max(pairings):.2f} s",
         )
         report.claim(
             generations == sorted(set(generations)),
