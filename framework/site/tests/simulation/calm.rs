@@ -75,6 +75,7 @@ async fn leader(world: &Rc<World>) -> Option<(usize, Up)> {
         if waited >= LIMIT_MS {
             let verdict = heals::nobody_leads(waited, &troubles(world));
             world.eye.lock().judge(verdict);
+            return None;
         }
     }
     None
@@ -125,6 +126,7 @@ async fn pairs(world: &Rc<World>, site: usize, leader: usize, number: UpdateNumb
         if waited >= LIMIT_MS {
             let verdict = heals::not_paired(site, leader, &troubles(world));
             world.eye.lock().judge(verdict);
+            return;
         }
         tokio::time::sleep(STEP).await;
         revive(world);

@@ -9,6 +9,7 @@
 //! - `TREFOIL_SEED=42` replays one and prints everything that happens in it.
 
 mod answers;
+mod bites;
 mod calm;
 mod dice;
 mod faults;

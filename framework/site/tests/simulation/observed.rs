@@ -2,7 +2,7 @@
 //! site does wrong.
 
 use crate::oracle::Oracle;
-use crate::sabotage::Sabotage;
+use crate::sabotage::{Kept, Sabotage};
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -24,6 +24,8 @@ pub struct ObservedJournal {
     pub sabotage: Sabotage,
     /// Appends that a sabotaged site answered and did not make yet.
     pub owed: Vec<Record>,
+    /// What a forgetful site still knows.
+    pub kept: Option<Kept>,
 }
 
 impl ObservedJournal {
@@ -84,13 +86,15 @@ impl JournalStore for ObservedJournal {
     }
 
     async fn load_state(&mut self) -> Result<Option<Vec<u8>>> {
-        self.inner.load_state().await
+        let state = self.inner.load_state().await?;
+        if let Some(state) = &state {
+            self.sabotage.forgets(self.site, state.clone(), &mut self.kept);
+        }
+        Ok(state)
     }
 
     async fn save_state(&mut self, state: Vec<u8>) -> Result<()> {
-        if self.sabotage.forgets_promises(self.site, &state) {
-            return Ok(());
-        }
+        let state = self.sabotage.forgets(self.site, state, &mut self.kept);
         self.inner.save_state(state.clone()).await?;
         self.eye.lock().saved(self.site, &state);
         Ok(())
@@ -111,6 +115,7 @@ pub struct ObservedStore {
     pub volume: u32,
     pub inner: SimulatedStore,
     pub eye: Eye,
+    pub sabotage: Sabotage,
 }
 
 #[async_trait]
@@ -129,6 +134,9 @@ impl BlockStore for ObservedStore {
     }
 
     async fn sync(&self) -> Result<()> {
+        if self.sabotage == Sabotage::CheckpointBeforeSync {
+            return Ok(());
+        }
         self.inner.sync().await
     }
 

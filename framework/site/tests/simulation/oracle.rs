@@ -1,7 +1,7 @@
 //! The oracle: it sees every append, sync, save and store write, and every answer to a host, and
 //! asks the rules about each.
 
-use crate::model::{Entry, Image, Registry, SECTOR, Tag, image};
+use crate::model::{Entry, Image, Registry, Tag, image};
 use crate::plan::Plan;
 use crate::rules::{self, Broken};
 use crate::trace::Trace;
@@ -133,6 +133,8 @@ pub struct Oracle {
     pub plan: Plan,
     pub trace: Trace,
     pub broken: Option<Broken>,
+    /// The rules that count; all if it is empty.
+    pub watched: &'static [&'static str],
     pub registry: Registry,
     pub sites: Vec<Seen>,
     pub answered: Vec<Answered>,
@@ -154,6 +156,7 @@ impl Oracle {
             plan,
             trace: Trace::new(aloud),
             broken: None,
+            watched: &[],
             registry: Registry::default(),
             sites: disks.iter().cloned().map(Seen::new).collect(),
             answered: Vec::new(),
@@ -170,6 +173,7 @@ impl Oracle {
     pub fn judge(&mut self, verdict: rules::Verdict) {
         if let Err(broken) = verdict
             && self.broken.is_none()
+            && (self.watched.is_empty() || self.watched.contains(&broken.rule))
         {
             self.trace.event(format_args!("BROKEN {}: {}", broken.rule, broken.what));
             self.broken = Some(broken);
@@ -320,11 +324,6 @@ impl Oracle {
         let history = &self.sites[site].history;
         let end = (number.value() as usize).min(history.len());
         image(&history[..end], &self.plan.volumes)
-    }
-
-    /// The number of sectors of a volume.
-    pub fn sectors(&self, volume: usize) -> u64 {
-        self.plan.volumes[volume] / SECTOR
     }
 
     /// A takeover was certified.

@@ -47,6 +47,8 @@ pub struct Options {
     pub aloud: bool,
     /// Faults in the place of those that the seed draws; they are the same for all seeds.
     pub script: Option<Script>,
+    /// The only rules that count; all if it is empty.
+    pub watched: &'static [&'static str],
 }
 
 /// Runs a seed.
@@ -81,6 +83,7 @@ async fn live(seed: u64, options: Options) -> Outcome {
     let plan = Plan::draw(&Dice::new(seed));
     let world = World::new(seed, plan, options.sabotage, options.aloud);
     world.eye.lock().note(format_args!("seed {seed}: {:?}", world.plan));
+    world.eye.lock().watched = options.watched;
     let watch = spawn_local(watch::look(world.clone(), world.dice(3)));
     let mut hosts = Vec::new();
     for site in 0..3 {

@@ -2,8 +2,11 @@
 //! outside the product: in what its disks, its clock and its boot id tell it.
 
 use bytes::Bytes;
-use trefoil_core::model::{Position, SiteState, VolumeId};
+use trefoil_core::model::{Charter, Generation, Position, SiteState, VolumeId};
 use trefoil_core::record::{Record, RecordKind};
+
+/// What a forgetful site still knows: its promise and its charter.
+pub type Kept = (Generation, Option<Charter>);
 
 /// A rule to be broken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,7 +24,7 @@ pub enum Sabotage {
     HidePowerLoss,
     /// Saved promises are gone after a restart.
     ForgetPromises,
-    /// The home site's clock goes at half speed, so its lease lasts twice as long.
+    /// The home site's clock goes at a tenth of its speed, so its lease lasts ten times as long.
     SlowClock,
     /// The third site's journal holds other bytes.
     OtherBytes,
@@ -45,18 +48,29 @@ impl Sabotage {
         self == Self::OtherBytes && site == 2
     }
 
-    /// Whether the state that this site saves is dropped: one with a newer promise, once the
-    /// group is at work.
-    pub fn forgets_promises(self, site: usize, state: &[u8]) -> bool {
-        let newer = |state: SiteState| state.promised.count > 1;
-        self == Self::ForgetPromises
-            && site == 2
-            && postcard::from_bytes::<SiteState>(state).is_ok_and(newer)
+    /// What this site saves in the place of `state`: without the promises and charters after
+    /// generation 1. `kept` is what it saved of them last.
+    pub fn forgets(self, site: usize, state: Vec<u8>, kept: &mut Option<Kept>) -> Vec<u8> {
+        if self != Self::ForgetPromises || site != 2 {
+            return state;
+        }
+        let Ok(mut decoded) = postcard::from_bytes::<SiteState>(&state) else { return state };
+        match kept {
+            Some((promised, charter)) if decoded.promised.count > 1 => {
+                decoded.promised = *promised;
+                decoded.charter.clone_from(charter);
+                postcard::to_stdvec(&decoded).unwrap_or(state)
+            }
+            _ => {
+                *kept = Some((decoded.promised, decoded.charter));
+                state
+            }
+        }
     }
 
     /// The rate of a site's clock, in parts per million off.
     pub fn drift_ppm(self, site: usize) -> Option<i64> {
-        (self == Self::SlowClock && site == 0).then_some(-500_000)
+        (self == Self::SlowClock && site == 0).then_some(-900_000)
     }
 }
 

@@ -199,7 +199,8 @@ impl World {
         let mut stores: Vec<Arc<dyn BlockStore>> = Vec::new();
         for (volume, spec) in (0..).zip(&config.volumes) {
             let inner = disk.volume(&spec.name, spec.size)?;
-            stores.push(Arc::new(ObservedStore { site, volume, inner, eye: eye.clone() }));
+            let (eye, sabotage) = (eye.clone(), self.sabotage);
+            stores.push(Arc::new(ObservedStore { site, volume, inner, eye, sabotage }));
         }
         let journal = Box::new(ObservedJournal {
             site,
@@ -207,6 +208,7 @@ impl World {
             eye: eye.clone(),
             sabotage: self.sabotage,
             owed: Vec::new(),
+            kept: None,
         });
         let clock = SiteClock {
             begun: Instant::now(),

@@ -25,7 +25,10 @@ pub fn check(oracle: &Oracle, site: usize, up_to: UpdateNumber) -> Verdict {
         // A site whose disk had to be given a new history lacks nothing of the old one.
         if !mapped && !held && !other.in_debt() {
             let newest = other.newest();
-            let what = format!("{name} trims {up_to}; {} holds {newest}, no map", SITES[index]);
+            let (peer, floors, maps) = (SITES[index], &state.floors, &state.maps);
+            let what = format!(
+                "{name} trims {up_to}; {peer} holds {newest}; floors {floors:?}, maps {maps:?}"
+            );
             return Err(broken(what));
         }
     }
