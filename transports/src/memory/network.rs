@@ -8,9 +8,10 @@ use crate::seed::Seed;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use trefoil_core::port::{Link, Listener};
 use trefoil_core::{Error, ErrorKind, Result};
@@ -20,7 +21,7 @@ pub(crate) struct Network {
     pub(crate) rules: Rules,
     state: Mutex<State>,
     /// Told whenever a path or a site changes, for those who wait to connect.
-    changed: watch::Sender<()>,
+    changed: Notify,
 }
 
 struct State {
@@ -71,7 +72,7 @@ impl Network {
             path_default,
             seed: Seed::new(seed),
         };
-        Self { rules, state: Mutex::new(state), changed: watch::Sender::new(()) }
+        Self { rules, state: Mutex::new(state), changed: Notify::new() }
     }
 
     /// A handle for a site in its present life.
@@ -142,7 +143,7 @@ impl Network {
                 }
             }
         }
-        self.changed.send_replace(());
+        self.changed.notify_waiters();
     }
 
     /// Breaks every link between two sites, whoever connected.
@@ -165,7 +166,7 @@ impl Network {
         for (link, side) in sides_of(&links, site) {
             link.set_frozen(side, frozen);
         }
-        self.changed.send_replace(());
+        self.changed.notify_waiters();
     }
 
     pub(crate) fn kill(&self, site: &str) {
@@ -180,13 +181,15 @@ impl Network {
             link.die(side);
         }
         entries.iter().for_each(|entry| entry.end());
-        self.changed.send_replace(());
+        self.changed.notify_waiters();
     }
 
     /// Waits until both directions are open and both sites run; then how long asking takes.
     async fn round_trip(&self, local: &Local, address: &str) -> Result<Duration> {
-        let mut changes = self.changed.subscribe();
         loop {
+            // Those who wait are woken in the order in which they came: `watch` would draw it.
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
             {
                 let state = &mut *self.state.lock();
                 state.check_alive(local)?;
@@ -196,9 +199,7 @@ impl Network {
                     return Ok(trip);
                 }
             }
-            if changes.changed().await.is_err() {
-                return Err(Error::closed("the network is gone"));
-            }
+            changed.await;
         }
     }
 
