@@ -94,7 +94,19 @@ fn trouble(crew: &CrewRef) -> Option<String> {
         Some(format!("no room for {what}, free some, it goes on by itself: {said}"))
     };
     let full = || crew.journal_full.borrow().clone();
-    failed.or_else(no_room).or_else(full).or_else(|| crew.trouble.borrow().clone())
+    let reign = || crew.trouble.borrow().clone();
+    failed.or_else(no_room).or_else(full).or_else(reign).or_else(|| refused(crew))
+}
+
+/// Why the source does not serve this site, and what can be done, while it is refused.
+fn refused(crew: &CrewRef) -> Option<String> {
+    let following = crew.following.borrow();
+    let suspended = matches!(following.state, Some(LegState::Suspended(_)));
+    let plan = following.plan.as_ref().filter(|_| suspended)?;
+    match &plan.kind {
+        PlanKind::Refuse { choices } => Some(format!("{}. {}", plan.why, choices.join("; or "))),
+        _ => None,
+    }
 }
 
 fn follows(crew: &CrewRef) -> Option<FollowStatus> {

@@ -270,6 +270,7 @@ impl FollowerActor {
             updates = plan.updates, why = %plan.why, "following"
         );
         let source = session.source().clone();
+        self.crew.following.borrow_mut().plan = Some(plan.clone());
         match step {
             Step::Refused(why) if self.told.as_ref().is_some_and(|told| told.roll_forward) => {
                 tracing::warn!(site = %self.crew.site(), why, "cannot roll forward");

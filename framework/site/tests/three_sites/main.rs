@@ -201,6 +201,8 @@ fn a_returns_with_a_tail_keeps_it_and_says_what_will_resolve_it() {
                 })
             })
             .await;
+        let trouble = world.status("a").trouble.clone().unwrap();
+        assert!(trouble.contains("ewind") && trouble.contains("take over at a"), "{trouble}");
         assert_eq!(world.disks["a"].received(), tail, "its data is kept");
         assert_eq!(world.read("b", 0).await, 0, "nobody was told that it was written");
     });
