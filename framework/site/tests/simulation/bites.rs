@@ -32,6 +32,18 @@ async fn ms(milliseconds: u64) {
     tokio::time::sleep(Duration::from_millis(milliseconds)).await;
 }
 
+/// Waits until B is in A's in-sync set, and some more.
+async fn paired(world: &World) {
+    let is_paired = || world.eye.lock().sites[0].charter().is_some_and(|c| c.in_sync.len() == 2);
+    for _ in 0..100 {
+        if is_paired() {
+            break;
+        }
+        ms(50).await;
+    }
+    ms(300).await;
+}
+
 /// Takes over at a site until it works, for a while.
 async fn insist(world: &Rc<World>, site: usize) {
     for _ in 0..10 {
@@ -91,7 +103,7 @@ fn quiet(_: Rc<World>) -> Story {
 /// B takes over with C's promise; C restarts without it; A, cut off, asks C for the lease.
 fn forgotten_promise(world: Rc<World>) -> Story {
     Box::pin(async move {
-        ms(900).await;
+        paired(&world).await;
         world.network.cut_and_drop("a", "b");
         world.network.cut_and_drop("a", "c");
         ms(100).await;
@@ -107,7 +119,7 @@ fn forgotten_promise(world: Rc<World>) -> Story {
 /// A is cut off and believes in its lease for far too long.
 fn stale_leader(world: Rc<World>) -> Story {
     Box::pin(async move {
-        ms(900).await;
+        paired(&world).await;
         world.network.cut_and_drop("a", "b");
         world.network.cut_and_drop("a", "c");
         insist(&world, 1).await;
@@ -119,7 +131,7 @@ fn stale_leader(world: Rc<World>) -> Story {
 fn mirror_without_power(world: Rc<World>) -> Story {
     Box::pin(async move {
         for _ in 0..4 {
-            ms(900).await;
+            paired(&world).await;
             world.network.cut("a", "c");
             ms(100).await;
             world.die(1, true);

@@ -105,6 +105,7 @@ async fn write(world: &World, site: usize, up: &Up, span: Span, zero: bool) -> b
 }
 
 async fn read(world: &World, site: usize, up: &Up, span: Span) -> bool {
+    let _alone = world.reading.lock().await;
     let at_least = world.eye.lock().read_begins(site);
     let volume = &up.volumes[span.volume as usize];
     let answer = volume.read_at(span.first * SECTOR, (span.count * SECTOR) as usize).await;

@@ -74,6 +74,9 @@ pub struct World {
     machines: Vec<Machine>,
     seed: Dice,
     next_tag: Cell<u32>,
+    /// Held by the host that reads: two that wait for one site's lease are woken in an order that
+    /// tokio draws anew in every run.
+    pub reading: tokio::sync::Mutex<()>,
     /// Whether hosts and faults go on.
     pub stop_hosts: Cell<bool>,
 }
@@ -111,6 +114,7 @@ impl World {
             machines: (0..3).map(machine).collect(),
             seed: dice,
             next_tag: Cell::new(1),
+            reading: tokio::sync::Mutex::new(()),
             stop_hosts: Cell::new(false),
             plan,
         };
