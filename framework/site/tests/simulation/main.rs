@@ -8,6 +8,9 @@
 //! - `TREFOIL_SEEDS=1000` runs so many seeds;
 //! - `TREFOIL_SEED=42` replays one and prints everything that happens in it.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::needless_range_loop, reason = "sites are told by their index")]
+
 mod answers;
 mod bites;
 mod calm;
