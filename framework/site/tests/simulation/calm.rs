@@ -160,9 +160,9 @@ async fn finish(world: &Rc<World>, leader: usize, number: UpdateNumber) {
     let mut eye = world.eye.lock();
     for site in 0..3 {
         let settled = site == leader || heals::has_caught_up(&eye, site, leader, number);
-        let restored = world.up(site).is_some_and(|up| up.group.status().marks.restored >= number);
-        if settled && restored {
-            let verdict = rules::no_gap::check_quiet(&eye, site);
+        let restored = world.up(site).map(|up| up.group.status().marks.restored);
+        if let Some(restored) = restored.filter(|restored| settled && *restored >= number) {
+            let verdict = rules::no_gap::check_restored(&eye, site, restored);
             eye.judge(verdict);
         }
     }

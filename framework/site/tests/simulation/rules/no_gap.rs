@@ -42,14 +42,16 @@ pub fn check_checkpoint(oracle: &Oracle, site: usize, state: &SiteState) -> Verd
     Ok(())
 }
 
-/// Checks that the volumes of a quiet site are exactly its history.
-pub fn check_quiet(oracle: &Oracle, site: usize) -> Verdict {
+/// Checks that the volumes of a site show its history up to `restored`, which it said some time
+/// ago, or something newer.
+pub fn check_restored(oracle: &Oracle, site: usize, restored: UpdateNumber) -> Verdict {
     let seen = &oracle.sites[site];
-    let image = oracle.image_at(site, seen.newest());
+    let image = oracle.image_at(site, restored);
+    let at = (restored.value() as usize).min(seen.history.len());
     for volume in 0..oracle.plan.volumes.len() {
         let bytes = oracle.stored(site, volume, false);
-        explain(&bytes, volume as u32, &image, &[])
-            .map_err(|what| broken(format!("{} at {}: {what}", SITES[site], seen.newest())))?;
+        explain(&bytes, volume as u32, &image, &seen.history[at..])
+            .map_err(|what| broken(format!("{} restored {restored}: {what}", SITES[site])))?;
     }
     Ok(())
 }
