@@ -91,6 +91,7 @@ fn any_two_marks_out_of_order_are_seen() {
 fn h1_a_site_in_another_incarnation_is_not_the_member() {
     let member = Member { site: site("b"), incarnation: Incarnation(7) };
     let charter = Charter {
+        settled: generation(1, 0),
         generation: generation(1, 1),
         version: 1,
         primary: site("a"),

@@ -51,6 +51,7 @@ fn charter(in_sync: &[(&str, u64)]) -> Charter {
         version: 1,
         primary: site("a"),
         active: true,
+        settled: generation(1),
         in_sync: in_sync.iter().map(member).collect(),
         fence: Fence::Status,
     }
@@ -110,7 +111,9 @@ fn rank_alone_proves_nothing_about_a_member_on_another_branch() {
     let c = evidence(3, &[1, 3], 3);
     let others = [("a", evidence(1, &[1], 10)), ("b", evidence(2, &[1], 2))];
     let assessment = judge("c", &c, &others[..1], Some(&charter), false);
-    assert!(is_unknown(&assessment), "{assessment:?}");
+    let gives_way =
+        matches!(&assessment, Assessment::GiveWay { to: Some(to), .. } if *to == site("a"));
+    assert!(gives_way, "{assessment:?}");
 }
 
 #[test]
@@ -168,4 +171,42 @@ fn blank_sites_begin_with_nothing_to_lose() {
     let others = [("b", evidence(2, &[1], 5))];
     let assessment = judge("a", &blank, &others, None, true);
     assert!(matches!(assessment, Assessment::RollForward { .. }), "{assessment:?}");
+}
+
+#[test]
+fn a_reign_that_never_became_active_puts_nobody_ahead() {
+    // B began a reign by consent at 24 and died; A answered up to 33 in the one before.
+    let mut fence = charter(&[("a", 71)]);
+    (fence.generation, fence.active, fence.settled) = (generation(3), false, generation(2));
+    let b = evidence(72, &[1, 5, 24], 24);
+    let others = [("a", evidence(71, &[1, 5], 33)), ("c", evidence(73, &[1], 4))];
+    let by_b = judge("b", &b, &others, Some(&fence), false);
+    assert!(matches!(&by_b, Assessment::GiveWay { to: Some(to), .. } if *to == site("a")));
+    let (_, a) = &others[0];
+    let by_a = judge("a", a, &[("b", b)], Some(&fence), false);
+    assert_eq!(by_a, Assessment::Eligible(Verdict::Zero), "it is the intact member");
+}
+
+#[test]
+fn flushed_is_not_said_over_a_tail_that_is_not_here() {
+    let mut fence = charter(&[("a", 1)]);
+    (fence.generation, fence.active, fence.settled) = (generation(2), false, generation(1));
+    // A lost power (another incarnation) and still has more than B's branch knows.
+    let b = evidence(2, &[1, 8], 20);
+    let others = [("a", evidence(71, &[1], 5)), ("c", evidence(3, &[1], 4))];
+    let whole = judge("b", &b, &others, Some(&fence), false);
+    assert_eq!(whole, Assessment::Eligible(Verdict::Flushed));
+    fence.settled = generation(2);
+    let others = [("a", evidence(71, &[1], 15)), ("c", evidence(3, &[1], 4))];
+    let lost_before = judge("b", &b, &others, Some(&fence), false);
+    assert_eq!(lost_before, Assessment::Eligible(Verdict::Flushed), "an older reign's tail");
+}
+
+#[test]
+fn before_any_reign_was_active_there_is_nothing_to_lose() {
+    let mut fence = charter(&[("a", 1)]);
+    (fence.active, fence.settled) = (false, Generation::NONE);
+    let a = evidence(71, &[], 0);
+    let others = [("b", evidence(2, &[], 0))];
+    assert_eq!(judge("a", &a, &others, Some(&fence), true), Assessment::Eligible(Verdict::Zero));
 }

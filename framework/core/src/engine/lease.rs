@@ -133,6 +133,7 @@ mod tests {
             version: 1,
             primary: site("a"),
             active: true,
+            settled: G1,
             in_sync: Vec::new(),
             fence: Fence::Status,
         };

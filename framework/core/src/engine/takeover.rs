@@ -1,6 +1,6 @@
 //! May this site lead, and what would be lost? Rule R8, as one pure function over the evidence.
 
-use crate::model::{Charter, Lineage, SiteName, UpdateNumber};
+use crate::model::{Charter, Generation, Lineage, SiteName, UpdateNumber};
 use crate::wire::{Evidence, SiteView};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -85,11 +85,27 @@ pub fn assess(standing: &Standing<'_>) -> Assessment {
     }
 }
 
+/// How far a site has come, as ranks go. What a reign wrote that never became active was never
+/// answered to a host, so it does not put a site ahead.
+fn rank(standing: &Standing<'_>, lineage: &Lineage, view: &SiteView) -> (Generation, UpdateNumber) {
+    let settled = standing.charter.map_or(Generation::NONE, |charter| charter.settled);
+    let idle = lineage.reigns().iter().find(|reign| reign.generation > settled);
+    match idle {
+        Some(reign) if !settled.is_none() => {
+            let number = reign.first.previous().min(view.newest.number);
+            (lineage.generation_at(number), number)
+        }
+        _ => view.newest.rank(),
+    }
+}
+
 /// The site in the evidence that is furthest ahead of the candidate, if any is.
 fn further<'a>(standing: &Standing<'a>) -> Option<(&'a SiteName, &'a Evidence)> {
+    let rank = |lineage, view| rank(standing, lineage, view);
     let consistent = standing.evidence.iter().filter(|(_, their)| their.view.debt_bytes == 0);
-    let (site, best) = consistent.max_by_key(|(_, their)| their.view.newest.rank())?;
-    (best.view.newest.rank() > standing.view.newest.rank()).then_some((site, best))
+    let (site, best) = consistent.max_by_key(|(_, their)| rank(&their.lineage, &their.view))?;
+    let ahead = rank(&best.lineage, &best.view) > rank(standing.lineage, standing.view);
+    ahead.then_some((site, best))
 }
 
 /// Roll forward from a site that is ahead, or give way to it.
@@ -121,6 +137,10 @@ fn verdict(standing: &Standing<'_>) -> Verdict {
             Verdict::Unknown("no site that answered knows who led".into())
         };
     };
+    if charter.settled.is_none() {
+        // No reign ever became active, so nothing was ever answered.
+        return Verdict::Zero;
+    }
     if charter.names(standing.site, standing.view.incarnation) {
         return Verdict::Zero;
     }
@@ -136,7 +156,8 @@ fn verdict(standing: &Standing<'_>) -> Verdict {
             let member = charter.member(site).is_some();
             member && (their.view.blank || their.view.debt_bytes > 0)
         });
-    if everyone && !media_lost {
+    let held = standing.evidence.values().all(|their| holds(standing, charter, their));
+    if everyone && held && !media_lost {
         return Verdict::Flushed;
     }
     Verdict::Unknown(facts(standing, charter))
@@ -144,15 +165,22 @@ fn verdict(standing: &Standing<'_>) -> Verdict {
 
 /// Whether a site in the evidence proves that nothing is lost: it is an intact member, and the
 /// candidate holds all that it holds.
-///
-/// Rank alone does not say that: a reign that was begun by consent and never became active may
-/// outrank a member whose tail it never had. So the member's end must lie on the candidate's
-/// history.
 fn proves(standing: &Standing<'_>, charter: &Charter, site: &SiteName, their: &Evidence) -> bool {
     let view = &their.view;
     let intact = charter.names(site, view.incarnation) && !view.blank && view.debt_bytes == 0;
-    let (mine, theirs) = (standing.view.newest.number, view.newest.number);
-    intact && theirs <= standing.lineage.fork(mine, &their.lineage, theirs)
+    intact && holds(standing, charter, their)
+}
+
+/// Whether the candidate holds what a site holds, save for a tail that was lost before: one from
+/// before the newest reign that became active.
+///
+/// Rank alone does not say that: a reign that was begun by consent and never became active may
+/// outrank a site whose tail it never had. So the site's end must lie on the candidate's history.
+fn holds(standing: &Standing<'_>, charter: &Charter, their: &Evidence) -> bool {
+    let (mine, theirs) = (standing.view.newest.number, their.view.newest);
+    let fork = standing.lineage.fork(mine, &their.lineage, theirs.number);
+    let (generation, end) = rank(standing, &their.lineage, &their.view);
+    end <= fork || generation < charter.settled
 }
 
 /// Why nothing is proved, for the operator.

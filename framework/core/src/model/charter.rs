@@ -38,6 +38,9 @@ pub struct Charter {
     pub primary: SiteName,
     /// Whether the primary may answer the host: false between fence and activation.
     pub active: bool,
+    /// The newest reign that became active, as far as this charter goes: what a later one wrote
+    /// was never answered to a host. [`Generation::NONE`] before the first.
+    pub settled: Generation,
     /// The in-sync set: every answered update is in the journal of each of these.
     pub in_sync: Vec<Member>,
     /// What happens when the sync leg is lost.

@@ -342,12 +342,14 @@ impl Reign {
             self.trouble = Some("another site led last; it, or `takeover`, decides".into());
             return (Phase::Promising, false);
         }
+        let settled = old.map_or(Generation::NONE, |charter| charter.settled);
         let in_sync = old.map_or_else(|| vec![self.member()], |charter| charter.in_sync.clone());
         let charter = Charter {
             generation,
             version: 1,
             primary: self.config.site.clone(),
             active: false,
+            settled,
             in_sync,
             fence: self.config.fence,
         };

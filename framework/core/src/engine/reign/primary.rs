@@ -316,7 +316,8 @@ impl Reign {
         let generation = primary.generation;
         let version = self.charter.as_ref().map_or(0, |charter| charter.version) + 1;
         let (primary, fence) = (self.config.site.clone(), self.config.fence);
-        let charter = Charter { generation, version, primary, active: true, in_sync, fence };
+        let (active, settled) = (true, generation);
+        let charter = Charter { generation, version, primary, active, settled, in_sync, fence };
         let proposal = self.propose(own.now, charter, effects);
         if let Standing::Primary(primary) = &mut self.standing {
             primary.proposal = Some(proposal);
@@ -367,11 +368,12 @@ impl Reign {
         if let Some((site, _)) = gone {
             return Some(site.clone());
         }
-        // A member that never connected in this reign has no leg yet.
+        // A member that was never served in this reign, be it that its history parted.
         let late = own.now >= primary.carry_until.saturating_add(self.config.leg_grace_us);
-        let missing = in_sync
-            .iter()
-            .find(|m| m.site != self.config.site && !primary.legs.contains_key(&m.site));
+        let never = |site: &SiteName| {
+            primary.legs.get(site).is_none_or(|leg| !leg.report.connected && leg.lost_at.is_none())
+        };
+        let missing = in_sync.iter().find(|m| m.site != self.config.site && never(&m.site));
         missing.filter(|_| late).map(|member| member.site.clone())
     }
 
