@@ -60,6 +60,7 @@ pub(crate) fn group_status() -> GroupStatus {
             version: 1,
             primary: site("a"),
             active: true,
+            settled: generation,
             in_sync: vec![member("a"), member("b")],
             fence: Fence::Status,
         }),

@@ -442,8 +442,11 @@ impl Handler<SourceEnded> for FollowerActor {
             self.give_up_rolling();
             return;
         }
+        let renewed = self.crew.data_lanes.borrow().contains_key(&ended.from);
         match ended.end {
             Some(end) => self.again(ctx, end.why),
+            // The news is older than the link that is up now: the reign told of that one already.
+            None if renewed => self.again(ctx, "the link was renewed".into()),
             None => {
                 // The reign says so when the link is back.
                 self.drop_session();

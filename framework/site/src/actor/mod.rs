@@ -31,7 +31,7 @@ pub(crate) use restorer::{
     CopyIn, Hold, JournalDurable, Received, Release, ResetRestorer, RestorerActor, Settle,
     Unsettle, write_batch,
 };
-pub(crate) use shipper::{Awaited, FollowerProgress, Kick, ShipperActor, StopShipping};
+pub(crate) use shipper::{Awaited, FollowerProgress, Kick, ShipperActor, StopShipping, Unfollowed};
 pub(crate) use volume::{
     AskAssigned, Depose, HostFlush, HostWrite, Join, Lead, Leave, LegProgress, OwnMarks, Serve,
     VolumeActor, Waiter, refusal,

@@ -3,7 +3,7 @@
 use super::link::{dial, greeting, read_control, read_data, write_control, write_data};
 use super::{
     FollowRequest, FollowerProgress, FromPeer, LinkChanged, RaiseFloor, SourceEnded, StopShipping,
-    SyncTo,
+    SyncTo, Unfollowed,
 };
 use crate::crew::{CrewRef, MAILBOX_MAX, post};
 use crate::parts::{PeerLink, micros};
@@ -265,7 +265,7 @@ impl PeerActor {
         match message {
             ControlMessage::Heartbeat(beat) => self.heartbeat(beat),
             ControlMessage::Progress(progress) => self.to_shipper(FollowerProgress(progress)),
-            ControlMessage::Unfollow { .. } => self.to_shipper(StopShipping(None)),
+            ControlMessage::Unfollow { session } => self.to_shipper(Unfollowed(session)),
             ControlMessage::SyncTo { number, .. } => {
                 self.crew.to(&self.crew.journal, SyncTo(number))
             }

@@ -1,25 +1,21 @@
 //! One leg at its source: judges the follower, then sends what it lacks, within its credit.
 
-use super::{LegChanged, LegProgress, PositionAt, RaiseFloor, ReadRecords, SyncTo};
-use crate::crew::crew_send;
-use crate::crew::{CrewRef, MAILBOX_MAX, post};
+mod job;
+
+use self::job::{Job, Sent};
+use super::{LegChanged, LegProgress, PositionAt, RaiseFloor, SyncTo};
+use crate::crew::{CrewRef, MAILBOX_MAX, crew_send, post};
 use crate::shared::add;
 use actix::prelude::*;
-use bytes::Bytes;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use trefoil_core::engine::copy::COPY_CHUNK_BYTES_MAX;
 use trefoil_core::engine::judge::{FollowerView, Plan, SourceView, judge};
 use trefoil_core::engine::reign::LegReport;
 use trefoil_core::engine::shipper::{ShipperEngine, Work, limit};
-use trefoil_core::model::{Extent, Position, SiteName, UpdateNumber};
-use trefoil_core::port::{Content, Frame};
-use trefoil_core::record::HEADER_BYTES;
-use trefoil_core::wire::{
-    ControlMessage, CopyBlock, DataMessage, Follow, Progress, RECORD_BATCH_BYTES_MAX, StreamEnd,
-    encode_data,
-};
-use trefoil_core::{Error, ErrorKind, Result};
+use trefoil_core::model::{Position, SessionId, SiteName, UpdateNumber};
+use trefoil_core::port::Frame;
+use trefoil_core::wire::{ControlMessage, DataMessage, Follow, Progress, StreamEnd, encode_data};
+use trefoil_core::{ErrorKind, Result};
 
 /// There may be work.
 #[derive(Message)]
@@ -42,16 +38,14 @@ pub(crate) struct FollowerProgress(pub Progress);
 #[rtype(result = "()")]
 pub(crate) struct StopShipping(pub Option<String>);
 
+/// The follower ended that session.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Unfollowed(pub SessionId);
+
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Done(Result<Sent>);
-
-/// What one piece of work sent.
-enum Sent {
-    Records { last: UpdateNumber, count: u64, bytes: u64 },
-    Copy { extent: Extent, data: u64, wire: u64 },
-    Nothing,
-}
 
 /// One leg at its source.
 pub(crate) struct ShipperActor {
@@ -283,89 +277,6 @@ async fn judge_follower(crew: &CrewRef, peer: &SiteName, follow: &Follow) -> Res
     Ok(Judged { plan, frame })
 }
 
-/// One piece of work of a leg, off the actor.
-struct Job {
-    crew: CrewRef,
-    lane: mpsc::Sender<Vec<Frame>>,
-    session: trefoil_core::model::SessionId,
-}
-
-impl Job {
-    async fn send(&self, message: DataMessage) -> Result<()> {
-        let frame = encode_data(message)?;
-        let gone = |_| Error::unavailable("send to follower: the link is gone");
-        self.lane.send(vec![frame]).await.map_err(gone)
-    }
-
-    async fn send_records(
-        &self,
-        from: UpdateNumber,
-        up_to: UpdateNumber,
-        bytes_max: u64,
-    ) -> Result<Sent> {
-        let room = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-        let bytes_max = room.min(RECORD_BATCH_BYTES_MAX);
-        let (reply, answer) = oneshot::channel();
-        self.crew.to(&self.crew.journal, ReadRecords { from, up_to, bytes_max, reply });
-        let gone = |_| Error::closed("read journal: it stopped");
-        let records = answer.await.map_err(gone)??;
-        let Some(last) = records.last().map(|record| record.number()) else {
-            return Ok(Sent::Nothing);
-        };
-        if records.first().is_some_and(|first| first.number() != from) {
-            return Err(Error::corrupt(format!("read journal: {from} is not where it begins")));
-        }
-        let count = records.len() as u64;
-        let bytes = records.iter().map(|record| record.encoded_bytes() as u64).sum();
-        self.send(DataMessage::Records { session: self.session, records }).await?;
-        Ok(Sent::Records { last, count, bytes })
-    }
-
-    /// Sends the beginning of `run`: as many zeroes as it begins with, or one chunk of data.
-    async fn send_copy(&self, run: Extent) -> Result<Sent> {
-        let low = self.crew.marks.submitted.get().number;
-        let zeroes = self.zeroes_at(run).await?;
-        let (extent, content) = if zeroes > 0 {
-            (Extent { length: zeroes, ..run }, Content::Zero(zeroes))
-        } else {
-            let extent = Extent { length: run.length.min(COPY_CHUNK_BYTES_MAX), ..run };
-            let data = self.crew.shared.read_newest(extent).await?;
-            (extent, content_of(data))
-        };
-        let high = self.crew.marks.submitted.get();
-        let data = match &content {
-            Content::Data(data) => data.len() as u64,
-            Content::Zero(_) => 0,
-        };
-        let (volume, offset, session) = (extent.volume, extent.offset, self.session);
-        let block = CopyBlock { session, volume, offset, content, low, high };
-        self.send(DataMessage::Copy(block)).await?;
-        let wire = HEADER_BYTES as u64 + extent.length.min(COPY_CHUNK_BYTES_MAX);
-        Ok(Sent::Copy { extent, data, wire })
-    }
-
-    /// How many zeroes `run` begins with, by the store and the overlay.
-    async fn zeroes_at(&self, run: Extent) -> Result<u64> {
-        let covered = {
-            let overlay = self.crew.shared.overlay.read();
-            overlay.covered(run).next().map_or(run.end(), |(start, _, _)| start)
-        };
-        let store = self.crew.shared.store(&run)?;
-        let allocated = store.allocated_from(run.offset).await?;
-        let data = allocated.map_or(run.end(), |extent| extent.offset);
-        Ok(data.min(covered).min(run.end()).saturating_sub(run.offset))
-    }
-}
-
-/// Zeroes are not sent as data.
-fn content_of(data: Bytes) -> Content {
-    if data.iter().all(|byte| *byte == 0) {
-        Content::Zero(data.len() as u64)
-    } else {
-        Content::Data(data)
-    }
-}
-
 impl Actor for ShipperActor {
     type Context = Context<Self>;
 
@@ -452,6 +363,17 @@ impl Handler<StopShipping> for ShipperActor {
         match why {
             Some(why) => self.end(why, ctx),
             None => ctx.stop(),
+        }
+    }
+}
+
+impl Handler<Unfollowed> for ShipperActor {
+    type Result = ();
+
+    fn handle(&mut self, Unfollowed(session): Unfollowed, ctx: &mut Context<Self>) {
+        // It may be about the session before: that one is gone already.
+        if session == self.follow.session {
+            ctx.stop();
         }
     }
 }

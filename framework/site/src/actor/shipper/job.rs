@@ -1,0 +1,102 @@
+//! One piece of work of a leg, off the actor: reads what is to be sent, and hands it to the link.
+
+use super::super::ReadRecords;
+use crate::crew::CrewRef;
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use trefoil_core::engine::copy::COPY_CHUNK_BYTES_MAX;
+use trefoil_core::model::{Extent, SessionId, UpdateNumber};
+use trefoil_core::port::{Content, Frame};
+use trefoil_core::record::HEADER_BYTES;
+use trefoil_core::wire::{CopyBlock, DataMessage, RECORD_BATCH_BYTES_MAX, encode_data};
+use trefoil_core::{Error, Result};
+
+/// What one piece of work sent.
+pub(super) enum Sent {
+    Records { last: UpdateNumber, count: u64, bytes: u64 },
+    Copy { extent: Extent, data: u64, wire: u64 },
+    Nothing,
+}
+
+/// One piece of work of a leg, off the actor.
+pub(super) struct Job {
+    pub crew: CrewRef,
+    pub lane: mpsc::Sender<Vec<Frame>>,
+    pub session: SessionId,
+}
+
+impl Job {
+    async fn send(&self, message: DataMessage) -> Result<()> {
+        let frame = encode_data(message)?;
+        let gone = |_| Error::unavailable("send to follower: the link is gone");
+        self.lane.send(vec![frame]).await.map_err(gone)
+    }
+
+    pub async fn send_records(
+        &self,
+        from: UpdateNumber,
+        up_to: UpdateNumber,
+        bytes_max: u64,
+    ) -> Result<Sent> {
+        let room = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        let bytes_max = room.min(RECORD_BATCH_BYTES_MAX);
+        let (reply, answer) = oneshot::channel();
+        self.crew.to(&self.crew.journal, ReadRecords { from, up_to, bytes_max, reply });
+        let gone = |_| Error::closed("read journal: it stopped");
+        let records = answer.await.map_err(gone)??;
+        let Some(last) = records.last().map(|record| record.number()) else {
+            return Ok(Sent::Nothing);
+        };
+        if records.first().is_some_and(|first| first.number() != from) {
+            return Err(Error::corrupt(format!("read journal: {from} is not where it begins")));
+        }
+        let count = records.len() as u64;
+        let bytes = records.iter().map(|record| record.encoded_bytes() as u64).sum();
+        self.send(DataMessage::Records { session: self.session, records }).await?;
+        Ok(Sent::Records { last, count, bytes })
+    }
+
+    /// Sends the beginning of `run`: as many zeroes as it begins with, or one chunk of data.
+    pub async fn send_copy(&self, run: Extent) -> Result<Sent> {
+        let low = self.crew.marks.submitted.get().number;
+        let zeroes = self.zeroes_at(run).await?;
+        let (extent, content) = if zeroes > 0 {
+            (Extent { length: zeroes, ..run }, Content::Zero(zeroes))
+        } else {
+            let extent = Extent { length: run.length.min(COPY_CHUNK_BYTES_MAX), ..run };
+            let data = self.crew.shared.read_newest(extent).await?;
+            (extent, content_of(data))
+        };
+        let high = self.crew.marks.submitted.get();
+        let data = match &content {
+            Content::Data(data) => data.len() as u64,
+            Content::Zero(_) => 0,
+        };
+        let (volume, offset, session) = (extent.volume, extent.offset, self.session);
+        let block = CopyBlock { session, volume, offset, content, low, high };
+        self.send(DataMessage::Copy(block)).await?;
+        let wire = HEADER_BYTES as u64 + extent.length.min(COPY_CHUNK_BYTES_MAX);
+        Ok(Sent::Copy { extent, data, wire })
+    }
+
+    /// How many zeroes `run` begins with, by the store and the overlay.
+    async fn zeroes_at(&self, run: Extent) -> Result<u64> {
+        let covered = {
+            let overlay = self.crew.shared.overlay.read();
+            overlay.covered(run).next().map_or(run.end(), |(start, _, _)| start)
+        };
+        let store = self.crew.shared.store(&run)?;
+        let allocated = store.allocated_from(run.offset).await?;
+        let data = allocated.map_or(run.end(), |extent| extent.offset);
+        Ok(data.min(covered).min(run.end()).saturating_sub(run.offset))
+    }
+}
+
+/// Zeroes are not sent as data.
+fn content_of(data: Bytes) -> Content {
+    if data.iter().all(|byte| *byte == 0) {
+        Content::Zero(data.len() as u64)
+    } else {
+        Content::Data(data)
+    }
+}
