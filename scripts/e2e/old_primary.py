@@ -33,6 +33,10 @@ def without_a_tail(report, _short):
         until("the host goes on at b", lambda: more.answer_count() > 1000)
         trio.run("a")
         trio.until_paired("b", "a", "c")
+        # A's own word of it may come a moment after B's.
+        trio.until_status(
+            "a names its plan", "a", lambda status: (status["follows"] or {}).get("plan")
+        )
         status = trio.status("a")
         report.claim(
             status["role"] == "secondary" and status["follows"]["plan"]["kind"] == "delta",
