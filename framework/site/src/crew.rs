@@ -132,7 +132,7 @@ pub(crate) struct Crew {
     pub stop_following: Cell<bool>,
     /// Whether the charter of this site's reign is active.
     pub serves: Cell<bool>,
-    /// Why the journal takes nothing more for now, if so.
+    /// Why the journal takes nothing more at present, if so.
     pub journal_full: RefCell<Option<String>>,
     /// What found no room on its disk, and what the disk said.
     pub no_room: RefCell<BTreeMap<&'static str, String>>,

@@ -130,10 +130,7 @@ impl LocalSite {
     /// # Errors
     /// [`ErrorKind::Invalid`] if the site has none of that name.
     pub fn group(&self, name: &GroupName) -> Result<Group> {
-        self.groups.get(name).cloned().ok_or_else(|| {
-            let known: Vec<&GroupName> = self.groups.keys().collect();
-            Error::invalid(format!("open group {name}: site {} has {known:?}", self.name))
-        })
+        find(&self.groups, name, &self.name)
     }
 
     /// The addresses listened on.
@@ -186,6 +183,14 @@ impl Drop for LocalSite {
             arbiter.stop();
         }
     }
+}
+
+/// The group of that name; an error names those that the site has.
+fn find(groups: &BTreeMap<GroupName, Group>, name: &GroupName, site: &SiteName) -> Result<Group> {
+    groups.get(name).cloned().ok_or_else(|| {
+        let known: Vec<&GroupName> = groups.keys().collect();
+        Error::invalid(format!("open group {name}: site {site} has {known:?}"))
+    })
 }
 
 /// Runs one group until it is told to stop, or until nobody can tell it any more.
@@ -305,10 +310,7 @@ impl Site {
     /// # Errors
     /// [`ErrorKind::Invalid`] if the site has none of that name.
     pub fn group(&self, name: &GroupName) -> Result<Group> {
-        self.groups.get(name).cloned().ok_or_else(|| {
-            let known: Vec<&GroupName> = self.groups.keys().collect();
-            Error::invalid(format!("open group {name}: site {} has {known:?}", self.name))
-        })
+        find(&self.groups, name, &self.name)
     }
 
     /// The addresses listened on, with the ports that were chosen where they were left open.

@@ -58,11 +58,6 @@ impl JournalEngine {
         }
     }
 
-    /// Whether every append is made durable at once.
-    pub fn sync_always(&mut self, always: bool) {
-        self.policy.always = always;
-    }
-
     /// Takes records that follow the newest one submitted.
     ///
     /// # Errors
