@@ -43,7 +43,7 @@ fn delayed(transport: Arc<dyn Transport>, shape: Shape) -> Delayed {
 #[async_trait]
 impl Transport for Distant {
     async fn connect(&self, address: &str) -> Result<Link> {
-        let Link { control, data, peer } = self.far.connect(address).await?;
+        let Link { control, data, peer, security } = self.far.connect(address).await?;
         let relay = Arc::new(MemoryNetwork::new().transport());
         let mut listener =
             delayed(Arc::clone(&relay) as Arc<dyn Transport>, self.shape).listen(RELAY).await?;
@@ -51,7 +51,7 @@ impl Transport for Distant {
         let theirs = listener.accept().await?;
         let control = relayed(control, mine.control, theirs.control);
         let data = relayed(data, mine.data, theirs.data);
-        Ok(Link { control, data, peer })
+        Ok(Link { control, data, peer, security })
     }
 
     async fn listen(&self, address: &str) -> Result<Box<dyn Listener>> {

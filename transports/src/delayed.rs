@@ -75,8 +75,8 @@ impl Delayed {
             };
             Lane { sender, receiver: Box::new(receiver) }
         };
-        let Link { control, data, peer } = link;
-        Link { control: lane(control, 1), data: lane(data, 2), peer }
+        let Link { control, data, peer, security } = link;
+        Link { control: lane(control, 1), data: lane(data, 2), peer, security }
     }
 }
 

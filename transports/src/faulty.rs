@@ -80,7 +80,7 @@ impl Faulty {
                 fate: fate(),
             }),
         };
-        Link { control: lane(link.control), data: lane(link.data), peer: link.peer }
+        Link { control: lane(link.control), data: lane(link.data), ..link }
     }
 }
 

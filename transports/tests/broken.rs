@@ -52,7 +52,7 @@ fn wrap(link: Link, fault: Fault) -> Link {
         sender: Box::new(BrokenSender { inner: lane.sender, fault, count: 0, queue: None }),
         receiver: Box::new(BrokenReceiver { inner: lane.receiver, fault }),
     };
-    Link { control: lane(link.control), data: lane(link.data), peer: link.peer }
+    Link { control: lane(link.control), data: lane(link.data), ..link }
 }
 
 #[async_trait]

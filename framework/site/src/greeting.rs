@@ -24,7 +24,7 @@ impl FrameReceiver for Remaining {
 /// The first message on a link's control lane. Frames come in batches: what came together with it
 /// stays on the link.
 pub(crate) async fn first_message(link: Link) -> Result<(ControlMessage, Link)> {
-    let Link { control: Lane { sender, mut receiver }, data, peer } = link;
+    let Link { control: Lane { sender, mut receiver }, data, peer, security } = link;
     let mut frames = receiver.receive().await?.unwrap_or_default();
     if frames.is_empty() {
         return Err(Error::unavailable("greet: the other side closed the link"));
@@ -33,5 +33,5 @@ pub(crate) async fn first_message(link: Link) -> Result<(ControlMessage, Link)> 
     if !frames.is_empty() {
         receiver = Box::new(Remaining { first: Some(frames), then: receiver });
     }
-    Ok((message, Link { control: Lane { sender, receiver }, data, peer }))
+    Ok((message, Link { control: Lane { sender, receiver }, data, peer, security }))
 }

@@ -108,10 +108,11 @@ impl Running {
 
     /// Takes a link that another site opened with this greeting; answers it.
     pub async fn accept(&self, mut link: Link, theirs: Greeting) -> Result<()> {
-        let answer = match self.refusal_of(&theirs) {
-            Some(why) => ControlMessage::Goodbye(why),
-            None => ControlMessage::Greeting(greeting(&self.crew, &theirs.from)),
-        };
+        let answer =
+            match link.security.refusal_of(&theirs.from).or_else(|| self.refusal_of(&theirs)) {
+                Some(why) => ControlMessage::Goodbye(why),
+                None => ControlMessage::Greeting(greeting(&self.crew, &theirs.from)),
+            };
         let frame = encode_control(&answer)?;
         link.control.sender.send(vec![frame]).await?;
         if let ControlMessage::Goodbye(why) = answer {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use trefoil_core::Result;
-use trefoil_core::port::{Frame, FrameReceiver, FrameSender, Lane, Link};
+use trefoil_core::port::{Frame, FrameReceiver, FrameSender, Lane, Link, Security};
 
 /// The link as one side holds it.
 pub(crate) fn link_of(core: &Arc<LinkCore>, side: usize, peer: String) -> Link {
@@ -15,7 +15,7 @@ pub(crate) fn link_of(core: &Arc<LinkCore>, side: usize, peer: String) -> Link {
         sender: Box::new(Sender { core: core.clone(), lane, side, closed: false }),
         receiver: Box::new(Receiver { core: core.clone(), lane, side, finished: false }),
     };
-    Link { control: lane(CONTROL), data: lane(DATA), peer }
+    Link { control: lane(CONTROL), data: lane(DATA), peer, security: Security::Inside }
 }
 
 struct Sender {

@@ -10,7 +10,7 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::TcpStream;
-use trefoil_core::port::{Lane, Link};
+use trefoil_core::port::{Lane, Link, Security};
 use trefoil_core::{Error, ErrorKind, Result};
 
 /// Questions without an answer after which the kernel gives the connection up.
@@ -76,7 +76,12 @@ impl Sockets {
             sender: Box::new(Sender::new(sockets.clone(), kind)),
             receiver: Box::new(Receiver::new(sockets.clone(), kind)),
         };
-        Link { control: lane(LaneKind::Control), data: lane(LaneKind::Data), peer }
+        Link {
+            control: lane(LaneKind::Control),
+            data: lane(LaneKind::Data),
+            peer,
+            security: Security::Plain,
+        }
     }
 
     pub(crate) fn stream(&self, lane: LaneKind) -> &TcpStream {

@@ -8,5 +8,5 @@ pub use block_store::{BlockStore, BlockWrite, Content};
 pub use journal_store::{JournalStore, Recovery, SyncFuture};
 pub use transport::{
     FRAME_BYTES_MAX, FRAME_PARTS_MAX, Frame, FrameReceiver, FrameSender, Lane, Link, Listener,
-    Transport,
+    Security, Transport,
 };

@@ -1,6 +1,7 @@
 //! How frames get from site to site.
 
 use crate::Result;
+use crate::model::SiteName;
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -92,6 +93,31 @@ pub struct Link {
     pub data: Lane,
     /// Who is on the other side, for people: an address.
     pub peer: String,
+    /// What the way is worth: whether others can read it, and who is proven to be at its end.
+    pub security: Security,
+}
+
+/// How far a link can be trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Frames do not leave the process.
+    Inside,
+    /// Neither encrypted nor authenticated: whoever is on the way can read, change and pose.
+    Plain,
+    /// Encrypted, and the other side has proven to be this site.
+    Proven(SiteName),
+}
+
+impl Security {
+    /// Why a side that calls itself `claimed` is not believed, if it is not.
+    pub fn refusal_of(&self, claimed: &SiteName) -> Option<String> {
+        match self {
+            Self::Proven(site) if site != claimed => Some(format!(
+                "the certificate is that of site {site}, the greeting that of site {claimed}"
+            )),
+            Self::Proven(_) | Self::Plain | Self::Inside => None,
+        }
+    }
 }
 
 /// Waits for links from other sites.

@@ -34,7 +34,12 @@ pub(super) async fn dial(way: &PeerLink, greeting: Greeting) -> Result<Link> {
     link.control.sender.send(vec![frame]).await?;
     let (answer, link) = first_message(link).await?;
     match answer {
-        ControlMessage::Greeting(theirs) if theirs.from == expected => Ok(link),
+        ControlMessage::Greeting(theirs) if theirs.from == expected => {
+            match link.security.refusal_of(&theirs.from) {
+                None => Ok(link),
+                Some(why) => Err(Error::refused(format!("greet: {why}"))),
+            }
+        }
         ControlMessage::Goodbye(why) => Err(Error::refused(format!("greet: {why}"))),
         _ => Err(Error::corrupt("greet: another site answered than was meant")),
     }
