@@ -33,7 +33,7 @@ pub struct Faulty {
 }
 
 /// Cuts, heals and slows the links of a [`Faulty`] transport. Clones control the same one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct FaultyControl {
     state: Arc<watch::Sender<Condition>>,
 }
@@ -54,9 +54,8 @@ impl Faulty {
 
     /// The same for a transport that is shared already.
     pub fn over(inner: Arc<dyn Transport>, options: FaultyOptions) -> (Self, FaultyControl) {
-        let control = FaultyControl { state: Arc::new(watch::Sender::new(Condition::default())) };
-        let links = Arc::default();
-        (Self { inner, options, links, control: control.clone() }, control)
+        let control = FaultyControl::default();
+        (control.over(inner, options), control)
     }
 
     fn check(&self, doing: &str) -> Result<()> {
@@ -85,6 +84,12 @@ impl Faulty {
 }
 
 impl FaultyControl {
+    /// Wraps another transport under this control: where the two ends of a link have a transport
+    /// each, they still have one fate.
+    pub fn over(&self, inner: Arc<dyn Transport>, options: FaultyOptions) -> Faulty {
+        Faulty { inner, options, links: Arc::default(), control: self.clone() }
+    }
+
     /// Cuts all links and lets none be made, or lets them be made again.
     pub fn set_cut(&self, cut: bool) {
         self.state.send_modify(|state| {

@@ -24,6 +24,26 @@ pub enum Backend {
     File,
 }
 
+impl Carrier {
+    /// The word that configurations use for it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+impl Backend {
+    /// The word that configurations use for it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::File => "file",
+        }
+    }
+}
+
 /// The stories that run without a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Script {
@@ -35,19 +55,13 @@ pub enum Script {
 
 impl fmt::Display for Carrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Memory => "memory",
-            Self::Tcp => "tcp",
-        })
+        f.pad(self.word())
     }
 }
 
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Memory => "memory",
-            Self::File => "file",
-        })
+        f.pad(self.word())
     }
 }
 

@@ -2,21 +2,23 @@
 
 use super::named::{Book, Named};
 use super::options::{Backend, Carrier};
+use crate::builtin;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
-use trefoil_backends::file::{FileJournal, FileStore};
-use trefoil_backends::memory::MemoryDisk;
 use trefoil_core::engine::retention::OnFull;
 use trefoil_core::model::{Durability, Fence, GroupName, SiteName, VolumeName, VolumeSpec};
 use trefoil_core::port::{BlockStore, JournalStore, Transport};
 use trefoil_core::topology::ThreeSite;
 use trefoil_core::{Error, Result};
+use trefoil_site::registry::{JournalOptions, Registry, TransportOptions, VolumeOptions};
 use trefoil_site::{Group, GroupConfig, GroupParts, Limits, PeerLink, Site, Timing, Volume};
-use trefoil_transports::{
-    Faulty, FaultyControl, FaultyOptions, MemoryNetwork, TcpOptions, TcpTransport,
-};
+use trefoil_transports::{FaultyControl, FaultyOptions};
+
+/// The longest time that connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The names of the sites, by what they are at home: primary, mirror, third site.
 pub(super) const SITES: [&str; 3] = ["a", "b", "c"];
@@ -38,21 +40,16 @@ pub(super) struct Plan {
     pub limits: Limits,
 }
 
-/// Where a site keeps its data.
-enum Disks {
-    Memory(BTreeMap<&'static str, MemoryDisk>),
-    /// Removed when the world ends.
-    Files(TempDir),
-}
-
 /// Three sites, some of them running, and the links between them.
 pub(super) struct World {
     plan: Plan,
-    disks: Disks,
+    /// The same words as in a configuration: transports and backends are opened by them.
+    registry: Registry,
+    /// Where backends with files keep them; removed when the world ends.
+    directory: TempDir,
     book: Book,
-    network: MemoryNetwork,
+    /// The fate of each link, whichever end looks at it.
     controls: BTreeMap<(&'static str, &'static str), FaultyControl>,
-    wires: BTreeMap<(&'static str, &'static str), Arc<dyn Transport>>,
     sites: BTreeMap<&'static str, Site>,
 }
 
@@ -72,39 +69,29 @@ impl World {
     /// # Errors
     /// When no temporary directory can be made.
     pub fn new(plan: Plan) -> Result<Self> {
-        let disks = match plan.backend {
-            Backend::Memory => {
-                let disk = |name| (name, MemoryDisk::new(plan.journal_bytes));
-                Disks::Memory(SITES.into_iter().map(disk).collect())
-            }
-            Backend::File => Disks::Files(temporary_directory()?),
-        };
-        let mut world = Self {
+        let links = [("a", "b"), ("a", "c"), ("b", "c")];
+        Ok(Self {
             plan,
-            disks,
+            registry: builtin::registry(),
+            directory: temporary_directory()?,
             book: Book::default(),
-            network: MemoryNetwork::new(),
-            controls: BTreeMap::new(),
-            wires: BTreeMap::new(),
+            controls: links.into_iter().map(|link| (link, FaultyControl::default())).collect(),
             sites: BTreeMap::new(),
-        };
-        for link in [("a", "b"), ("a", "c"), ("b", "c")] {
-            let (wire, control) = Faulty::over(world.carrier(), FaultyOptions::default());
-            world.wires.insert(link, Arc::new(wire));
-            world.controls.insert(link, control);
-        }
-        Ok(world)
+        })
     }
 
-    fn carrier(&self) -> Arc<dyn Transport> {
-        let book = self.book.clone();
-        match self.plan.transport {
-            Carrier::Memory => Arc::new(Named::new(Arc::new(self.network.transport()), book, None)),
-            Carrier::Tcp => {
-                let tcp = TcpTransport::new(TcpOptions::default());
-                Arc::new(Named::new(Arc::new(tcp), book, Some("127.0.0.1:0")))
-            }
-        }
+    /// One end of a link.
+    fn wire(&self, site: &'static str, peer: &'static str) -> Result<Arc<dyn Transport>> {
+        let options = TransportOptions {
+            site: site_name(site)?,
+            peer: Some(site_name(peer)?),
+            timeout: CONNECT_TIMEOUT,
+            settings: BTreeMap::new(),
+        };
+        let carrier = self.registry.transport_factory(self.plan.transport.word())?;
+        let bind = (self.plan.transport != Carrier::Memory).then_some("127.0.0.1:0");
+        let named = Named::new(carrier.open(&options)?, self.book.clone(), bind);
+        Ok(Arc::new(self.link(site, peer)?.over(Arc::new(named), FaultyOptions::default())))
     }
 
     /// Starts a site and gives its group.
@@ -115,8 +102,7 @@ impl World {
         let mut builder = Site::builder(site_name(name)?);
         let mut peers = BTreeMap::new();
         for other in SITES.into_iter().filter(|other| *other != name) {
-            let wire = self.wires.get(&pair(name, other)).cloned();
-            let transport = wire.ok_or_else(|| Error::invalid("wire sites: a link is missing"))?;
+            let transport = self.wire(name, other)?;
             // One listener for each link, so that each link has its own fate.
             builder = builder.listen(transport.clone(), format!("{name}-for-{other}"));
             let address = format!("{other}-for-{name}");
@@ -152,39 +138,31 @@ impl World {
         site: &'static str,
         config: &GroupConfig,
     ) -> Result<(Box<dyn JournalStore>, Vec<Arc<dyn BlockStore>>)> {
-        let volumes = config.volumes.iter();
-        match &self.disks {
-            Disks::Memory(disks) => {
-                let disk = disks.get(site);
-                let disk = disk.ok_or_else(|| Error::invalid("open disk: no such site"))?;
-                let open = |v: &VolumeSpec| -> Result<Arc<dyn BlockStore>> {
-                    Ok(Arc::new(disk.volume(&v.name, v.size)?))
-                };
-                Ok((Box::new(disk.journal()?), volumes.map(open).collect::<Result<_>>()?))
-            }
-            Disks::Files(directory) => {
-                let own = directory.path().join(site);
-                let capacity = self.plan.journal_bytes;
-                let journal = FileJournal::open(
-                    &own.join("journal"),
-                    &config.group,
-                    &site_name(site)?,
-                    capacity,
-                )?;
-                let open = |v: &VolumeSpec| -> Result<Arc<dyn BlockStore>> {
-                    Ok(Arc::new(FileStore::open(&own, &config.group, &v.name, v.size)?))
-                };
-                Ok((Box::new(journal), volumes.map(open).collect::<Result<_>>()?))
-            }
-        }
+        let (site, group) = (site_name(site)?, config.group.clone());
+        let dir = self.directory.path().join(site.as_str());
+        let backend = self.registry.backend_factory(self.plan.backend.word())?;
+        let journal = backend.journal_store(&JournalOptions {
+            site: site.clone(),
+            group: group.clone(),
+            dir: dir.join("journal"),
+            capacity_bytes: self.plan.journal_bytes,
+            settings: BTreeMap::new(),
+        })?;
+        let open = |volume: &VolumeSpec| {
+            backend.block_store(&VolumeOptions {
+                site: site.clone(),
+                group: group.clone(),
+                volume: volume.clone(),
+                dir: dir.join("volumes"),
+                settings: BTreeMap::new(),
+            })
+        };
+        Ok((journal, config.volumes.iter().map(open).collect::<Result<_>>()?))
     }
 
-    /// The directory of the file backend.
+    /// The directory of journals and volumes, where the backend has files.
     pub fn directory(&self) -> Option<&Path> {
-        match &self.disks {
-            Disks::Memory(_) => None,
-            Disks::Files(directory) => Some(directory.path()),
-        }
+        (self.plan.backend != Backend::Memory).then(|| self.directory.path())
     }
 
     /// Slows or cuts the link between two sites.
