@@ -20,14 +20,46 @@ pub struct TransportOptions {
     pub site: SiteName,
     /// The other end; `None` for the listening side, which serves all peers.
     pub peer: Option<SiteName>,
+    /// The sites that may be at the other end: the one that is dialled, or for the listening side
+    /// every site that shares a group with this one. Nobody else is let in.
+    pub peers: Vec<SiteName>,
+    /// By which files sites prove who they are; `None` where none are configured.
+    pub tls: Option<TlsPaths>,
+    /// Whether the configuration says that this link may be plain on a network.
+    pub insecure: bool,
     /// The longest time that connecting may take.
     pub timeout: Duration,
     /// The values of the factory's own [`keys`](TransportFactory::keys), as text.
     pub settings: BTreeMap<String, String>,
 }
 
+/// The files by which a site proves who it is, and by which it judges others. They are read by the
+/// transport, never here.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TlsPaths {
+    /// The certificate of the authority that signs every site's.
+    pub ca: PathBuf,
+    /// This site's certificate.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The list of accepted certificates, if there is one: what is not in it is refused.
+    pub accepted: Option<PathBuf>,
+}
+
+/// How far the frames of a transport travel, and who could read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// They do not leave the process, or carry a protection that needs no `[tls]`.
+    Inside,
+    /// They cross networks: secured where `[tls]` is configured, plain where it is not.
+    Network,
+    /// They cross networks, and only secured: nothing goes without `[tls]`.
+    Secured,
+}
+
 /// Makes transports from options. A closure from options to transport is a factory without keys
-/// of its own.
+/// of its own, whose frames cross networks; [`Inside`] makes it one whose frames do not.
 pub trait TransportFactory: Send + Sync {
     /// A transport with these options.
     ///
@@ -39,6 +71,11 @@ pub trait TransportFactory: Send + Sync {
     fn keys(&self) -> &[&'static str] {
         &[]
     }
+
+    /// How far frames travel: a configuration is held to what is safe for that.
+    fn reach(&self) -> Reach {
+        Reach::Network
+    }
 }
 
 impl<F> TransportFactory for F
@@ -47,6 +84,24 @@ where
 {
     fn open(&self, options: &TransportOptions) -> Result<Arc<dyn Transport>> {
         self(options)
+    }
+}
+
+/// A factory of transports whose frames do not leave the process: any address is good for it.
+#[derive(Clone, Debug)]
+pub struct Inside<F>(pub F);
+
+impl<F: TransportFactory> TransportFactory for Inside<F> {
+    fn open(&self, options: &TransportOptions) -> Result<Arc<dyn Transport>> {
+        self.0.open(options)
+    }
+
+    fn keys(&self) -> &[&'static str] {
+        self.0.keys()
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Inside
     }
 }
 
@@ -247,6 +302,9 @@ mod tests {
         let options = TransportOptions {
             site: SiteName::new("a").unwrap(),
             peer: None,
+            peers: Vec::new(),
+            tls: None,
+            insecure: false,
             timeout: Duration::from_secs(1),
             settings: BTreeMap::new(),
         };

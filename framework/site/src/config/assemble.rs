@@ -61,6 +61,9 @@ impl SiteConfig {
         let options = TransportOptions {
             site: self.site.clone(),
             peer: peer.cloned(),
+            peers: peer.map_or_else(|| self.peers(), |peer| vec![peer.clone()]),
+            tls: self.tls.clone(),
+            insecure: link.is_some_and(|link| link.insecure),
             timeout: link.map_or(LISTEN_TIMEOUT, |link| link.timeout),
             settings: link.map(|link| link.settings.clone()).unwrap_or_default(),
         };
@@ -105,7 +108,8 @@ impl SiteConfig {
     }
 
     fn group_config(&self, name: &GroupName, group: &GroupEntry) -> Result<GroupConfig> {
-        // The objective is for metrics and alerts; the site itself does not act on it.
+        // The objective is for metrics and alerts, the hosts are for the front end: the site itself
+        // acts on neither.
         let GroupEntry {
             volumes,
             primary,
@@ -114,6 +118,7 @@ impl SiteConfig {
             durability,
             fence,
             recovery_point_objective: _,
+            hosts: _,
         } = group.clone();
         Ok(GroupConfig {
             group: name.clone(),

@@ -1,7 +1,9 @@
 //! From a text to three running sites, with words of one's own.
 
 use crate::config::{Sources, load};
-use crate::registry::{BackendFactory, JournalOptions, Registry, TransportOptions, VolumeOptions};
+use crate::registry::{
+    BackendFactory, JournalOptions, Reach, Registry, TransportOptions, VolumeOptions,
+};
 use crate::{Group, GroupStatus, Point, Site};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -90,6 +92,10 @@ impl crate::registry::TransportFactory for Wire {
     fn keys(&self) -> &[&'static str] {
         &["colour"]
     }
+
+    fn reach(&self) -> Reach {
+        Reach::Inside
+    }
 }
 
 fn start(name: &str, registry: &Registry) -> Site {
@@ -119,6 +125,11 @@ async fn a_text_and_own_words_make_three_sites_that_replicate() {
     let red =
         |options: &TransportOptions| options.settings.get("colour").is_some_and(|c| c == "red");
     assert_eq!(opened.lock().iter().filter(|options| red(options)).count(), 2, "both ends of ab");
+    for options in &*opened.lock() {
+        let expected = if options.peer.is_some() { 1 } else { 2 };
+        assert_eq!(options.peers.len(), expected, "{options:?}");
+        assert!(!options.peers.contains(&options.site), "{options:?}");
+    }
 
     let [a, _, c] = &sites;
     let group = a.groups().remove(0);

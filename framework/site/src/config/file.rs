@@ -27,6 +27,7 @@ pub(super) struct File {
     pub(super) on_full: OnFull,
     pub(super) limits: LimitsTable,
     pub(super) timing: TimingTable,
+    pub(super) tls: Option<TlsTable>,
 }
 
 #[derive(Debug)]
@@ -38,6 +39,7 @@ pub(super) struct SiteTable {
     pub(super) volumes_dir: Option<Spot<PathBuf>>,
     pub(super) journal_dir: Option<Spot<PathBuf>>,
     pub(super) nbd: Option<Spot<NbdAddress>>,
+    pub(super) nbd_insecure: Option<Spot<bool>>,
     pub(super) metrics: Option<Spot<String>>,
     pub(super) control: Option<Spot<PathBuf>>,
     pub(super) backend: Option<Spot<String>>,
@@ -54,6 +56,8 @@ pub(super) struct GroupTable {
     pub(super) fence: Option<Spot<String>>,
     pub(super) durability: Durability,
     pub(super) recovery_point_objective: Option<Duration>,
+    pub(super) hosts: Option<Spot<Vec<String>>>,
+    pub(super) read_only_hosts: Option<Spot<Vec<String>>>,
     pub(super) volumes: BTreeMap<VolumeName, Option<Spot<u64>>>,
 }
 
@@ -73,7 +77,17 @@ pub(super) struct LinkTable {
     pub(super) delay: Option<Duration>,
     pub(super) jitter: Option<Duration>,
     pub(super) rate: Option<u64>,
+    pub(super) insecure: Option<Spot<bool>>,
     pub(super) settings: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+pub(super) struct TlsTable {
+    pub(super) dir: Option<Spot<PathBuf>>,
+    pub(super) ca: Option<Spot<PathBuf>>,
+    pub(super) cert: Option<Spot<PathBuf>>,
+    pub(super) key: Option<Spot<PathBuf>>,
+    pub(super) accepted: Option<Spot<PathBuf>>,
 }
 
 #[derive(Debug)]
@@ -121,8 +135,9 @@ pub(super) fn read(
     let limits = limits_table(root.section("limits", report), report);
     let arbiter = root.section("arbiter", report);
     let timing = timing_table(arbiter, root.section("timing", report), report);
+    let tls = root.optional("tls", report).map(|section| tls_table(section, resolve, report));
     root.finish(report);
-    File { site, sites, groups, backends, links, journal_capacity, on_full, limits, timing }
+    File { site, sites, groups, backends, links, journal_capacity, on_full, limits, timing, tls }
 }
 
 fn site_table(
@@ -130,18 +145,16 @@ fn site_table(
     resolve: &dyn Fn(&str) -> PathBuf,
     report: &mut Report,
 ) -> SiteTable {
-    let dir = |text: &str| match text {
-        "" => Err("expected a path, found nothing".to_owned()),
-        _ => Ok(resolve(text)),
-    };
+    let dir = words::path(resolve);
     let table = SiteTable {
         path: section.path().to_owned(),
         address: section.parsed("address", report, words::address),
         listen: section.parsed("listen", report, words::address),
-        dir: section.parsed("dir", report, dir),
-        volumes_dir: section.parsed("volumes_dir", report, dir),
-        journal_dir: section.parsed("journal_dir", report, dir),
+        dir: section.parsed("dir", report, &dir),
+        volumes_dir: section.parsed("volumes_dir", report, &dir),
+        journal_dir: section.parsed("journal_dir", report, &dir),
         nbd: section.parsed("nbd", report, |text| words::nbd(text, resolve)),
+        nbd_insecure: section.parsed("nbd_insecure", report, words::yes_or_no),
         metrics: section.parsed("metrics", report, words::address),
         control: section.parsed("control", report, |text| words::socket(resolve(text))),
         backend: section.text("backend", report),
@@ -168,6 +181,8 @@ fn group_table(mut section: Section, report: &mut Report) -> GroupTable {
             report,
             words::duration_within(MS(1), MS(7 * 86_400_000)),
         )),
+        hosts: section.texts("hosts", report),
+        read_only_hosts: section.texts("read_only_hosts", report),
         volumes: named(volumes, report, volume_name, |mut volume, report| {
             let size = volume.parsed("size", report, words::size);
             if size.is_none() && report.is_clean(&volume.at("size")) {
@@ -208,11 +223,29 @@ fn link_table(mut section: Section, registry: &Registry, report: &mut Report) ->
         delay: value(section.parsed("delay", report, words::duration_within(MS(0), 10 * second))),
         jitter: value(section.parsed("jitter", report, words::duration_within(MS(0), 10 * second))),
         rate: value(section.parsed("rate", report, words::rate)),
+        insecure: section.parsed("insecure", report, words::yes_or_no),
         settings: match &factory {
             Some(factory) => settings(&mut section, factory.keys(), report),
             None => BTreeMap::new(),
         },
         transport,
+    };
+    section.finish(report);
+    table
+}
+
+fn tls_table(
+    mut section: Section,
+    resolve: &dyn Fn(&str) -> PathBuf,
+    report: &mut Report,
+) -> TlsTable {
+    let path = words::path(resolve);
+    let table = TlsTable {
+        dir: section.parsed("dir", report, &path),
+        ca: section.parsed("ca", report, &path),
+        cert: section.parsed("cert", report, &path),
+        key: section.parsed("key", report, &path),
+        accepted: section.parsed("accepted", report, &path),
     };
     section.finish(report);
     table

@@ -13,6 +13,12 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 type Pair = (SiteName, SiteName);
 
+/// The links, and where the tables of those that have one stand.
+pub(super) struct Links {
+    pub(super) entries: BTreeMap<Pair, LinkEntry>,
+    pub(super) paths: BTreeMap<Pair, String>,
+}
+
 /// The link between each two sites that share a group. A pair without a table has the defaults.
 pub(super) fn resolve(
     tables: BTreeMap<String, LinkTable>,
@@ -20,10 +26,21 @@ pub(super) fn resolve(
     groups: &BTreeMap<GroupName, GroupEntry>,
     registry: &Registry,
     report: &mut Report,
-) -> BTreeMap<Pair, LinkEntry> {
+) -> Links {
     let mut links: BTreeMap<Pair, LinkEntry> = BTreeMap::new();
+    let mut paths: BTreeMap<Pair, String> = BTreeMap::new();
     for (name, table) in tables {
-        let LinkTable { path, between, transport, timeout, delay, jitter, rate, settings } = table;
+        let LinkTable {
+            path,
+            between,
+            transport,
+            timeout,
+            delay,
+            jitter,
+            rate,
+            insecure,
+            settings,
+        } = table;
         let ends = match between {
             Some(between) => named_ends(between, sites, report),
             None => ends_by_name(&name, &path, sites, report),
@@ -39,7 +56,10 @@ pub(super) fn resolve(
         }
         let timeout = timeout.unwrap_or(TIMEOUT);
         let (one, other) = ends.clone();
-        if links.insert(ends, LinkEntry { transport, timeout, shape, settings }).is_some() {
+        let insecure = insecure.is_some_and(|insecure| insecure.value);
+        let entry = LinkEntry { transport, timeout, shape, insecure, settings };
+        paths.insert(ends.clone(), path.clone());
+        if links.insert(ends, entry).is_some() {
             let what = format!("a second link between `{one}` and `{other}`");
             let help = "keep one of the two tables".to_owned();
             report.key("two_links", &path, what, Some(help));
@@ -52,10 +72,11 @@ pub(super) fn resolve(
         let word = Some(Spot { value: TRANSPORT.to_owned(), path: at.clone() });
         if let Some(transport) = known_transport(word, &at, registry, report) {
             let (shape, settings) = (Shape::default(), BTreeMap::new());
-            links.insert(ends, LinkEntry { transport, timeout: TIMEOUT, shape, settings });
+            let (timeout, insecure) = (TIMEOUT, false);
+            links.insert(ends, LinkEntry { transport, timeout, shape, insecure, settings });
         }
     }
-    links
+    Links { entries: links, paths }
 }
 
 fn needed(groups: &BTreeMap<GroupName, GroupEntry>) -> Vec<Pair> {

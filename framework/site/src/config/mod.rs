@@ -6,8 +6,8 @@
 //! at once, each with its place, what was expected and a remedy.
 //!
 //! A value travels: `source` merges (file < environment < command line) → `read` takes it out of
-//! the tree and remembers where it stood → `file` gives it a type → `resolve` and `links` check it
-//! against the rest → [`SiteConfig`].
+//! the tree and remembers where it stood → `file` gives it a type → `resolve`, `links` and `security`
+//! check it against the rest → [`SiteConfig`].
 
 mod assemble;
 mod file;
@@ -15,13 +15,15 @@ mod links;
 mod problem;
 mod read;
 mod resolve;
+mod security;
 mod site_config;
 mod source;
 mod words;
 
 pub use problem::{Place, Problem, Problems};
 pub use site_config::{
-    BackendEntry, GroupEntry, LimitsEntry, LinkEntry, SiteConfig, SiteEntry, TimingEntry,
+    BackendEntry, GroupEntry, HostAccess, HostsEntry, LimitsEntry, LinkEntry, SiteConfig,
+    SiteEntry, TimingEntry,
 };
 pub use source::{FILE_BYTES_MAX, Sources};
 pub use words::NbdAddress;

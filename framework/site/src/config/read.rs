@@ -161,6 +161,12 @@ impl Section {
         }
     }
 
+    /// A table that may be left out.
+    pub(super) fn optional(&mut self, key: &str, report: &mut Report) -> Option<Self> {
+        let path = self.at(key);
+        self.take(key).map(|value| Self::of(value, path, report))
+    }
+
     /// The tables inside a table, by name: `[sites.a]`, `[sites.b]`.
     pub(super) fn named(&mut self, key: &str, report: &mut Report) -> Vec<(String, Self)> {
         let outer = self.section(key, report);

@@ -3,6 +3,7 @@
 use super::file::{BackendTable, File, GroupTable, LimitsTable, SiteTable, TimingTable, missing};
 use super::links;
 use super::read::{Report, Spot, meant};
+use super::security;
 use super::site_config::{
     BackendEntry, GroupEntry, LimitsEntry, SiteConfig, SiteEntry, TimingEntry,
 };
@@ -24,8 +25,18 @@ const CONTROL_ROOT: &str = "/run/trefoil";
 
 /// The checked configuration; `None` when a problem was reported.
 pub(super) fn resolve(file: File, registry: &Registry, report: &mut Report) -> Option<SiteConfig> {
-    let File { site, sites, groups, backends, links, journal_capacity, on_full, limits, timing } =
-        file;
+    let File {
+        site,
+        sites,
+        groups,
+        backends,
+        links,
+        journal_capacity,
+        on_full,
+        limits,
+        timing,
+        tls,
+    } = file;
     let names: Vec<SiteName> = sites.keys().cloned().collect();
     if names.is_empty() {
         missing(report, "sites", "name the sites: [sites.a] with address = \"host:port\"");
@@ -57,13 +68,18 @@ pub(super) fn resolve(file: File, registry: &Registry, report: &mut Report) -> O
         }
     }
     let links = links::resolve(links, &names, &all, registry, report);
+    let secured = tls.is_some();
+    let tls = security::resolve(tls, site.as_ref(), report);
+    security::Rules { secured, sites: &entries, groups: &all, links: &links }
+        .check(registry, report);
+    let links = links.entries;
     let LimitsTable { window, overlay, tail, credit } = limits;
     let timing = times(timing, report);
     if !report.is_empty() {
         return None;
     }
     let limits = LimitsEntry { window, overlay, tail, credit, on_full };
-    Some(SiteConfig { site: site?, sites: entries, groups: all, links, limits, timing })
+    Some(SiteConfig { site: site?, sites: entries, groups: all, links, limits, timing, tls })
 }
 
 fn own_site(
@@ -109,6 +125,7 @@ impl Context<'_> {
             volumes_dir,
             journal_dir,
             nbd,
+            nbd_insecure,
             metrics,
             control,
             backend,
@@ -134,6 +151,7 @@ impl Context<'_> {
             volumes_dir: below(volumes_dir, "volumes"),
             journal_dir: below(journal_dir, "journal"),
             nbd: nbd.map(|nbd| nbd.value),
+            nbd_insecure: nbd_insecure.is_some_and(|insecure| insecure.value),
             metrics: metrics.map(|metrics| metrics.value),
             control: control?,
             backend: backend?,
@@ -239,6 +257,8 @@ fn group(
         fence: level,
         durability,
         recovery_point_objective,
+        hosts,
+        read_only_hosts,
         volumes,
     } = table;
     topology(shape, report);
@@ -262,6 +282,7 @@ fn group(
         sites.push((role, site));
     }
     let volumes = volume_specs(&path, volumes, report);
+    let hosts = security::hosts(hosts, read_only_hosts, report);
     let [(_, primary), (_, sync), (_, r#async)] = <[_; 3]>::try_from(sites).ok()?;
     let fence = fence?;
     Some(GroupEntry {
@@ -272,6 +293,7 @@ fn group(
         durability,
         fence,
         recovery_point_objective,
+        hosts,
     })
 }
 

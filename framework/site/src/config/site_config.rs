@@ -1,8 +1,8 @@
 //! A configuration that was checked: what each site is, and what the own site runs.
 
 use super::NbdAddress;
-use crate::registry::Shape;
-use std::collections::BTreeMap;
+use crate::registry::{Shape, TlsPaths};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 use trefoil_core::engine::retention::OnFull;
@@ -24,6 +24,9 @@ pub struct SiteConfig {
     pub limits: LimitsEntry,
     /// The times of every group.
     pub timing: TimingEntry,
+    /// The files by which the own site proves who it is, if any are configured. With them every
+    /// link that crosses a network is secured.
+    pub tls: Option<TlsPaths>,
 }
 
 /// One site: where it is reached, and where it stores.
@@ -39,6 +42,8 @@ pub struct SiteEntry {
     pub journal_dir: PathBuf,
     /// Where it serves hosts over NBD, if at all.
     pub nbd: Option<NbdAddress>,
+    /// Whether hosts elsewhere may come without a certificate, in plain text.
+    pub nbd_insecure: bool,
     /// Where it serves `/metrics` over HTTP, if at all.
     pub metrics: Option<String>,
     /// The Unix socket of its control API.
@@ -75,6 +80,43 @@ pub struct GroupEntry {
     pub fence: Fence,
     /// How old the recovery point may become; exported, the threshold of an alert.
     pub recovery_point_objective: Option<Duration>,
+    /// Which hosts are let in, of those that come with a certificate.
+    pub hosts: HostsEntry,
+}
+
+/// The hosts that a group's volumes are for, by the names in their certificates. A host that comes
+/// without one (over a Unix socket or loopback) is not asked for its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostsEntry {
+    /// Those that may read and write; if both lists are empty, every host with a certificate.
+    pub writers: BTreeSet<String>,
+    /// Those that may read only.
+    pub readers: BTreeSet<String>,
+}
+
+/// What a host may do with the volumes of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostAccess {
+    /// Read and write.
+    Write,
+    /// Read.
+    Read,
+    /// Nothing: the volumes are not even shown.
+    Nothing,
+}
+
+impl HostsEntry {
+    /// What the host of this name may do.
+    pub fn access(&self, host: &str) -> HostAccess {
+        let anybody = self.writers.is_empty() && self.readers.is_empty();
+        if anybody || self.writers.contains(host) {
+            HostAccess::Write
+        } else if self.readers.contains(host) {
+            HostAccess::Read
+        } else {
+            HostAccess::Nothing
+        }
+    }
 }
 
 impl GroupEntry {
@@ -99,6 +141,8 @@ pub struct LinkEntry {
     pub timeout: Duration,
     /// How it is made worse on purpose.
     pub shape: Shape,
+    /// Whether the file says that it may be plain on a network.
+    pub insecure: bool,
     /// The values of the factory's own keys.
     pub settings: BTreeMap<String, String>,
 }
@@ -158,6 +202,13 @@ impl SiteConfig {
     /// The groups in which `site` has a role.
     pub fn groups_of(&self, site: &SiteName) -> impl Iterator<Item = (&GroupName, &GroupEntry)> {
         self.groups.iter().filter(move |(_, group)| group.sites().contains(&site))
+    }
+
+    /// The sites that share a group with the own one, in order.
+    pub fn peers(&self) -> Vec<SiteName> {
+        let groups = self.groups_of(&self.site);
+        let all: BTreeSet<_> = groups.flat_map(|(_, group)| group.sites()).collect();
+        all.into_iter().filter(|site| **site != self.site).cloned().collect()
     }
 
     /// The link between two sites.

@@ -1,7 +1,10 @@
 //! What is read from a good configuration, and the exact words about a bad one.
 
 use super::*;
-use crate::registry::{BackendFactory, JournalOptions, TransportOptions, VolumeOptions};
+use crate::registry::{
+    BackendFactory, Inside, JournalOptions, Reach, TransportFactory, TransportOptions,
+    VolumeOptions,
+};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,10 +49,24 @@ fn no_transport(_: &TransportOptions) -> Result<Arc<dyn Transport>> {
     Err(Error::closed("open transport: a test has none"))
 }
 
+/// A transport that goes nowhere without certificates.
+struct Sealed;
+
+impl TransportFactory for Sealed {
+    fn open(&self, options: &TransportOptions) -> Result<Arc<dyn Transport>> {
+        no_transport(options)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Secured
+    }
+}
+
 fn registry() -> Registry {
     Registry::new()
-        .transport("memory", no_transport)
+        .transport("memory", Inside(no_transport))
         .transport("tcp", no_transport)
+        .transport("sealed", Sealed)
         .backend("memory", Nothing)
         .backend("file", Nothing)
         .shaper(|transport, _| transport)
@@ -166,9 +183,9 @@ error[config::unknown_transport]: link.ab.transport: no transport named `udp`; @
    |
 16 | transport = "udp"
    |             ^^^^^
-   = help: known: memory, tcp"#
+   = help: known: memory, sealed, tcp"#
             .replace("   = help", "  = help")
-            .replace('@', "registered: memory, tcp")
+            .replace('@', "registered: memory, sealed, tcp")
     );
 }
 
@@ -184,7 +201,7 @@ const BAD_VALUES: &[Row] = &[
     ("[arbiter]\nkind = \"raft\"\n", "not_yet", "not in this release", "15:8", "`manual`"),
     ("[arbiter]\nlease = \"9h\"\n", "bad_value", "9h is out of bounds", "15:9", ""),
     ("[link.ad]\ntransport = \"tcp\"\n", "link_ends", "not made of", "14:7", "between"),
-    ("[link.ab]\n", "missing", "transport: missing", "14:7", "one of memory, tcp"),
+    ("[link.ab]\n", "missing", "transport: missing", "14:7", "one of memory, sealed, tcp"),
     ("[link.ab]\ntransport = \"tpc\"\n", "unknown_transport", "`tpc`", "15:13", "`tcp`?"),
     ("[[link]]\n", "wrong_type", "expected a table, found a list", "14:3", "[link.ab]"),
     (
@@ -344,6 +361,104 @@ fn a_shape_without_a_shaper_is_refused() {
     let problems = load(&Sources::text("site.toml", &text), &bare).unwrap_err();
     assert!(problems.to_string().contains("need a shaper"), "{problems}");
     assert!(report_with("oops = 1\n").contains("oops"), "the helper must be able to fail");
+}
+
+/// [`SMALL`] with site c on another host.
+fn far(more: &str) -> String {
+    format!("{}{more}", SMALL.replace("127.0.0.1:3", "10.0.0.3:3"))
+}
+
+#[test]
+fn what_leaves_the_host_is_secured_or_said_to_be_insecure() {
+    let report = report(&far("[link.ac]\ntransport = \"tcp\"\n"));
+    let words = "error[config::plain_link]: link.ac: updates between `a` and `c` would go to \
+                 10.0.0.3:3 in plain text";
+    assert!(report.contains(words), "{report}");
+    assert!(report.contains("--> site.toml:14:7"), "{report}");
+    assert!(report.contains("trefoil certs init") && report.contains("insecure = true"));
+    assert!(report.contains("link.b_c: updates between `b` and `c`"), "{report}");
+    assert!(!report.contains("`a` and `b`"), "{report}");
+
+    let said = "[link.ac]\ntransport = \"tcp\"\ninsecure = true\n\
+                [link.bc]\ntransport = \"tcp\"\ninsecure = true\n";
+    let config = read(&far(said)).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(config.link(&site("a"), &site("c")).unwrap().insecure);
+    assert!(!config.link(&site("a"), &site("b")).unwrap().insecure);
+    let inside = said.replace("tcp", "memory").replace("insecure = true\n", "");
+    assert!(read(&far(&inside)).is_ok(), "nothing leaves the process");
+    let listen = SMALL.replace("address = \"127.0.0.1:3\"", "address = \"127.0.0.1:3\"\n@");
+    let listen = listen.replace('@', "listen = \"0.0.0.0:3\"");
+    assert!(read(&listen).unwrap_err().to_string().contains("to 0.0.0.0:3 in plain text"));
+}
+
+#[test]
+fn with_tls_the_files_are_those_of_the_own_site_and_nothing_is_said_to_be_insecure() {
+    let config = read(&far("[tls]\ndir = \"/t\"\n")).unwrap();
+    let tls = config.tls.unwrap();
+    assert_eq!(tls.ca, Path::new("/t/ca.pem"));
+    assert_eq!((tls.cert, tls.key), ("/t/a.pem".into(), "/t/a.key".into()));
+    assert_eq!(tls.accepted, Some("/t/accepted".into()));
+
+    let named = "[tls]\nca = \"/c\"\ncert = \"/d\"\nkey = \"/e\"\n";
+    let tls = read(&far(named)).unwrap().tls.unwrap();
+    assert_eq!((tls.ca, tls.cert), ("/c".into(), "/d".into()));
+    assert_eq!(tls.accepted, None);
+    let missing = read(&far("[tls]\nca = \"/c\"\n")).unwrap_err().to_string();
+    assert!(missing.contains("tls.cert: missing") && missing.contains("tls.key: missing"));
+    let both = "[link.ab]\ntransport = \"tcp\"\ninsecure = true\n[tls]\ndir = \"t\"\n";
+    let both = report_with(both);
+    assert!(both.contains("error[config::mixed]: link.ab.insecure"), "{both}");
+    assert!(both.contains("site.toml:16:12"), "{both}");
+}
+
+#[test]
+fn a_transport_that_needs_certificates_says_so_on_loopback_too() {
+    let link = "[link.ab]\ntransport = \"sealed\"\n";
+    let report = report_with(link);
+    assert!(report.contains("error[config::needs_tls]: link.ab.transport"), "{report}");
+    assert!(read(&format!("{SMALL}{link}[tls]\ndir = \"tls\"\n")).is_ok());
+}
+
+#[test]
+fn hosts_elsewhere_need_certificates_or_a_word() {
+    let nbd = |address: &str, more: &str| {
+        let site = format!("address = \"127.0.0.1:2\"\nnbd = \"{address}\"\n{more}");
+        read(&SMALL.replace("address = \"127.0.0.1:2\"", &site))
+    };
+    for near in ["127.0.0.1:10809", "[::1]:1", "localhost:1", "unix:/run/nbd.sock"] {
+        assert!(nbd(near, "").is_ok(), "{near}");
+    }
+    let problems = nbd("0.0.0.0:10809", "").unwrap_err().to_string();
+    assert!(problems.contains("error[config::plain_nbd]: sites.b.nbd"), "{problems}");
+    assert!(problems.contains("nbd_insecure = true"), "{problems}");
+    let config = nbd("0.0.0.0:10809", "nbd_insecure = true").unwrap();
+    assert!(config.entry(&site("b")).unwrap().nbd_insecure);
+    assert!(read(&format!("{SMALL}nbd = \"10.0.0.1:1\"\n[tls]\ndir = \"t\"\n")).is_ok());
+}
+
+#[test]
+fn lists_of_hosts_are_kept_by_group_and_need_certificates() {
+    let lists = "hosts = [\"db1\", \"db2\"]\nread_only_hosts = [\"backup\"]\n";
+    let group = |lists: &str, more: &str| {
+        read(
+            &SMALL
+                .replace("[group.g]\n", &format!("[group.g]\n{lists}"))
+                .replace("[sites.a]", &format!("{more}[sites.a]")),
+        )
+    };
+    let problems = group(lists, "").unwrap_err().to_string();
+    assert!(problems.contains("needs_tls]: group.g.hosts"), "{problems}");
+    let tls = "[tls]\ndir = \"t\"\n";
+    let config = group(lists, tls).unwrap_or_else(|problems| panic!("{problems}"));
+    let hosts = &config.groups.values().next().unwrap().hosts;
+    assert_eq!(hosts.access("db2"), HostAccess::Write);
+    assert_eq!(hosts.access("backup"), HostAccess::Read);
+    assert_eq!(hosts.access("db3"), HostAccess::Nothing);
+    assert_eq!(HostsEntry::default().access("db3"), HostAccess::Write);
+    let twice = lists.replace("backup", "db1");
+    assert!(group(&twice, tls).unwrap_err().to_string().contains("keep it in one"));
+    assert!(group("hosts = []\n", tls).unwrap_err().to_string().contains("an empty list"));
+    assert!(group("hosts = [\"DB\"]\n", tls).unwrap_err().to_string().contains("lower-case"));
 }
 
 #[test]

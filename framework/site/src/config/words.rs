@@ -90,6 +90,19 @@ pub(super) fn one_of<T: Copy>(choices: &[(&str, T)]) -> impl Fn(&str) -> Result<
     }
 }
 
+/// `true` or `false`.
+pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
+    one_of(&[("true", true), ("false", false)])(text)
+}
+
+/// A path, made absolute or relative to the file's directory by `resolve`.
+pub(super) fn path(resolve: &dyn Fn(&str) -> PathBuf) -> impl Fn(&str) -> Result<PathBuf, String> {
+    move |text| match text {
+        "" => Err("expected a path, found nothing".to_owned()),
+        _ => Ok(resolve(text)),
+    }
+}
+
 /// `host:port`.
 pub(super) fn address(text: &str) -> Result<String, String> {
     let wrong =
@@ -106,6 +119,16 @@ pub(super) fn address(text: &str) -> Result<String, String> {
 /// The host part of a checked address.
 pub(super) fn host(address: &str) -> &str {
     address.rsplit_once(':').map_or(address, |(host, _)| host)
+}
+
+/// Whether an address is of this host only. A name is taken for a way out of the host, `localhost`
+/// excepted: what it means elsewhere nobody can tell from the file.
+pub(super) fn is_loopback(address: &str) -> bool {
+    let host = host(address).trim_start_matches('[').trim_end_matches(']');
+    match host.parse::<std::net::IpAddr>() {
+        Ok(ip) => ip.to_canonical().is_loopback(),
+        Err(_) => host == "localhost",
+    }
 }
 
 /// The path of a Unix socket, short enough for the kernel.
@@ -168,6 +191,17 @@ mod tests {
         }
         for bad in ["", "7447", "host", ":7447", "host:", "host:99999", "::1:7447", "a b:1"] {
             assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_addresses_of_this_host_are_loopback() {
+        for near in ["127.0.0.1:1", "127.8.9.1:1", "[::1]:1", "localhost:1"] {
+            assert!(is_loopback(near), "{near}");
+        }
+        let far = ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "a.example:1", "[::ffff:10.0.0.1]:1"];
+        for far in far.into_iter().chain(["localhost.example:1", "128.0.0.1:1"]) {
+            assert!(!is_loopback(far), "{far}");
         }
     }
 
