@@ -5,11 +5,11 @@ use dashmap::DashMap;
 use std::sync::Arc;
 use trefoil_backends::file::{FileJournal, FileStore};
 use trefoil_backends::memory::MemoryDisk;
-use trefoil_core::Result;
 use trefoil_core::model::{GroupName, SiteName};
 use trefoil_core::port::{BlockStore, JournalStore, Transport};
+use trefoil_core::{Error, Result};
 use trefoil_site::registry::{
-    BackendFactory, JournalOptions, Registry, TransportOptions, VolumeOptions,
+    BackendFactory, Inside, JournalOptions, Registry, TransportOptions, VolumeOptions,
 };
 use trefoil_transports::{MemoryNetwork, TcpOptions, TcpTransport};
 
@@ -24,7 +24,7 @@ pub fn registry() -> Registry {
         Ok(Arc::new(network.transport()))
     };
     Registry::new()
-        .transport(IN_PROCESS, memory)
+        .transport(IN_PROCESS, Inside(memory))
         .transport("tcp", tcp)
         .backend("memory", MemoryBackend::default())
         .backend("file", FileBackend)
@@ -32,6 +32,9 @@ pub fn registry() -> Registry {
 }
 
 fn tcp(options: &TransportOptions) -> Result<Arc<dyn Transport>> {
+    if options.tls.is_some() {
+        return Err(Error::invalid("open transport tcp: TLS is not wired in yet; take out [tls]"));
+    }
     let limits = TcpOptions { connect_timeout: options.timeout, ..TcpOptions::default() };
     Ok(Arc::new(TcpTransport::new(limits)))
 }
