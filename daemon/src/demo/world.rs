@@ -85,6 +85,9 @@ impl World {
         let options = TransportOptions {
             site: site_name(site)?,
             peer: Some(site_name(peer)?),
+            peers: vec![site_name(peer)?],
+            tls: None,
+            insecure: false,
             timeout: CONNECT_TIMEOUT,
             settings: BTreeMap::new(),
         };
