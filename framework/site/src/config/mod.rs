@@ -6,8 +6,8 @@
 //! at once, each with its place, what was expected and a remedy.
 //!
 //! A value travels: `source` merges (file < environment < command line) → `read` takes it out of
-//! the tree and remembers where it stood → `file` gives it a type → `resolve`, `links` and `security`
-//! check it against the rest → [`SiteConfig`].
+//! the tree and remembers where it stood → `file` gives it a type → `resolve`, `links` and
+//! `security` check it against the rest → [`SiteConfig`].
 
 mod assemble;
 mod file;
