@@ -12,6 +12,9 @@ GROUP = "orders"
 class Layout:
     """What a scenario wants to be different from the defaults."""
 
+    #: The words: `tcp+tls` is tcp with a table `[tls]`, and `quic` needs one.
+    transport: str = "tcp"
+    backend: str = "file"
     #: Volumes of the group and their sizes.
     volumes: dict = field(default_factory=lambda: {"db0": "96MiB", "scratch": "128MiB"})
     durability: str = "flush"
@@ -25,6 +28,11 @@ class Layout:
     arbiter: list = field(default_factory=lambda: ['lease = "2s"'])
     #: More lines at the end of the file.
     more: str = ""
+
+    @property
+    def tls(self):
+        """Whether the sites need certificates."""
+        return self.transport != "tcp"
 
     def text(self, ports, dirs):
         """The configuration file; `dirs` says where each site keeps its files."""
@@ -48,11 +56,14 @@ class Layout:
                 f'metrics = "127.0.0.1:{ports[site]["metrics"]}"',
                 f'dir = "{dirs[site]}"',
                 f'control = "{site}.sock"',
-                'backend = "file"',
+                f'backend = "{self.backend}"',
                 f'journal_capacity = "{self.journal[site]}"',
             ]
         for link in ("ab", "ac", "bc"):
-            lines += [f"[link.{link}]", 'transport = "tcp"', *self.links.get(link, [])]
+            word = self.transport.removesuffix("+tls")
+            lines += [f"[link.{link}]", f'transport = "{word}"', *self.links.get(link, [])]
+        if self.tls:
+            lines += ["[tls]", 'dir = "tls"']
         for table, own in [
             ("limits", self.limits),
             ("timing", self.timing),

@@ -28,6 +28,18 @@ from claims import ClaimFailed, Report, Skip, note
 
 IN_SHORT, LONG = True, False
 
+#: What the failover is run over besides tcp and files; those marked are in the short run too.
+WORDS = {
+    ("tcp", "memory"): LONG,
+    ("tcp", "mmap"): LONG,
+    ("tcp+tls", "memory"): LONG,
+    ("tcp+tls", "file"): IN_SHORT,
+    ("tcp+tls", "mmap"): LONG,
+    ("quic", "memory"): LONG,
+    ("quic", "file"): LONG,
+    ("quic", "mmap"): IN_SHORT,
+}
+
 
 def scenarios(short):
     """(name, function of a report and of whether the run is short) in the order they run."""
@@ -53,6 +65,8 @@ def scenarios(short):
         ("old-primary-delta", old_primary.without_a_tail, IN_SHORT),
         ("old-primary-refused", old_primary.with_a_tail, IN_SHORT),
     ]
+    for (transport, backend), in_short in WORDS.items():
+        run.append((f"words-{transport}-{backend}", failover.over(transport, backend), in_short))
     return [(name, each) for name, each, in_short in run if in_short or not short]
 
 

@@ -33,6 +33,8 @@ class Trio:
         self.dirs = {site: site for site in SITES} | (dirs or {})
         self.config = self.dir / "trefoil.toml"
         self.write_config()
+        if self.layout.tls:
+            self.make_certificates()
         self.running = {}
         self.ends = []
 
@@ -49,6 +51,14 @@ class Trio:
             shutil.rmtree(self.dir, ignore_errors=True)
         else:
             print(f"      kept: {self.dir} (logs: {self.dir}/*.log)", flush=True)
+
+    def make_certificates(self):
+        """A private authority and a certificate for each site, by the verbs that operators type."""
+        directory = str(self.dir / "tls")
+        for words in (["init"], ["issue", *SITES]):
+            done = self.trefoil("certs", *words, "--dir", directory)
+            if done.returncode != 0:
+                raise ClaimFailed(f"trefoil certs {' '.join(words)}: {done.stderr}")
 
     def write_config(self):
         """Writes the configuration of the layout, over what was there."""
