@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`memory`] | links inside one process, for embedding, examples and tests |
 //! | [`simulated`] | the same links with delay, partition and death, from a seed |
-//! | [`tcp`] | two connections per link, frames with checksums |
+//! | [`tcp`] | two connections per link, frames with checksums; plain, or inside TLS 1.3 |
+//! | [`tls`] | who is at the other end: certificates of a private authority |
 //! | [`delayed`] | any transport, with distance: delay, jitter, bandwidth |
 //! | [`faulty`] | any transport, cut at random or by hand |
 //!
@@ -15,10 +16,12 @@ pub mod faulty;
 pub mod memory;
 pub mod simulated;
 pub mod tcp;
+pub mod tls;
 
 mod check;
 mod line;
 mod seed;
+mod stream;
 
 pub use delayed::Delayed;
 pub use faulty::{Faulty, FaultyControl, FaultyOptions};

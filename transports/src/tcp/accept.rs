@@ -6,9 +6,10 @@
 //! stream over. So all state of a half-made link is in tasks that end by the deadline.
 
 use super::connect::resolve;
-use super::preamble::{LaneKind, Preamble, answer};
-use super::socket::{Counters, Sockets, tune};
-use super::{TcpOptions, WORD};
+use super::preamble::{Preamble, answer};
+use super::socket::{Connection, tune};
+use super::{Shared, WORD};
+use crate::stream::{Counters, LaneKind, Lanes};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
@@ -18,7 +19,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
-use trefoil_core::port::{Link, Listener};
+use trefoil_core::port::{Link, Listener, Security};
 use trefoil_core::{Error, ErrorKind, Result};
 
 /// Connections that the kernel keeps while we take others in.
@@ -28,16 +29,12 @@ const KERNEL_BACKLOG: u32 = 256;
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
 /// Listens on the first of the address's that can be bound.
-pub(crate) async fn listen(
-    options: &TcpOptions,
-    counters: &Arc<Counters>,
-    address: &str,
-) -> Result<LinkListener> {
+pub(crate) async fn listen(shared: &Shared, address: &str) -> Result<LinkListener> {
     let doing = |error: Error| error.context(format!("listen on {address}"));
     let mut last = Error::unavailable("resolve name: it has no address");
     for at in resolve(address).await.map_err(doing)? {
         match bind(at) {
-            Ok(listener) => return LinkListener::start(listener, options, counters),
+            Ok(listener) => return LinkListener::start(listener, shared),
             Err(error) => last = bind_error(error),
         }
     }
@@ -80,20 +77,11 @@ pub(crate) struct LinkListener {
 }
 
 impl LinkListener {
-    fn start(
-        listener: TcpListener,
-        options: &TcpOptions,
-        counters: &Arc<Counters>,
-    ) -> Result<Self> {
+    fn start(listener: TcpListener, shared: &Shared) -> Result<Self> {
         let address =
             listener.local_addr().map_err(|error| Error::io("read own address", error))?;
-        let (ready, links) = mpsc::channel(options.backlog_links_max.max(1));
-        let desk = Desk {
-            options: options.clone(),
-            counters: counters.clone(),
-            waiting: Mutex::default(),
-            ready,
-        };
+        let (ready, links) = mpsc::channel(shared.options.backlog_links_max.max(1));
+        let desk = Desk { shared: shared.clone(), waiting: Mutex::default(), ready };
         let door = tokio::spawn(keep_door(listener, Arc::new(desk)));
         Ok(Self { address, links, door })
     }
@@ -146,7 +134,7 @@ async fn keep_door(listener: TcpListener, desk: Arc<Desk>) {
     loop {
         match listener.accept().await {
             Ok((stream, from)) => {
-                handshakes.make_room(desk.options.handshakes_max, &desk.counters);
+                handshakes.make_room(desk.shared.options.handshakes_max, &desk.shared.counters);
                 let task = tokio::spawn(desk.clone().receive(stream, from));
                 handshakes.0.push_back(task.abort_handle());
             }
@@ -160,30 +148,30 @@ async fn keep_door(listener: TcpListener, desk: Arc<Desk>) {
 
 /// Where connections are paired.
 struct Desk {
-    options: TcpOptions,
-    counters: Arc<Counters>,
-    waiting: Mutex<BTreeMap<u128, (LaneKind, oneshot::Sender<TcpStream>)>>,
+    shared: Shared,
+    waiting: Mutex<BTreeMap<u128, (LaneKind, oneshot::Sender<Half>)>>,
     ready: mpsc::Sender<Link>,
 }
 
 impl Desk {
     async fn receive(self: Arc<Self>, stream: TcpStream, from: SocketAddr) {
-        let limit = self.options.handshake_timeout;
+        let limit = self.shared.options.handshake_timeout;
         match tokio::time::timeout(limit, self.handshake(stream, from)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                Counters::add(&self.counters.refused);
+                Counters::add(&self.shared.counters.refused);
                 tracing::debug!(%from, %error, "a connection is refused");
             }
             Err(_) => {
-                Counters::add(&self.counters.expired);
+                Counters::add(&self.shared.counters.expired);
                 tracing::debug!(%from, "a connection did not become a link in time");
             }
         }
     }
 
-    async fn handshake(&self, mut stream: TcpStream, from: SocketAddr) -> Result<()> {
-        tune(&stream, &self.options)?;
+    async fn handshake(&self, stream: TcpStream, from: SocketAddr) -> Result<()> {
+        tune(&stream, &self.shared.options)?;
+        let (mut stream, security) = self.shared.guard.accept(stream).await?;
         let Preamble { token, lane } = match Preamble::read(&mut stream).await {
             Ok(preamble) => preamble,
             Err(error) => {
@@ -195,18 +183,22 @@ impl Desk {
         };
         match self.meet(token, lane)? {
             Meeting::Second(first) => first
-                .send(stream)
+                .send((stream, security))
                 .map_err(|_| Error::unavailable("pair connections: the first one waits no longer")),
             Meeting::First(second) => {
                 let _word = Word { desk: self, token };
                 let other = second.await.map_err(|_| {
                     Error::invalid("pair connections: two of them claim the same lane")
                 })?;
-                let (control, data) = match lane {
+                let (other, proven) = other;
+                if proven != security {
+                    return Err(Error::refused("pair connections: they are of two sites"));
+                }
+                let both = match lane {
                     LaneKind::Control => (stream, other),
                     LaneKind::Data => (other, stream),
                 };
-                self.finish(control, data, from).await
+                self.finish(both, security, from).await
             }
         }
     }
@@ -227,24 +219,29 @@ impl Desk {
     /// Answers only when there is a place for the link, so that the dialer's link is real.
     async fn finish(
         &self,
-        mut control: TcpStream,
-        mut data: TcpStream,
+        (mut control, mut data): (Connection, Connection),
+        security: Security,
         from: SocketAddr,
     ) -> Result<()> {
         let place = self.ready.reserve().await;
         let place = place.map_err(|_| Error::closed("hand link over: nobody listens any more"))?;
         answer(&mut control, true).await?;
         answer(&mut data, true).await?;
-        place.send(Sockets::link(control, data, from.to_string(), self.counters.clone()));
+        let wires = (control.into_wire()?, data.into_wire()?);
+        let who = (from.to_string(), security);
+        place.send(Lanes::link(wires, who, self.shared.counters.clone()));
         Ok(())
     }
 }
 
+/// One connection of a link, and who is proven to be at its other end.
+type Half = (Connection, Security);
+
 enum Meeting {
     /// The other connection will be sent here.
-    First(oneshot::Receiver<TcpStream>),
+    First(oneshot::Receiver<Half>),
     /// The other connection waits here.
-    Second(oneshot::Sender<TcpStream>),
+    Second(oneshot::Sender<Half>),
 }
 
 /// The word left under a token; it is taken back when its connection is given up.

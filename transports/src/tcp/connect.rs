@@ -1,23 +1,19 @@
 //! The dialer's side: two connections, one token.
 
-use super::TcpOptions;
-use super::preamble::{LaneKind, Preamble};
-use super::socket::{Counters, Sockets, tune};
+use super::Shared;
+use super::preamble::Preamble;
+use super::socket::tune;
+use crate::stream::{LaneKind, Lanes};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use tokio::net::{TcpStream, lookup_host};
 use trefoil_core::port::Link;
 use trefoil_core::{Error, ErrorKind, Result};
 
 /// Connects within the limit; tries every address that the name has.
-pub(crate) async fn connect(
-    options: &TcpOptions,
-    counters: &Arc<Counters>,
-    address: &str,
-) -> Result<Link> {
-    let limit = options.connect_timeout;
+pub(crate) async fn connect(shared: &Shared, address: &str) -> Result<Link> {
+    let limit = shared.options.connect_timeout;
     let doing = format!("connect to {address}");
-    match tokio::time::timeout(limit, try_addresses(options, counters, address)).await {
+    match tokio::time::timeout(limit, try_addresses(shared, address)).await {
         Ok(done) => done.map_err(|error| error.context(doing)),
         Err(_) => {
             let what = format!("{doing}: no answer within {limit:?}");
@@ -39,14 +35,10 @@ pub(crate) async fn resolve(address: &str) -> Result<Vec<SocketAddr>> {
     Ok(found.collect())
 }
 
-async fn try_addresses(
-    options: &TcpOptions,
-    counters: &Arc<Counters>,
-    address: &str,
-) -> Result<Link> {
+async fn try_addresses(shared: &Shared, address: &str) -> Result<Link> {
     let mut last = Error::unavailable("resolve name: it has no address");
     for to in resolve(address).await? {
-        match try_one(options, counters, to, address).await {
+        match try_one(shared, to, address).await {
             Ok(link) => return Ok(link),
             Err(error) => last = error,
         }
@@ -54,20 +46,22 @@ async fn try_addresses(
     Err(last)
 }
 
-async fn try_one(
-    options: &TcpOptions,
-    counters: &Arc<Counters>,
-    to: SocketAddr,
-    address: &str,
-) -> Result<Link> {
+async fn try_one(shared: &Shared, to: SocketAddr, address: &str) -> Result<Link> {
     let token = rand::random::<u128>();
     let lane = async |lane| {
         let stream = TcpStream::connect(to).await;
-        let mut stream = stream.map_err(|error| Error::io("open connection", error))?;
-        tune(&stream, options)?;
-        Preamble { token, lane }.exchange(&mut stream).await?;
-        Ok::<_, Error>(stream)
+        let stream = stream.map_err(|error| Error::io("open connection", error))?;
+        tune(&stream, &shared.options)?;
+        let (mut connection, security) = shared.guard.dial(stream).await?;
+        let exchanged = Preamble { token, lane }.exchange(&mut connection).await;
+        exchanged.map_err(|error| shared.guard.explain(error))?;
+        Ok::<_, Error>((connection, security))
     };
     let (control, data) = tokio::try_join!(lane(LaneKind::Control), lane(LaneKind::Data))?;
-    Ok(Sockets::link(control, data, address.to_owned(), counters.clone()))
+    let ((control, one), (data, other)) = (control, data);
+    if one != other {
+        return Err(Error::refused("connect: the two connections of a link end at two sites"));
+    }
+    let wires = (control.into_wire()?, data.into_wire()?);
+    Ok(Lanes::link(wires, (address.to_owned(), one), shared.counters.clone()))
 }

@@ -12,20 +12,22 @@
 //! is cut from the read buffer without copying: a small frame that is kept for long keeps up to
 //! [`READ_BYTES`] (or the longest frame read with it) alive, so copy what you keep.
 //!
-//! The bytes are neither encrypted nor authenticated: use a network that only the sites are on.
+//! [`TcpTransport::secured`] puts both connections into TLS 1.3, and each side proves by a
+//! certificate which site it is. [`TcpTransport::new`] leaves the bytes as they are, neither
+//! encrypted nor authenticated: use it on a network that only the sites are on.
 
 mod accept;
 mod connect;
-mod frame;
 mod preamble;
-mod receive;
-mod send;
+mod secure;
 mod socket;
 
-pub use receive::READ_BYTES;
+pub use crate::stream::READ_BYTES;
 
+use crate::stream::Counters;
+use crate::tls::{Credentials, Peers};
 use async_trait::async_trait;
-use socket::Counters;
+use secure::Guard;
 use std::sync::Arc;
 use std::time::Duration;
 use trefoil_core::Result;
@@ -86,20 +88,35 @@ pub struct TcpCounts {
 
 /// Carries frames through TCP. Addresses are `host:port`; port 0 listens on a free one.
 #[derive(Clone)]
-pub struct TcpTransport {
+pub struct TcpTransport(Shared);
+
+/// What the dialling and the listening side share.
+#[derive(Clone)]
+struct Shared {
     options: TcpOptions,
+    guard: Guard,
     counters: Arc<Counters>,
 }
 
 impl TcpTransport {
-    /// A transport with these limits.
+    /// A transport with these limits, whose bytes go as they are.
     pub fn new(options: TcpOptions) -> Self {
-        Self { options, counters: Arc::default() }
+        Self(Shared { options, guard: Guard::Plain, counters: Arc::default() })
+    }
+
+    /// A transport with these limits inside TLS 1.3: this side shows `credentials`, and only
+    /// `peers` are let in or connected to.
+    pub fn secured(options: TcpOptions, credentials: Arc<Credentials>, peers: Peers) -> Self {
+        let guard = Guard::Proven(credentials, peers);
+        Self(Shared { options, guard, counters: Arc::default() })
     }
 
     /// What went wrong so far.
     pub fn counts(&self) -> TcpCounts {
-        self.counters.counts()
+        let Counters { refused, expired, evicted, corrupt } = &*self.0.counters;
+        let [refused, expired, evicted, corrupt] =
+            [refused, expired, evicted, corrupt].map(Counters::read);
+        TcpCounts { refused, expired, evicted, corrupt }
     }
 }
 
@@ -112,15 +129,18 @@ impl Default for TcpTransport {
 #[async_trait]
 impl Transport for TcpTransport {
     async fn connect(&self, address: &str) -> Result<Link> {
-        connect::connect(&self.options, &self.counters, address).await
+        connect::connect(&self.0, address).await
     }
 
     async fn listen(&self, address: &str) -> Result<Box<dyn Listener>> {
-        let listener = accept::listen(&self.options, &self.counters, address).await?;
+        let listener = accept::listen(&self.0, address).await?;
         Ok(Box::new(listener))
     }
 
     fn describe(&self) -> String {
-        WORD.to_owned()
+        match self.0.guard {
+            Guard::Plain => WORD.to_owned(),
+            Guard::Proven(..) => format!("{WORD}+tls"),
+        }
     }
 }

@@ -5,24 +5,17 @@
 //! listener's version (4). The token is random and ties the two connections of a link together;
 //! it is not a secret.
 
-use super::frame::crc_of;
+use super::socket::Connection;
+use crate::stream::{LaneKind, crc_of};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use trefoil_core::{Error, Result};
 
 const MAGIC: [u8; 8] = *b"TREFOIL\n";
-/// Version 1: the format above, frames as in [`super::frame`].
+/// Version 1: the format above, frames as in `crate::stream`.
 const VERSION: u16 = 1;
 const PREAMBLE_BYTES: usize = 32;
 const YES: [u8; 4] = *b"TFOK";
 const NO: [u8; 4] = *b"TFNO";
-
-/// Which of the two lanes a connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LaneKind {
-    Control = 1,
-    Data = 2,
-}
 
 /// What the dialer says on one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +60,7 @@ impl Preamble {
 
     /// Reads it from a new connection. Something else is refused at its first wrong byte, not
     /// when 32 bytes have come.
-    pub(crate) async fn read(stream: &mut TcpStream) -> Result<Self> {
+    pub(crate) async fn read(stream: &mut Connection) -> Result<Self> {
         let mut bytes = [0; PREAMBLE_BYTES];
         let mut filled = 0;
         while filled < PREAMBLE_BYTES {
@@ -85,9 +78,10 @@ impl Preamble {
     }
 
     /// Says it and waits for the answer.
-    pub(crate) async fn exchange(self, stream: &mut TcpStream) -> Result<()> {
+    pub(crate) async fn exchange(self, stream: &mut Connection) -> Result<()> {
         let io = |error| Error::io("exchange preambles", error);
         stream.write_all(&self.encode()).await.map_err(io)?;
+        stream.flush().await.map_err(io)?;
         let mut answer = [0; 8];
         stream.read_exact(&mut answer).await.map_err(io)?;
         let [y0, y1, y2, y3, version @ ..] = answer;
@@ -106,11 +100,13 @@ impl Preamble {
 }
 
 /// The listener's answer on one connection.
-pub(crate) async fn answer(stream: &mut TcpStream, accepted: bool) -> Result<()> {
+pub(crate) async fn answer(stream: &mut Connection, accepted: bool) -> Result<()> {
     let mut bytes = [0; 8];
     bytes[..4].copy_from_slice(if accepted { &YES } else { &NO });
     bytes[4..].copy_from_slice(&u32::from(VERSION).to_le_bytes());
-    stream.write_all(&bytes).await.map_err(|error| Error::io("answer preamble", error))
+    let io = |error| Error::io("answer preamble", error);
+    stream.write_all(&bytes).await.map_err(io)?;
+    stream.flush().await.map_err(io)
 }
 
 #[cfg(test)]

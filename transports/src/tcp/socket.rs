@@ -1,44 +1,22 @@
-//! The two sockets of a link, what they are set to, and how the link ends.
+//! A TCP connection as a stream of frames: plain, or inside TLS.
 
-use super::preamble::LaneKind;
-use super::receive::Receiver;
-use super::send::Sender;
-use super::{TcpCounts, TcpOptions};
+use super::TcpOptions;
+use crate::stream::Wire;
+use bytes::{BufMut, BytesMut};
 use parking_lot::Mutex;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{SockRef, Socket, TcpKeepalive};
+use std::io::{ErrorKind as Io, IoSlice};
 use std::net::Shutdown;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use trefoil_core::port::{Lane, Link, Security};
-use trefoil_core::{Error, ErrorKind, Result};
+use tokio_rustls::TlsStream;
+use trefoil_core::{Error, Result};
 
 /// Questions without an answer after which the kernel gives the connection up.
 const KEEP_ALIVE_PROBES: u32 = 3;
-
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) refused: AtomicU64,
-    pub(crate) expired: AtomicU64,
-    pub(crate) evicted: AtomicU64,
-    pub(crate) corrupt: AtomicU64,
-}
-
-impl Counters {
-    pub(crate) fn counts(&self) -> TcpCounts {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        TcpCounts {
-            refused: read(&self.refused),
-            expired: read(&self.expired),
-            evicted: read(&self.evicted),
-            corrupt: read(&self.corrupt),
-        }
-    }
-
-    pub(crate) fn add(counter: &AtomicU64) {
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-}
 
 /// Sets a connection up: no delay, and death of the other side is noticed.
 pub(crate) fn tune(stream: &TcpStream, options: &TcpOptions) -> Result<()> {
@@ -55,65 +33,183 @@ pub(crate) fn tune(stream: &TcpStream, options: &TcpOptions) -> Result<()> {
     Ok(())
 }
 
-/// Both connections of a link; its four halves share it.
-pub(crate) struct Sockets {
-    control: TcpStream,
-    data: TcpStream,
-    /// Why the link ended, once it has.
-    ended: Mutex<Option<(ErrorKind, String)>>,
-    pub(crate) counters: Arc<Counters>,
+/// The most that one read takes out of a TLS session, in bytes.
+const SECURE_READ_BYTES_MAX: usize = 64 << 10;
+
+/// A new connection, while it becomes part of a link.
+pub(crate) enum Connection {
+    /// As it is.
+    Plain(TcpStream),
+    /// Inside TLS; the handshake is done.
+    Secure(Box<TlsStream<TcpStream>>),
 }
 
-impl Sockets {
-    pub(crate) fn link(
-        control: TcpStream,
-        data: TcpStream,
-        peer: String,
-        counters: Arc<Counters>,
-    ) -> Link {
-        let sockets = Arc::new(Self { control, data, ended: Mutex::new(None), counters });
-        let lane = |kind| Lane {
-            sender: Box::new(Sender::new(sockets.clone(), kind)),
-            receiver: Box::new(Receiver::new(sockets.clone(), kind)),
-        };
-        Link {
-            control: lane(LaneKind::Control),
-            data: lane(LaneKind::Data),
-            peer,
-            security: Security::Plain,
+impl Connection {
+    /// What a lane is made of.
+    ///
+    /// # Errors
+    /// When the system has no file descriptor left.
+    pub(crate) fn into_wire(self) -> Result<Box<dyn Wire>> {
+        match self {
+            Self::Plain(stream) => Ok(Box::new(stream)),
+            Self::Secure(stream) => Ok(Box::new(Secure::new(*stream)?)),
         }
     }
 
-    pub(crate) fn stream(&self, lane: LaneKind) -> &TcpStream {
-        match lane {
-            LaneKind::Control => &self.control,
-            LaneKind::Data => &self.data,
+    fn inner(&mut self) -> Pin<&mut (dyn Duplex + '_)> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream),
+            Self::Secure(stream) => Pin::new(&mut **stream),
         }
     }
+}
 
-    /// The error of a link that has ended.
-    pub(crate) fn check(&self, doing: &str) -> Result<()> {
-        match &*self.ended.lock() {
-            None => Ok(()),
-            Some((kind, why)) => Err(Error::new(*kind, format!("{doing}: {why}"))),
-        }
+trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        self.inner().poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.inner().poll_write(context, bytes)
     }
 
-    /// Ends the link for both sides. The first reason stays; shutting the sockets down wakes
-    /// every half that waits here, and the other side reads the end.
-    pub(crate) fn end(&self, kind: ErrorKind, why: &str) {
-        {
-            let mut ended = self.ended.lock();
-            if ended.is_some() {
-                return;
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        self.inner().poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        self.inner().poll_shutdown(context)
+    }
+}
+
+/// Ends a connection for both sides, whatever state it is in.
+fn end(socket: SockRef<'_>) {
+    // It fails where the connection is gone already, which is what is wanted.
+    if let Err(error) = socket.shutdown(Shutdown::Both) {
+        tracing::trace!(%error, "shut down a connection that had ended");
+    }
+}
+
+impl Wire for TcpStream {
+    fn poll_read(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut BytesMut,
+    ) -> Poll<std::io::Result<usize>> {
+        loop {
+            ready!(self.poll_read_ready(context))?;
+            match self.try_read_buf(buffer) {
+                Err(error) if error.kind() == Io::WouldBlock => {}
+                read => return Poll::Ready(read),
             }
-            *ended = Some((kind, why.to_owned()));
         }
-        for stream in [&self.control, &self.data] {
-            // It fails where the connection is gone already, which is what is wanted.
-            if let Err(error) = SockRef::from(stream).shutdown(Shutdown::Both) {
-                tracing::trace!(%error, "shut down a connection that had ended");
+    }
+
+    fn poll_write(
+        &self,
+        context: &mut Context<'_>,
+        from: &[IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        loop {
+            ready!(self.poll_write_ready(context))?;
+            match self.try_write_vectored(from) {
+                Err(error) if error.kind() == Io::WouldBlock => {}
+                written => return Poll::Ready(written),
             }
         }
+    }
+
+    fn poll_flush(&self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(SockRef::from(self).shutdown(Shutdown::Write))
+    }
+
+    fn end(&self) {
+        end(SockRef::from(self));
+    }
+}
+
+/// A connection inside TLS. Reading and writing take turns in the session; neither waits for the
+/// other, since both only poll.
+struct Secure {
+    session: Mutex<TlsStream<TcpStream>>,
+    /// The same connection: it is ended without waiting for the session.
+    socket: Socket,
+}
+
+impl Secure {
+    fn new(stream: TlsStream<TcpStream>) -> Result<Self> {
+        let socket = stream.get_ref().0.as_fd().try_clone_to_owned();
+        let socket = socket.map_err(|error| Error::io("take a connection in", error))?;
+        Ok(Self { session: Mutex::new(stream), socket: Socket::from(socket) })
+    }
+}
+
+impl Wire for Secure {
+    fn poll_read(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut BytesMut,
+    ) -> Poll<std::io::Result<usize>> {
+        let mut session = self.session.lock();
+        let before = buffer.len();
+        // The room is zeroed first, since it is read into as initialised memory: so no more of it
+        // than a few records of TLS fill.
+        let room = (buffer.capacity() - before).min(SECURE_READ_BYTES_MAX);
+        buffer.put_bytes(0, room);
+        let mut read = ReadBuf::new(&mut buffer[before..]);
+        let polled = Pin::new(&mut *session).poll_read(context, &mut read);
+        let count = read.filled().len();
+        buffer.truncate(before + count);
+        match polled {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(count)),
+            // Whether the end was meant is told by the frames, not by TLS.
+            Poll::Ready(Err(error)) if error.kind() == Io::UnexpectedEof => Poll::Ready(Ok(0)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_write(
+        &self,
+        context: &mut Context<'_>,
+        from: &[IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut *self.session.lock()).poll_write_vectored(context, from)
+    }
+
+    fn poll_flush(&self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut *self.session.lock()).poll_flush(context)
+    }
+
+    fn poll_close(&self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut *self.session.lock()).poll_shutdown(context)
+    }
+
+    fn end(&self) {
+        end(SockRef::from(&self.socket));
     }
 }

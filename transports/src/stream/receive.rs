@@ -1,10 +1,10 @@
-//! Receives frames from one connection: one read, then every whole frame that is in it.
+//! Receives frames from one stream: one read, then every whole frame that is in it.
 
 use super::frame::{HEADER_BYTES, Header, crc_of};
-use super::preamble::LaneKind;
-use super::socket::{Counters, Sockets};
+use super::lanes::{Counters, LaneKind, Lanes};
 use async_trait::async_trait;
 use bytes::BytesMut;
+use std::future::poll_fn;
 use std::io::ErrorKind as Io;
 use std::sync::Arc;
 use trefoil_core::port::{Frame, FrameReceiver};
@@ -19,7 +19,7 @@ pub const READ_BYTES: usize = 256 << 10;
 const ROOM_BYTES_MIN: usize = 64 << 10;
 
 pub(crate) struct Receiver {
-    sockets: Arc<Sockets>,
+    lanes: Arc<Lanes>,
     lane: LaneKind,
     /// What was read and not returned. It is kept here so that a dropped `receive` loses nothing.
     buffer: BytesMut,
@@ -29,8 +29,8 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    pub(crate) fn new(sockets: Arc<Sockets>, lane: LaneKind) -> Self {
-        Self { sockets, lane, buffer: BytesMut::new(), body: None, finished: false }
+    pub(crate) fn new(lanes: Arc<Lanes>, lane: LaneKind) -> Self {
+        Self { lanes, lane, buffer: BytesMut::new(), body: None, finished: false }
     }
 
     /// Every whole frame in the buffer. A damaged one ends the link; those before it are good
@@ -42,9 +42,9 @@ impl Receiver {
                 Ok(Some(frame)) => frames.push(frame),
                 Ok(None) => break,
                 Err(error) => {
-                    Counters::add(&self.sockets.counters.corrupt);
+                    Counters::add(&self.lanes.counters.corrupt);
                     tracing::warn!(%error, "a link ends: what came is damaged");
-                    self.sockets.end(error.kind(), "what came is damaged");
+                    self.lanes.end(error.kind(), "what came is damaged");
                     if frames.is_empty() {
                         return Err(error);
                     }
@@ -88,26 +88,20 @@ impl Receiver {
         if room < missing.max(ROOM_BYTES_MIN) {
             self.buffer.reserve(missing.max(READ_BYTES));
         }
-        let stream = self.sockets.stream(self.lane);
-        let read = match stream.readable().await {
-            Ok(()) => stream.try_read_buf(&mut self.buffer),
-            Err(error) => Err(error),
-        };
-        match read {
+        let wire = self.lanes.wire(self.lane);
+        match poll_fn(|context| wire.poll_read(context, &mut self.buffer)).await {
             Ok(0) => {
                 // Without the mark of an orderly end, the other side or the way to it is gone.
-                self.sockets.check("receive frames")?;
-                self.sockets.end(ErrorKind::Unavailable, "the other side went away");
-                self.sockets.check("receive frames")
+                self.lanes.check("receive frames")?;
+                self.lanes.end(ErrorKind::Unavailable, "the other side went away");
+                self.lanes.check("receive frames")
             }
             Ok(_) => Ok(()),
-            Err(error) if error.kind() == Io::WouldBlock || error.kind() == Io::Interrupted => {
-                Ok(())
-            }
+            Err(error) if error.kind() == Io::Interrupted => Ok(()),
             Err(error) => {
-                self.sockets.check("receive frames")?;
+                self.lanes.check("receive frames")?;
                 let error = Error::io("receive frames", error);
-                self.sockets.end(error.kind(), "receiving failed before");
+                self.lanes.end(error.kind(), "receiving failed before");
                 Err(error)
             }
         }
@@ -121,7 +115,7 @@ impl FrameReceiver for Receiver {
             if self.finished {
                 return Ok(None);
             }
-            self.sockets.check("receive frames")?;
+            self.lanes.check("receive frames")?;
             let frames = self.parse()?;
             if !frames.is_empty() {
                 return Ok(Some(frames));
@@ -136,7 +130,7 @@ impl FrameReceiver for Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         if !self.finished {
-            self.sockets.end(ErrorKind::Closed, "this side dropped a receiver");
+            self.lanes.end(ErrorKind::Closed, "this side dropped a receiver");
         }
     }
 }

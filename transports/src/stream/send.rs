@@ -1,15 +1,13 @@
-//! Sends frames over one connection, without copying what is in them.
+//! Sends frames over one stream, without copying what is in them.
 
 use super::frame::{HEADER_BYTES, Header};
-use super::preamble::LaneKind;
-use super::socket::Sockets;
+use super::lanes::{LaneKind, Lanes};
 use crate::check::check_batch;
 use async_trait::async_trait;
 use bytes::{Buf, Bytes, BytesMut};
-use socket2::SockRef;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{ErrorKind as Io, IoSlice};
-use std::net::Shutdown;
 use std::sync::Arc;
 use trefoil_core::port::{Frame, FrameSender};
 use trefoil_core::{Error, ErrorKind, Result};
@@ -18,7 +16,7 @@ use trefoil_core::{Error, ErrorKind, Result};
 const SLICES_MAX: usize = 256;
 
 pub(crate) struct Sender {
-    sockets: Arc<Sockets>,
+    lanes: Arc<Lanes>,
     lane: LaneKind,
     /// What is still to be written. It is kept here so that a dropped `send` leaves no torn
     /// frame: the next call goes on where it stopped.
@@ -27,8 +25,8 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    pub(crate) fn new(sockets: Arc<Sockets>, lane: LaneKind) -> Self {
-        Self { sockets, lane, outgoing: VecDeque::new(), closed: false }
+    pub(crate) fn new(lanes: Arc<Lanes>, lane: LaneKind) -> Self {
+        Self { lanes, lane, outgoing: VecDeque::new(), closed: false }
     }
 
     fn queue(&mut self, frames: Vec<Frame>) {
@@ -42,39 +40,43 @@ impl Sender {
     }
 
     async fn flush(&mut self) -> Result<()> {
-        let stream = self.sockets.stream(self.lane);
+        let wire = self.lanes.wire(self.lane);
         while !self.outgoing.is_empty() {
-            let written = match stream.writable().await {
-                Ok(()) => write_some(stream, &self.outgoing),
-                Err(error) => Err(error),
-            };
-            match written {
+            let written = poll_fn(|context| {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                wire.poll_write(context, fill(&mut slices, &self.outgoing))
+            });
+            match written.await {
+                Ok(0) => return Err(self.fail(Io::WriteZero.into())),
                 Ok(count) => advance(&mut self.outgoing, count),
-                Err(error) if error.kind() == Io::WouldBlock || error.kind() == Io::Interrupted => {
-                }
+                Err(error) if error.kind() == Io::Interrupted => {}
                 Err(error) => return Err(self.fail(error)),
             }
         }
-        Ok(())
+        let flushed = poll_fn(|context| wire.poll_flush(context)).await;
+        flushed.map_err(|error| self.fail(error))
     }
 
     fn fail(&mut self, error: std::io::Error) -> Error {
         // The reason is the end of the link, if it had ended before.
-        let ended = self.sockets.check("send frames");
+        let ended = self.lanes.check("send frames");
         let error = Error::io("send frames", error);
-        self.sockets.end(error.kind(), "sending failed before");
+        self.lanes.end(error.kind(), "sending failed before");
         ended.err().unwrap_or(error)
     }
 }
 
-fn write_some(stream: &tokio::net::TcpStream, from: &VecDeque<Bytes>) -> std::io::Result<usize> {
-    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+/// The first parts, as many as one write takes.
+fn fill<'s, 'p>(
+    slices: &'s mut [IoSlice<'p>; SLICES_MAX],
+    parts: &'p VecDeque<Bytes>,
+) -> &'s [IoSlice<'p>] {
     let mut used = 0;
-    for (slice, part) in slices.iter_mut().zip(from) {
+    for (slice, part) in slices.iter_mut().zip(parts) {
         *slice = IoSlice::new(part);
         used += 1;
     }
-    stream.try_write_vectored(&slices[..used])
+    &slices[..used]
 }
 
 fn advance(outgoing: &mut VecDeque<Bytes>, mut written: usize) {
@@ -95,7 +97,7 @@ fn advance(outgoing: &mut VecDeque<Bytes>, mut written: usize) {
 impl FrameSender for Sender {
     async fn send(&mut self, frames: Vec<Frame>) -> Result<()> {
         check_batch(&frames)?;
-        self.sockets.check("send frames")?;
+        self.lanes.check("send frames")?;
         if self.closed {
             return Err(Error::closed("send frames: this side has closed the lane"));
         }
@@ -104,14 +106,15 @@ impl FrameSender for Sender {
     }
 
     async fn close(&mut self) -> Result<()> {
-        self.sockets.check("close lane")?;
+        self.lanes.check("close lane")?;
         if !self.closed {
             self.closed = true;
             self.outgoing.push_back(Bytes::copy_from_slice(&Header::End.encode()));
         }
         self.flush().await?;
-        SockRef::from(self.sockets.stream(self.lane))
-            .shutdown(Shutdown::Write)
+        let wire = self.lanes.wire(self.lane);
+        poll_fn(|context| wire.poll_close(context))
+            .await
             .or_else(|error| if error.kind() == Io::NotConnected { Ok(()) } else { Err(error) })
             .map_err(|error| Error::io("close lane", error))
     }
@@ -120,7 +123,7 @@ impl FrameSender for Sender {
 impl Drop for Sender {
     fn drop(&mut self) {
         if !self.closed || !self.outgoing.is_empty() {
-            self.sockets.end(ErrorKind::Closed, "this side dropped a sender");
+            self.lanes.end(ErrorKind::Closed, "this side dropped a sender");
         }
     }
 }

@@ -1,0 +1,202 @@
+//! What a site shows of itself, and by what it judges others; replaced while links are up.
+
+use super::files::{self, TlsFiles};
+use super::identity::{Identity, Kind};
+use super::peers::Peers;
+use super::provider;
+use super::refusal::{Counters, Refusal, TlsCounts};
+use super::verifier::{Verifier, check_own};
+use arc_swap::ArcSwap;
+use rustls::client::Resumption;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::NoServerSessionStorage;
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+use trefoil_core::model::SiteName;
+use trefoil_core::{Error, ErrorKind, Result};
+
+/// Between sites: nothing older.
+const SITES_SPEAK: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
+/// A site's certificate and key, the authority, and the list of accepted certificates.
+pub struct Credentials {
+    site: SiteName,
+    files: TlsFiles,
+    held: ArcSwap<Held>,
+    counters: Arc<Counters>,
+}
+
+/// What was read from the files at one time.
+struct Held {
+    roots: Arc<RootCertStore>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    accepted: Option<Arc<BTreeSet<String>>>,
+    own: Identity,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The key is in here: only names are shown.
+        f.debug_struct("Credentials")
+            .field("site", &self.site)
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Credentials {
+    /// Reads the files of `site`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`], naming the file and the remedy: it cannot be read, others can read
+    /// the key, the certificate is not `site`'s, is not of the authority, or is not valid now.
+    pub fn load(site: &SiteName, files: TlsFiles) -> Result<Arc<Self>> {
+        let held = Held::read(site, &files)?;
+        Ok(Arc::new(Self {
+            site: site.clone(),
+            files,
+            held: ArcSwap::from_pointee(held),
+            counters: Arc::default(),
+        }))
+    }
+
+    /// Reads the files again. Links that are up stay up; whoever connects from now on sees, and is
+    /// judged by, what is in the files now.
+    ///
+    /// # Errors
+    /// As [`Credentials::load`]; then what was read before stays in use.
+    pub fn reload(&self) -> Result<()> {
+        self.held.store(Arc::new(Held::read(&self.site, &self.files)?));
+        Ok(())
+    }
+
+    /// The site whose they are.
+    pub fn site(&self) -> &SiteName {
+        &self.site
+    }
+
+    /// Where they were read.
+    pub fn files(&self) -> &TlsFiles {
+        &self.files
+    }
+
+    /// The own certificate's owner and validity.
+    pub fn own(&self) -> Identity {
+        self.held.load().own.clone()
+    }
+
+    /// Until when the own certificate is valid.
+    pub fn expires(&self) -> SystemTime {
+        self.held.load().own.valid_until
+    }
+
+    /// How often others were refused, by reason.
+    pub fn counts(&self) -> TlsCounts {
+        self.counters.counts()
+    }
+
+    /// Counts a refusal that was decided outside the verifier.
+    pub fn count(&self, refusal: &Refusal) {
+        self.counters.add(refusal);
+    }
+
+    /// What a listener for sites is configured with, as of now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if certificate and key do not belong together.
+    pub fn server_config(&self, peers: &Peers, protocol: &[u8]) -> Result<ServerConfig> {
+        let mut config = self.server_config_for(peers, SITES_SPEAK)?;
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Ok(config)
+    }
+
+    /// The same for a listener that speaks these versions of TLS, without a name for what is
+    /// spoken inside it: for hosts.
+    ///
+    /// # Errors
+    /// As [`Credentials::server_config`].
+    pub fn server_config_for(
+        &self,
+        peers: &Peers,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Result<ServerConfig> {
+        let held = self.held.load();
+        let verifier = Arc::new(self.verifier(&held, peers)?);
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions)
+            .map_err(unusable)?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(held.chain.clone(), held.key.clone_key())
+            .map_err(unusable)?;
+        // Every connection proves itself anew: a removed certificate must not live on in a ticket.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.max_early_data_size = 0;
+        Ok(config)
+    }
+
+    /// What a dialling side is configured with, as of now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if certificate and key do not belong together.
+    pub fn client_config(&self, peers: &Peers, protocol: &[u8]) -> Result<ClientConfig> {
+        let held = self.held.load();
+        let verifier = Arc::new(self.verifier(&held, peers)?);
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(SITES_SPEAK)
+            .map_err(unusable)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_client_auth_cert(held.chain.clone(), held.key.clone_key())
+            .map_err(unusable)?;
+        config.resumption = Resumption::disabled();
+        config.enable_early_data = false;
+        config.enable_sni = false;
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Ok(config)
+    }
+
+    fn verifier(&self, held: &Held, peers: &Peers) -> Result<Verifier> {
+        let (roots, accepted) = (held.roots.clone(), held.accepted.clone());
+        Verifier::new(peers.clone(), roots, accepted, self.counters.clone())
+    }
+}
+
+impl Held {
+    fn read(site: &SiteName, files: &TlsFiles) -> Result<Self> {
+        let mut roots = RootCertStore::empty();
+        for certificate in files::certificates(&files.ca, "certificate of the authority")? {
+            roots.add(certificate).map_err(|source| {
+                let doing = format!("use certificate of the authority {}", files.ca.display());
+                Error::with_source(ErrorKind::Invalid, doing, source)
+            })?;
+        }
+        let chain = files::certificates(&files.cert, "certificate")?;
+        let wrong = |why: String| {
+            Error::invalid(format!("use certificate {}: {why}", files.cert.display()))
+        };
+        let own = check_own(&roots, &chain, UnixTime::now());
+        let own = own.map_err(|refusal| wrong(refusal.to_string()))?;
+        if own.kind != Kind::Site || own.name != site.as_str() {
+            return Err(wrong(format!(
+                "it is that of {} {}, this is site {site}; configure its own certificate",
+                own.kind, own.name
+            )));
+        }
+        let (key, accepted) =
+            (files::key(&files.key)?, files::accepted(files.accepted.as_deref())?);
+        Ok(Self { roots: Arc::new(roots), chain, key, accepted: accepted.map(Arc::new), own })
+    }
+}
+
+fn unusable(error: rustls::Error) -> Error {
+    Error::with_source(
+        ErrorKind::Invalid,
+        "use certificate and key: they do not belong together, or cannot be used here",
+        error,
+    )
+}
