@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`mod@file`] | sparse volume files, and a journal in segment files |
 //! | [`memory`] | stores and journals in memory: tests, and volumes that may be lost |
+//! | [`mmap`] | the same files, written by copying into mapped memory |
 //! | [`simulated`] | a disk that loses power, tears writes and fails, from a seed |
 //!
 //! Each implements the ports [`BlockStore`](trefoil_core::port::BlockStore) and
@@ -12,6 +13,7 @@
 
 pub mod file;
 pub mod memory;
+pub mod mmap;
 pub mod simulated;
 
 mod open_once;

@@ -3,8 +3,9 @@
 use crate::distant::Distant;
 use dashmap::DashMap;
 use std::sync::Arc;
-use trefoil_backends::file::{FileJournal, FileStore};
+use trefoil_backends::file::{FileJournal, FileStore, Medium};
 use trefoil_backends::memory::MemoryDisk;
+use trefoil_backends::mmap::MmapStore;
 use trefoil_core::model::{GroupName, SiteName};
 use trefoil_core::port::{BlockStore, JournalStore, Transport};
 use trefoil_core::{Error, Result};
@@ -28,6 +29,7 @@ pub fn registry() -> Registry {
         .transport("tcp", tcp)
         .backend("memory", MemoryBackend::default())
         .backend("file", FileBackend)
+        .backend("mmap", MmapBackend)
         .shaper(|near, shape| Arc::new(Distant::over(near, shape)))
 }
 
@@ -80,5 +82,21 @@ impl BackendFactory for FileBackend {
     fn journal_store(&self, options: &JournalOptions) -> Result<Box<dyn JournalStore>> {
         let JournalOptions { site, group, dir, capacity_bytes, settings: _ } = options;
         Ok(Box::new(FileJournal::open(dir, group, site, *capacity_bytes)?))
+    }
+}
+
+/// The same files, mapped: a site may be changed between the two words while it is stopped.
+struct MmapBackend;
+
+impl BackendFactory for MmapBackend {
+    fn block_store(&self, options: &VolumeOptions) -> Result<Arc<dyn BlockStore>> {
+        let VolumeOptions { site: _, group, volume, dir, settings: _ } = options;
+        Ok(Arc::new(MmapStore::open(dir, group, &volume.name, volume.size)?))
+    }
+
+    fn journal_store(&self, options: &JournalOptions) -> Result<Box<dyn JournalStore>> {
+        let JournalOptions { site, group, dir, capacity_bytes, settings: _ } = options;
+        let names = (group, site);
+        Ok(Box::new(FileJournal::open_with(dir, names, *capacity_bytes, Medium::Mapped)?))
     }
 }

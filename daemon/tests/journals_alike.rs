@@ -132,4 +132,5 @@ combinations! {
     over_memory_in_files: "memory", "file";
     over_tcp_in_memory: "tcp", "memory";
     over_tcp_in_files: "tcp", "file";
+    over_tcp_in_mapped_files: "tcp", "mmap";
 }

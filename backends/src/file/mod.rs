@@ -3,16 +3,22 @@
 //! Blocking I/O goes to a small pool of threads of its own (`threads`); an append to a journal
 //! is written on the caller's thread (it ends in the page cache), its fdatasync on the journal's.
 
+mod extent;
 mod journal;
 mod layout;
 mod lock;
 mod state;
 mod store;
 mod threads;
+mod volume;
 
-pub use journal::{FileJournal, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+pub(crate) use extent::data_from;
+pub use journal::{FileJournal, Medium, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 pub use state::STATE_BYTES_MAX;
 pub use store::FileStore;
+pub(crate) use store::read_cached;
+pub(crate) use threads::IoThreads;
+pub(crate) use volume::{open_volume, poisoned};
 
 use std::fs::File;
 use std::path::Path;

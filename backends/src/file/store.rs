@@ -1,13 +1,13 @@
 //! A volume's blocks in one sparse file.
 
-use super::lock::lock_file;
+use super::extent::data_from;
 use super::threads::IoThreads;
-use super::{make_directory, sync_directory};
+use super::volume::{open_volume, poisoned};
 use crate::range::{check_batch, check_range};
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
+use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev};
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut};
@@ -15,7 +15,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use trefoil_core::model::{Extent, GroupName, VolumeId, VolumeName};
+use trefoil_core::model::{Extent, GroupName, VolumeName};
 use trefoil_core::port::{BlockStore, BlockWrite, Content};
 use trefoil_core::{Error, ErrorKind, Result};
 
@@ -55,33 +55,7 @@ impl FileStore {
     /// [`ErrorKind::Invalid`] if the file has another size, [`ErrorKind::Refused`] if it is open
     /// elsewhere, and what the file system says.
     pub fn open(dir: &Path, group: &GroupName, volume: &VolumeName, size: u64) -> Result<Self> {
-        make_directory(dir)?;
-        let path = dir.join(format!("{group}.{volume}.img"));
-        let failed = |doing: &str| {
-            let doing = format!("{doing} {}", path.display());
-            move |source| Error::io(doing, source)
-        };
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed("open volume file"))?;
-        lock_file(&file, &path)?;
-        let found = file.metadata().map_err(failed("look at volume file"))?.len();
-        // A file without a byte is one whose creation was interrupted.
-        if found == 0 {
-            file.set_len(size).map_err(failed("size volume file"))?;
-            file.sync_all().map_err(failed("sync volume file"))?;
-            sync_directory(dir)?;
-        } else if found != size {
-            return Err(Error::invalid(format!(
-                "open volume file {}: it has {found} bytes, {size} are configured; configure its \
-                 size, or move the file away to begin with an empty volume",
-                path.display()
-            )));
-        }
+        let (file, path) = open_volume(dir, group, volume, size)?;
         let shared = Shared {
             file,
             path,
@@ -101,17 +75,10 @@ impl Shared {
     }
 
     fn check_poison(&self) -> Result<()> {
-        if self.poisoned.load(Ordering::SeqCst) {
-            return Err(Error::new(
-                ErrorKind::Io,
-                format!(
-                    "use {}: an earlier sync failed, what the disk holds is unknown; restart the \
-                     site",
-                    self.path.display()
-                ),
-            ));
+        match self.poisoned.load(Ordering::SeqCst) {
+            true => Err(poisoned(&self.path)),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     fn read(&self, offset: u64, length: usize) -> Result<Bytes> {
@@ -179,30 +146,10 @@ impl Shared {
             Error::with_source(ErrorKind::Io, doing, source)
         })
     }
-
-    fn allocated_from(&self, offset: u64) -> Result<Option<Extent>> {
-        let extent = |start: u64, end: u64| Extent {
-            volume: VolumeId(0),
-            offset: start,
-            length: end.min(self.size).saturating_sub(start),
-        };
-        let start = match seek(&self.file, SeekFrom::Data(offset)) {
-            Ok(start) => start,
-            Err(Errno::NXIO) => return Ok(None),
-            // This file system cannot tell.
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some(extent(offset, self.size))),
-            Err(error) => return Err(self.io("list")(error.into())),
-        };
-        if start >= self.size {
-            return Ok(None);
-        }
-        let end = seek(&self.file, SeekFrom::Hole(start)).unwrap_or(self.size);
-        Ok(Some(extent(start, end)))
-    }
 }
 
 /// The bytes, if they are few and the page cache has all of them: no thread need be woken.
-pub(super) fn read_cached(file: &File, offset: u64, length: usize) -> Option<Bytes> {
+pub(crate) fn read_cached(file: &File, offset: u64, length: usize) -> Option<Bytes> {
     if length > INLINE_READ_BYTES_MAX {
         return None;
     }
@@ -274,7 +221,8 @@ impl BlockStore for FileStore {
 
     async fn allocated_from(&self, offset: u64) -> Result<Option<Extent>> {
         let shared = self.shared.clone();
-        IoThreads::shared()?.run(move || shared.allocated_from(offset)).await
+        let list = move || data_from(&shared.file, shared.size, offset).map_err(shared.io("list"));
+        IoThreads::shared()?.run(list).await
     }
 
     fn describe(&self) -> String {

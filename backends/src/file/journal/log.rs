@@ -1,10 +1,10 @@
 //! The segments of a journal, as one run of records.
 
+use super::medium::Medium;
 use super::segment::{Run, Segment, segment_path};
 use super::spares::{RETIRED, Spare};
 use super::syncer::Syncer;
 use crate::file::layout::{RECORDS_AT, SegmentHeader};
-use crate::file::store::write_parts;
 use crate::file::sync_directory;
 use crate::record_log::{check_consecutive, check_held};
 use std::collections::VecDeque;
@@ -24,6 +24,7 @@ pub(super) struct Log {
     /// What all segments may take on disk, one in reserve included.
     capacity_bytes: u64,
     pub(super) segment_bytes: u64,
+    pub(super) medium: Medium,
     /// Empty until recovered.
     pub(super) segments: VecDeque<Segment>,
     pub(super) syncer: Arc<Syncer>,
@@ -36,12 +37,22 @@ impl Log {
         directory: &Path,
         names: (GroupName, SiteName),
         (capacity_bytes, segment_bytes): (u64, u64),
+        medium: Medium,
         syncer: Arc<Syncer>,
         lock: File,
     ) -> Self {
         let directory = directory.to_owned();
         let segments = VecDeque::new();
-        Self { directory, names, capacity_bytes, segment_bytes, segments, syncer, _lock: lock }
+        Self {
+            directory,
+            names,
+            capacity_bytes,
+            segment_bytes,
+            medium,
+            segments,
+            syncer,
+            _lock: lock,
+        }
     }
 
     /// Checks that `recover` was called, as the port demands.
@@ -144,7 +155,7 @@ impl Log {
         if taken == 0 {
             return Ok(0);
         }
-        write_parts(&active.file, start, &parts).map_err(|source| {
+        active.file.append(start, &parts).map_err(|source| {
             // Room was reserved: a full device here leaves half a batch, which nobody may use.
             let doing = format!("append to {}", active.path.display());
             Error::with_source(ErrorKind::Io, doing, source)

@@ -11,6 +11,7 @@
 //! tells a torn tail, which is cut, from damage, which is not.
 
 mod log;
+mod medium;
 mod poison;
 mod recovery;
 mod segment;
@@ -26,6 +27,7 @@ use super::threads::IoThreads;
 use async_trait::async_trait;
 use bytes::Bytes;
 use log::Log;
+pub use medium::Medium;
 use parking_lot::Mutex;
 use poison::Poison;
 use spares::Spares;
@@ -53,6 +55,7 @@ pub struct FileJournal {
     poison: Arc<Poison>,
     /// An earlier process saw the journal fail, and no state was saved since.
     suspect: bool,
+    medium: Medium,
     directory: PathBuf,
 }
 
@@ -70,7 +73,20 @@ impl FileJournal {
         site: &SiteName,
         capacity_bytes: u64,
     ) -> Result<Self> {
-        Self::open_in_boot(dir, (group, site), capacity_bytes, this_boot())
+        Self::open_with(dir, (group, site), capacity_bytes, Medium::Written)
+    }
+
+    /// As [`FileJournal::open`], with the way in which records are written.
+    ///
+    /// # Errors
+    /// As [`FileJournal::open`].
+    pub fn open_with(
+        dir: &Path,
+        names: (&GroupName, &SiteName),
+        capacity_bytes: u64,
+        medium: Medium,
+    ) -> Result<Self> {
+        Self::open_in_boot(dir, names, capacity_bytes, medium, this_boot())
     }
 
     /// As [`FileJournal::open`], with the kernel's boot told: tests reboot without a reboot.
@@ -78,6 +94,7 @@ impl FileJournal {
         dir: &Path,
         (group, site): (&GroupName, &SiteName),
         capacity_bytes: u64,
+        medium: Medium,
         boot: Boot,
     ) -> Result<Self> {
         if capacity_bytes < 4 * SEGMENT_BYTES_MIN {
@@ -95,16 +112,17 @@ impl FileJournal {
         let state = Arc::new(StateFile::open(&directory)?);
         let poison = Arc::new(Poison::new(&directory));
         let syncer = Arc::new(Syncer::start(&directory, boot, poison.clone())?);
-        let spares = Spares::start(&directory, segment_bytes)?;
+        let spares = Spares::start(&directory, segment_bytes, medium)?;
         let log = Log::new(
             &directory,
             (group.clone(), site.clone()),
             (capacity_bytes, segment_bytes),
+            medium,
             syncer.clone(),
             lock,
         );
         let log = Arc::new(Mutex::new(log));
-        Ok(Self { syncer, spares, log, state, poison, directory, suspect: false })
+        Ok(Self { syncer, spares, log, state, poison, medium, directory, suspect: false })
     }
 
     /// Does blocking `work` on the log on an I/O thread.
@@ -215,7 +233,11 @@ impl JournalStore for FileJournal {
     }
 
     fn describe(&self) -> String {
-        format!("file journal {}", self.directory.display())
+        let word = match self.medium {
+            Medium::Written => "file",
+            Medium::Mapped => "mmap",
+        };
+        format!("{word} journal {}", self.directory.display())
     }
 }
 

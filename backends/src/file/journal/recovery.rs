@@ -1,13 +1,13 @@
 //! What a journal holds when it is opened: scanned segment by segment, never all at once.
 
 use super::log::Log;
+use super::medium::SegmentFile;
 use super::segment::{Found, Segment, find_all};
 use super::spares::Spare;
 use crate::file::layout::{Boot, RECORDS_AT, STAMPS_AT, Stamp};
 use crate::file::store::write_zeroes;
 use crate::file::sync_directory;
 use bytes::Bytes;
-use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use trefoil_core::model::{Position, UpdateNumber};
@@ -70,7 +70,7 @@ fn scan_all(log: &mut Log) -> Result<Recovery> {
 
 /// The segments of the newest reset, by serial number; older ones are deleted.
 fn current(log: &Log) -> Result<Vec<Found>> {
-    let found = find_all(&log.directory)?;
+    let found = find_all(&log.directory, log.medium)?;
     let resets = found.iter().filter_map(|found| found.header.as_ref()).map(|h| h.reset_count);
     let newest = resets.max().unwrap_or(0);
     // Before the first segment of the newest reset everything is old, readable or not.
@@ -93,12 +93,11 @@ fn current(log: &Log) -> Result<Vec<Found>> {
 fn create(log: &mut Log) -> Result<()> {
     let path = log.directory.join("spare.first");
     let failed = |source| Error::io(format!("create journal {}", path.display()), source);
-    let mut options = File::options();
-    let file =
-        options.read(true).write(true).create(true).truncate(true).open(&path).map_err(failed)?;
+    let file = SegmentFile::open(&path, log.medium).map_err(failed)?;
     file.set_len(log.segment_bytes)
         .and_then(|()| write_zeroes(&file, 0, log.segment_bytes))
         .and_then(|()| file.sync_all())
+        .and_then(|()| file.make_ready())
         .map_err(failed)?;
     let spare = Spare { file: Arc::new(file), path: path.clone(), size: log.segment_bytes };
     let segment = log.name_first(spare, (0, 1), Position::START)?;
@@ -222,7 +221,12 @@ fn keep(log: &mut Log, known: &Known) -> Result<()> {
     }
     sync_directory(&log.directory)?;
     match log.segments.back() {
-        Some(active) => log.syncer.begin(&active.file, active.newest.number),
+        Some(active) => {
+            active.file.make_ready().map_err(|source| {
+                Error::io(format!("make ready {}", active.path.display()), source)
+            })?;
+            log.syncer.begin(&active.file, active.newest.number)
+        }
         None => Ok(()),
     }
 }

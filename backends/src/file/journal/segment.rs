@@ -1,8 +1,8 @@
 //! One segment file of a journal.
 
+use super::medium::{Medium, SegmentFile};
 use crate::file::layout::{RECORDS_AT, SegmentHeader};
 use bytes::Bytes;
-use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use trefoil_core::{Error, ErrorKind, Result};
 /// A segment that is held, with where its records lie.
 #[derive(Debug)]
 pub(super) struct Segment {
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<SegmentFile>,
     pub(super) path: PathBuf,
     pub(super) header: SegmentHeader,
     /// Its size in bytes.
@@ -28,7 +28,12 @@ pub(super) struct Segment {
 
 impl Segment {
     /// A segment without records.
-    pub(super) fn empty(file: Arc<File>, path: PathBuf, header: SegmentHeader, size: u64) -> Self {
+    pub(super) fn empty(
+        file: Arc<SegmentFile>,
+        path: PathBuf,
+        header: SegmentHeader,
+        size: u64,
+    ) -> Self {
         let newest = header.base;
         Self { file, path, header, size, used: RECORDS_AT, newest, offsets: Vec::new() }
     }
@@ -74,7 +79,7 @@ impl Segment {
 /// Consecutive records in one file.
 #[derive(Debug)]
 pub(super) struct Run {
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<SegmentFile>,
     pub(super) path: PathBuf,
     from: UpdateNumber,
     pub(super) offset: u64,
@@ -123,7 +128,7 @@ impl Run {
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) path: PathBuf,
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<SegmentFile>,
     pub(super) size: u64,
     /// `None` if it is damaged or was never written.
     pub(super) header: Option<SegmentHeader>,
@@ -151,10 +156,10 @@ pub(super) fn numbered(directory: &Path, prefix: &str) -> Result<Vec<(u64, PathB
 }
 
 /// Opens every segment file and reads its header, by serial number.
-pub(super) fn find_all(directory: &Path) -> Result<Vec<Found>> {
+pub(super) fn find_all(directory: &Path, medium: Medium) -> Result<Vec<Found>> {
     let open = |(serial, path): (u64, PathBuf)| {
         let failed = |source| Error::io(format!("open {}", path.display()), source);
-        let file = File::options().read(true).write(true).open(&path).map_err(failed)?;
+        let file = SegmentFile::open(&path, medium).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
         let mut block = vec![0; (RECORDS_AT.min(size)) as usize];
         file.read_exact_at(&mut block, 0).map_err(failed)?;
@@ -168,7 +173,7 @@ pub(super) fn find_all(directory: &Path) -> Result<Vec<Found>> {
 
 /// Checks that the segments in `directory` belong to this group and site.
 pub(super) fn check_identity(directory: &Path, group: &GroupName, site: &SiteName) -> Result<()> {
-    for found in find_all(directory)? {
+    for found in find_all(directory, Medium::Written)? {
         if let Some(header) = &found.header
             && (header.group != group.as_str() || header.site != site.as_str())
         {

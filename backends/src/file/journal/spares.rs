@@ -1,10 +1,10 @@
 //! Segments that are prepared ahead: allocated, filled with zeroes, and synced.
 
+use super::medium::{Medium, SegmentFile};
 use super::segment::numbered;
 use crate::file::store::write_zeroes;
 use crate::file::sync_directory;
 use parking_lot::{Condvar, Mutex};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -22,7 +22,7 @@ const STEP_BYTES: u64 = 4 << 20;
 /// A file of the size of a segment, all zeroes, durable under its name.
 #[derive(Debug)]
 pub(super) struct Spare {
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<SegmentFile>,
     pub(super) path: PathBuf,
     pub(super) size: u64,
 }
@@ -38,6 +38,7 @@ pub(super) struct Spares {
 struct Shared {
     directory: PathBuf,
     segment_bytes: u64,
+    medium: Medium,
     work: Mutex<Work>,
     more: Condvar,
     /// Something became ready, or failed.
@@ -59,7 +60,7 @@ struct Work {
 
 impl Spares {
     /// Starts the thread; spares that an earlier process left are zeroed and used again.
-    pub(super) fn start(directory: &Path, segment_bytes: u64) -> Result<Self> {
+    pub(super) fn start(directory: &Path, segment_bytes: u64, medium: Medium) -> Result<Self> {
         let mut found = numbered(directory, SPARE)?;
         let next = found.last().map_or(0, |(number, _)| number + 1);
         found.extend(numbered(directory, RETIRED)?);
@@ -74,6 +75,7 @@ impl Spares {
         let shared = Arc::new(Shared {
             directory: directory.to_owned(),
             segment_bytes,
+            medium,
             work: Mutex::new(work),
             more: Condvar::new(),
             changed: Notify::new(),
@@ -191,9 +193,8 @@ impl Shared {
         }
     }
 
-    fn fill(&self, path: &Path) -> std::io::Result<Option<File>> {
-        let mut options = File::options();
-        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+    fn fill(&self, path: &Path) -> std::io::Result<Option<SegmentFile>> {
+        let file = SegmentFile::open(path, self.medium)?;
         file.set_len(self.segment_bytes)?;
         let mut at = 0;
         while at < self.segment_bytes {
@@ -205,6 +206,7 @@ impl Shared {
             at += step;
         }
         file.sync_all()?;
+        file.make_ready()?;
         Ok(Some(file))
     }
 }

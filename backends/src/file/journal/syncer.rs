@@ -1,11 +1,11 @@
 //! The thread that makes the journal durable: one fdatasync for all who wait.
 
+use super::medium::SegmentFile;
 use super::poison::Poison;
 use crate::file::layout::{Boot, STAMPS_AT, Stamp};
 use crate::file::sync_directory;
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,7 +38,7 @@ struct Shared {
 struct Work {
     waiters: Vec<oneshot::Sender<Result<()>>>,
     /// Segments written since the last sync, by serial number.
-    dirty: BTreeMap<u64, Arc<File>>,
+    dirty: BTreeMap<u64, Arc<SegmentFile>>,
     /// Whether an entry of the directory is not durable yet.
     directory: bool,
     /// Whether a sync is under way.
@@ -47,7 +47,7 @@ struct Work {
     appended: UpdateNumber,
     durable: UpdateNumber,
     /// The segment that takes stamps.
-    active: Option<Arc<File>>,
+    active: Option<Arc<SegmentFile>>,
     syncs: u64,
     stamps: u64,
     resets: u64,
@@ -77,7 +77,7 @@ impl Syncer {
     }
 
     /// Notes that records up to `newest` were written to `file`.
-    pub(super) fn wrote(&self, serial: u64, file: &Arc<File>, newest: UpdateNumber) {
+    pub(super) fn wrote(&self, serial: u64, file: &Arc<SegmentFile>, newest: UpdateNumber) {
         let mut work = self.shared.work.lock();
         work.dirty.entry(serial).or_insert_with(|| file.clone());
         work.appended = newest;
@@ -92,7 +92,7 @@ impl Syncer {
     }
 
     /// Begins anew: everything up to `newest` is durable, `active` takes the stamps.
-    pub(super) fn begin(&self, active: &Arc<File>, newest: UpdateNumber) -> Result<()> {
+    pub(super) fn begin(&self, active: &Arc<SegmentFile>, newest: UpdateNumber) -> Result<()> {
         let mut work = self.shared.work.lock();
         work.dirty.clear();
         work.directory = false;
@@ -100,7 +100,7 @@ impl Syncer {
         (work.appended, work.durable) = (newest, newest);
         work.active = Some(active.clone());
         self.shared.stamp(&mut work)?;
-        active.sync_data().map_err(|source| self.shared.failed(source))
+        active.sync().map_err(|source| self.shared.failed(source))
     }
 
     /// What was written before is durable when the future is done.
@@ -177,10 +177,10 @@ impl Shared {
         self.close(&mut work);
     }
 
-    fn sync_all(&self, dirty: &BTreeMap<u64, Arc<File>>, directory: bool) -> Result<()> {
+    fn sync_all(&self, dirty: &BTreeMap<u64, Arc<SegmentFile>>, directory: bool) -> Result<()> {
         self.poison.check()?;
         for file in dirty.values() {
-            file.sync_data().map_err(|source| self.failed(source))?;
+            file.sync().map_err(|source| self.failed(source))?;
         }
         if directory {
             sync_directory(&self.directory).map_err(|error| self.poison.by(error))?;

@@ -29,7 +29,7 @@ fn records(before: Position, count: u64, bytes: usize) -> Vec<Record> {
 
 fn open(dir: &Path, boot: Boot) -> Result<FileJournal> {
     let (group, site) = (GroupName::new("g")?, SiteName::new("a")?);
-    FileJournal::open_in_boot(dir, (&group, &site), CAPACITY, boot)
+    FileJournal::open_in_boot(dir, (&group, &site), CAPACITY, Medium::Written, boot)
 }
 
 /// A directory with a journal of `count` records, its process gone.

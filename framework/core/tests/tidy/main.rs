@@ -93,7 +93,7 @@ fn sites_are_named_by_the_words_of_the_field() -> Outcome {
 }
 
 #[test]
-fn unsafe_code_is_nowhere() -> Outcome {
+fn unsafe_code_is_only_where_it_is_explained() -> Outcome {
     over(&["rs"], lines::unsafe_code)
 }
 
