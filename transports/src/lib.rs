@@ -5,6 +5,7 @@
 //! | [`memory`] | links inside one process, for embedding, examples and tests |
 //! | [`simulated`] | the same links with delay, partition and death, from a seed |
 //! | [`tcp`] | two connections per link, frames with checksums; plain, or inside TLS 1.3 |
+//! | [`quic`] | one connection per link, a stream for each lane, always with certificates |
 //! | [`tls`] | who is at the other end: certificates of a private authority |
 //! | [`delayed`] | any transport, with distance: delay, jitter, bandwidth |
 //! | [`faulty`] | any transport, cut at random or by hand |
@@ -14,17 +15,21 @@
 pub mod delayed;
 pub mod faulty;
 pub mod memory;
+pub mod quic;
 pub mod simulated;
 pub mod tcp;
 pub mod tls;
 
 mod check;
+mod handshakes;
 mod line;
+mod resolve;
 mod seed;
 mod stream;
 
 pub use delayed::Delayed;
 pub use faulty::{Faulty, FaultyControl, FaultyOptions};
 pub use memory::{MemoryNetwork, MemoryTransport};
+pub use quic::{QuicCounts, QuicOptions, QuicTransport};
 pub use simulated::{SimulatedNetwork, SimulatedOptions, SimulatedTransport};
 pub use tcp::{TcpCounts, TcpOptions, TcpTransport};

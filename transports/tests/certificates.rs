@@ -3,11 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/forged.rs"]
+mod forged;
 #[path = "support/papers.rs"]
 mod papers;
 
 use bytes::Bytes;
-use papers::{Forged, Papers, put, site};
+use forged::{Forged, authority, forge, put};
+use papers::{Papers, site};
 use rcgen::ExtendedKeyUsagePurpose as Use;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,19 +19,23 @@ use trefoil_core::port::{Frame, Link, Security, Transport};
 use trefoil_core::{Error, ErrorKind, Result};
 use trefoil_transports::tls::authority::VALIDITY;
 use trefoil_transports::tls::{Credentials, Peers};
-use trefoil_transports::{TcpOptions, TcpTransport};
+use trefoil_transports::{QuicOptions, QuicTransport, TcpOptions, TcpTransport};
 
 const ANY: &str = "127.0.0.1:0";
 
 /// What the tests are run over.
-fn carriers() -> [(&'static str, Maker); 1] {
-    [("tcp+tls", tcp)]
+fn carriers() -> [(&'static str, Maker); 2] {
+    [("tcp+tls", tcp), ("quic", quic)]
 }
 
 type Maker = fn(Arc<Credentials>, Peers) -> Arc<dyn Transport>;
 
 fn tcp(credentials: Arc<Credentials>, peers: Peers) -> Arc<dyn Transport> {
     Arc::new(TcpTransport::secured(TcpOptions::default(), credentials, peers))
+}
+
+fn quic(credentials: Arc<Credentials>, peers: Peers) -> Arc<dyn Transport> {
+    Arc::new(QuicTransport::new(QuicOptions::default(), credentials, peers).unwrap())
 }
 
 fn sleep(time: Duration) -> BoxSleep {
@@ -106,43 +113,43 @@ const CASES: [Case; 8] = [
     Case {
         name: "expired",
         spoil: |papers| {
-            papers.forge("a", &Forged { from: -9, until: -1, ..Forged::site("trefoil:site:a") });
+            forge(papers, "a", &Forged { from: -9, until: -1, ..Forged::site("trefoil:site:a") });
         },
         count: "expired",
     },
     Case {
         name: "not valid yet",
         spoil: |papers| {
-            papers.forge("a", &Forged { from: 2, until: 9, ..Forged::site("trefoil:site:a") });
+            forge(papers, "a", &Forged { from: 2, until: 9, ..Forged::site("trefoil:site:a") });
         },
         count: "not_yet_valid",
     },
     Case {
         name: "of a site that is not configured",
-        spoil: |papers| papers.forge("a", &Forged::site("trefoil:site:stranger")),
+        spoil: |papers| forge(papers, "a", &Forged::site("trefoil:site:stranger")),
         count: "wrong_name",
     },
     Case {
         name: "of a host",
-        spoil: |papers| papers.forge("a", &Forged::site("trefoil:host:a")),
+        spoil: |papers| forge(papers, "a", &Forged::site("trefoil:host:a")),
         count: "wrong_kind",
     },
     Case {
         name: "without a name of ours",
-        spoil: |papers| papers.forge("a", &Forged::site("https://a.example")),
+        spoil: |papers| forge(papers, "a", &Forged::site("https://a.example")),
         count: "nameless",
     },
     Case {
         name: "for servers only",
         spoil: |papers| {
             let uses = vec![Use::ServerAuth];
-            papers.forge("a", &Forged { uses, ..Forged::site("trefoil:site:a") });
+            forge(papers, "a", &Forged { uses, ..Forged::site("trefoil:site:a") });
         },
         count: "wrong_usage",
     },
     Case {
         name: "taken out of the accepted ones",
-        spoil: |papers| assert_eq!(papers.authority.withdraw("a").unwrap(), 1),
+        spoil: |papers| assert_eq!(authority(papers).withdraw("a").unwrap(), 1),
         count: "removed",
     },
 ];
@@ -262,7 +269,7 @@ async fn a_dialler_that_is_refused_is_told_why() {
         let papers = Papers::new();
         let a = make(papers.credentials("a"), Peers::one(site("b")));
         let judge = papers.credentials("b");
-        papers.authority.withdraw("a").unwrap();
+        authority(&papers).withdraw("a").unwrap();
         judge.reload().unwrap();
         let b = make(judge.clone(), Peers::one(site("a")));
         let (dialed, _) = join(&*a, &*b).await;
@@ -301,8 +308,8 @@ async fn certificates_are_changed_while_a_link_is_up() {
         let (dialed, accepted) = tokio::join!(a.connect(&address), listener.accept());
         let (mut dialed, mut accepted) = (dialed.unwrap(), accepted.unwrap());
         let first = ours.own().fingerprint;
-        papers.authority.renew("a", VALIDITY).unwrap();
-        assert_eq!(papers.authority.withdraw_old("a").unwrap(), 1);
+        authority(&papers).renew("a", VALIDITY).unwrap();
+        assert_eq!(authority(&papers).withdraw_old("a").unwrap(), 1);
         theirs.reload().unwrap();
         // B knows only the new certificate now, and a still shows the old one.
         let (refused, _) = tokio::join!(a.connect(&address), async {
@@ -336,9 +343,9 @@ fn what_is_wrong_with_ones_own_files_is_told_with_its_remedy() {
     fails("a", "chmod 0600");
     put(&papers.path("a.key"), "nothing", 0o600);
     fails("a", "no private key");
-    papers.forge("b", &Forged::site("trefoil:site:c"));
+    forge(&papers, "b", &Forged::site("trefoil:site:c"));
     fails("b", "it is that of site c, this is site b");
-    papers.forge("c", &Forged { until: -1, from: -9, ..Forged::site("trefoil:site:c") });
+    forge(&papers, "c", &Forged { until: -1, from: -9, ..Forged::site("trefoil:site:c") });
     fails("c", "has expired");
     let other = Papers::new();
     let text = std::fs::read_to_string(other.path("ca.pem")).unwrap();
@@ -356,10 +363,10 @@ fn an_authority_keeps_keys_for_its_owner_and_overwrites_nothing() {
     }
     let before = std::fs::read(papers.path("a.key")).unwrap();
     let machine = trefoil_transports::tls::authority::MachineNames::default();
-    let again = papers.authority.issue_site(&site("a"), &machine, VALIDITY);
+    let again = authority(&papers).issue_site(&site("a"), &machine, VALIDITY);
     assert_eq!(again.unwrap_err().kind(), ErrorKind::Invalid);
     assert_eq!(std::fs::read(papers.path("a.key")).unwrap(), before);
-    let listed = papers.authority.list().unwrap();
+    let listed = authority(&papers).list().unwrap();
     assert_eq!(listed.len(), 4);
     assert!(listed.iter().all(|listed| listed.accepted));
 }

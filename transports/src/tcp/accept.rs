@@ -5,22 +5,23 @@
 //! connections of a link leaves word under the link's token; the second finds it and hands its
 //! stream over. So all state of a half-made link is in tasks that end by the deadline.
 
-use super::connect::resolve;
 use super::preamble::{Preamble, answer};
 use super::socket::{Connection, tune};
 use super::{Shared, WORD};
+use crate::handshakes::Handshakes;
+use crate::resolve::{bind_error, resolve};
 use crate::stream::{Counters, LaneKind, Lanes};
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinHandle;
 use trefoil_core::port::{Link, Listener, Security};
-use trefoil_core::{Error, ErrorKind, Result};
+use trefoil_core::{Error, Result};
 
 /// Connections that the kernel keeps while we take others in.
 const KERNEL_BACKLOG: u32 = 256;
@@ -46,27 +47,6 @@ fn bind(at: SocketAddr) -> std::io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(at)?;
     socket.listen(KERNEL_BACKLOG)
-}
-
-fn bind_error(error: std::io::Error) -> Error {
-    match error.kind() {
-        std::io::ErrorKind::AddrInUse => Error::with_source(
-            ErrorKind::Invalid,
-            "the port is in use; stop the process that has it, or choose another port",
-            error,
-        ),
-        std::io::ErrorKind::AddrNotAvailable => Error::with_source(
-            ErrorKind::Invalid,
-            "this machine does not have that address; use one of its own, or 0.0.0.0",
-            error,
-        ),
-        std::io::ErrorKind::PermissionDenied => Error::with_source(
-            ErrorKind::Invalid,
-            "the port needs privileges; choose one from 1024 up",
-            error,
-        ),
-        _ => Error::io("bind address", error),
-    }
 }
 
 /// Listens until it is dropped.
@@ -105,30 +85,6 @@ impl Drop for LinkListener {
     }
 }
 
-/// Ends the handshakes with the door, so that a dropped listener leaves nothing behind.
-#[derive(Default)]
-struct Handshakes(VecDeque<AbortHandle>);
-
-impl Handshakes {
-    /// Makes room by closing the oldest: a real one is done within a round trip, so what is
-    /// oldest is most likely idle, and a flood of idle ones cannot shut the door.
-    fn make_room(&mut self, most: usize, counters: &Counters) {
-        self.0.retain(|task| !task.is_finished());
-        while self.0.len() >= most.max(2) {
-            if let Some(oldest) = self.0.pop_front() {
-                oldest.abort();
-                Counters::add(&counters.evicted);
-            }
-        }
-    }
-}
-
-impl Drop for Handshakes {
-    fn drop(&mut self) {
-        self.0.iter().for_each(AbortHandle::abort);
-    }
-}
-
 async fn keep_door(listener: TcpListener, desk: Arc<Desk>) {
     let mut handshakes = Handshakes::default();
     loop {
@@ -136,7 +92,7 @@ async fn keep_door(listener: TcpListener, desk: Arc<Desk>) {
             Ok((stream, from)) => {
                 handshakes.make_room(desk.shared.options.handshakes_max, &desk.shared.counters);
                 let task = tokio::spawn(desk.clone().receive(stream, from));
-                handshakes.0.push_back(task.abort_handle());
+                handshakes.add(task.abort_handle());
             }
             Err(error) => {
                 tracing::warn!(%error, transport = WORD, "cannot take a connection in");

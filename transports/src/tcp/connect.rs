@@ -3,9 +3,10 @@
 use super::Shared;
 use super::preamble::Preamble;
 use super::socket::tune;
+use crate::resolve::resolve;
 use crate::stream::{LaneKind, Lanes};
 use std::net::SocketAddr;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use trefoil_core::port::Link;
 use trefoil_core::{Error, ErrorKind, Result};
 
@@ -20,19 +21,6 @@ pub(crate) async fn connect(shared: &Shared, address: &str) -> Result<Link> {
             Err(Error::new(ErrorKind::Timeout, what))
         }
     }
-}
-
-/// The addresses of `host:port`.
-pub(crate) async fn resolve(address: &str) -> Result<Vec<SocketAddr>> {
-    if address.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
-        return Err(Error::invalid(format!(
-            "resolve {address:?}: it is not host:port, such as 10.0.0.2:7143"
-        )));
-    }
-    let found = lookup_host(address).await.map_err(|error| {
-        Error::with_source(ErrorKind::Unavailable, "resolve name: it is not known", error)
-    })?;
-    Ok(found.collect())
 }
 
 async fn try_addresses(shared: &Shared, address: &str) -> Result<Link> {

@@ -34,7 +34,8 @@ impl Guard {
         let Self::Proven(credentials, peers) = self else {
             return Ok((Connection::Plain(stream), Security::Plain));
         };
-        let config = Arc::new(credentials.client_config(peers, PROTOCOL)?);
+        let (config, _) = credentials.client_config(peers, PROTOCOL)?;
+        let config = Arc::new(config);
         let host = ServerName::try_from(NO_HOST)
             .map_err(|error| Error::with_source(ErrorKind::Invalid, "name a host", error))?;
         let shaken = TlsConnector::from(config).connect(host, stream).await;

@@ -5,7 +5,7 @@ use super::identity::{Identity, Kind};
 use super::peers::Peers;
 use super::provider;
 use super::refusal::{Counters, Refusal, TlsCounts};
-use super::verifier::{Verifier, check_own};
+use super::verifier::{Verdict, Verifier, check_own};
 use arc_swap::ArcSwap;
 use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -139,13 +139,16 @@ impl Credentials {
         Ok(config)
     }
 
-    /// What a dialling side is configured with, as of now.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Invalid`] if certificate and key do not belong together.
-    pub fn client_config(&self, peers: &Peers, protocol: &[u8]) -> Result<ClientConfig> {
+    /// What a dialling side is configured with, as of now; and what will be known if it refuses
+    /// the other side.
+    pub(crate) fn client_config(
+        &self,
+        peers: &Peers,
+        protocol: &[u8],
+    ) -> Result<(ClientConfig, Verdict)> {
         let held = self.held.load();
         let verifier = Arc::new(self.verifier(&held, peers)?);
+        let verdict = verifier.verdict();
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(SITES_SPEAK)
             .map_err(unusable)?
@@ -157,7 +160,7 @@ impl Credentials {
         config.enable_early_data = false;
         config.enable_sni = false;
         config.alpn_protocols = vec![protocol.to_vec()];
-        Ok(config)
+        Ok((config, verdict))
     }
 
     fn verifier(&self, held: &Held, peers: &Peers) -> Result<Verifier> {

@@ -29,7 +29,9 @@ pub use credentials::Credentials;
 pub use files::TlsFiles;
 pub use identity::{Identity, Kind};
 pub use peers::Peers;
+pub(crate) use refusal::explain_alert;
 pub use refusal::{Refusal, TlsCounts, explain};
+pub(crate) use verifier::Verdict;
 
 use rustls::crypto::CryptoProvider;
 use std::sync::Arc;

@@ -187,6 +187,11 @@ pub fn explain(error: &TlsError) -> String {
     }
 }
 
+/// What an alert of the other side means, by its number.
+pub(crate) fn explain_alert(alert: u8) -> String {
+    alert_of(AlertDescription::from(alert))
+}
+
 fn alert_of(alert: AlertDescription) -> String {
     let what = match alert {
         AlertDescription::CertificateExpired => {

@@ -4,6 +4,7 @@ use super::identity::{Identity, fingerprint};
 use super::peers::Peers;
 use super::provider;
 use super::refusal::{Counters, Refusal};
+use parking_lot::Mutex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -22,6 +23,17 @@ pub(crate) struct Verifier {
     chain: Arc<dyn ClientCertVerifier>,
     accepted: Option<Arc<BTreeSet<String>>>,
     counters: Arc<Counters>,
+    verdict: Verdict,
+}
+
+/// Why the other side was refused, once it was: the layers above a handshake keep less of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdict(Arc<Mutex<Option<Refusal>>>);
+
+impl Verdict {
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        self.0.lock().clone()
+    }
 }
 
 impl fmt::Debug for Verifier {
@@ -41,7 +53,13 @@ impl Verifier {
         let chain = chain.map_err(|source| {
             Error::with_source(ErrorKind::Invalid, "use the authority's certificate", source)
         })?;
-        Ok(Self { peers, roots, chain, accepted, counters })
+        let verdict = Verdict::default();
+        Ok(Self { peers, roots, chain, accepted, counters, verdict })
+    }
+
+    /// What will be known of a refusal.
+    pub(crate) fn verdict(&self) -> Verdict {
+        self.verdict.clone()
     }
 
     /// What comes after the chain: whose it is, and whether it is still accepted.
@@ -60,6 +78,7 @@ impl Verifier {
         verdict.map_err(|refusal| {
             self.counters.add(&refusal);
             tracing::warn!(reason = refusal.word(), "a certificate is refused: {refusal}");
+            *self.verdict.0.lock() = Some(refusal.clone());
             refusal.into()
         })
     }
