@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use trefoil_core::model::{GroupName, SiteName, VolumeName};
+use trefoil_core::model::{GroupName, VolumeName};
 use trefoil_core::{Error, Result};
+use trefoil_site::config::{HostAccess, HostsEntry, SiteConfig};
 use trefoil_site::{Group, Volume};
 
 /// The full name of a volume's export.
@@ -20,37 +21,55 @@ pub fn export_name(group: &GroupName, volume: &VolumeName) -> String {
 
 /// The exports of one site.
 pub struct SiteExports {
-    by_name: BTreeMap<String, Arc<VolumeExport>>,
+    by_name: BTreeMap<String, Offer>,
     /// The full names, in the order of groups and volumes.
     names: Vec<String>,
 }
 
+/// A volume, and whom it is for.
+#[derive(Clone)]
+struct Offer {
+    export: Arc<VolumeExport>,
+    hosts: Arc<HostsEntry>,
+}
+
+impl Offer {
+    /// What a client may do: one that was let in without a certificate is a local one.
+    fn access(&self, host: Option<&str>) -> HostAccess {
+        host.map_or(HostAccess::Write, |host| self.hosts.access(host))
+    }
+}
+
 impl SiteExports {
-    /// Exports every volume of `groups`.
+    /// Exports every volume of `groups` to the hosts that `config` names.
     ///
     /// # Errors
     /// When a group does not have a volume that it names.
     pub fn new<'a>(
-        site: &SiteName,
+        config: &SiteConfig,
         groups: impl IntoIterator<Item = &'a Group>,
         telemetry: &Telemetry,
     ) -> Result<Self> {
+        let site = &config.site;
         let mut exports = Self { by_name: BTreeMap::new(), names: Vec::new() };
-        let mut short: BTreeMap<String, Vec<Arc<VolumeExport>>> = BTreeMap::new();
+        let mut short: BTreeMap<String, Vec<Offer>> = BTreeMap::new();
         for group in groups {
+            let entry = config.groups.get(group.name());
+            let hosts = Arc::new(entry.map(|entry| entry.hosts.clone()).unwrap_or_default());
             for plain in group.volumes() {
                 let name = export_name(group.name(), &plain);
                 let volume = group.volume(&plain)?;
                 let meter = HostMeter::new(telemetry, site, group.name(), &plain);
                 let export = Arc::new(VolumeExport { volume, meter });
-                short.entry(plain.to_string()).or_default().push(Arc::clone(&export));
-                exports.by_name.insert(name.clone(), export);
+                let offer = Offer { export, hosts: Arc::clone(&hosts) };
+                short.entry(plain.to_string()).or_default().push(offer.clone());
+                exports.by_name.insert(name.clone(), offer);
                 exports.names.push(name);
             }
         }
         for (plain, candidates) in short {
-            if let [export] = candidates.as_slice() {
-                exports.by_name.entry(plain).or_insert_with(|| Arc::clone(export));
+            if let [offer] = candidates.as_slice() {
+                exports.by_name.entry(plain).or_insert_with(|| offer.clone());
             }
         }
         Ok(exports)
@@ -58,22 +77,68 @@ impl SiteExports {
 }
 
 impl Exports for SiteExports {
-    fn find(&self, name: &str) -> Result<Arc<dyn Export>> {
-        let only = match self.names.as_slice() {
+    fn find(&self, host: Option<&str>, name: &str) -> Result<Arc<dyn Export>> {
+        let known = self.list(host);
+        let asked = match known.as_slice() {
             [only] if name.is_empty() => only,
             _ => name,
         };
-        match self.by_name.get(only) {
-            Some(export) => Ok(Arc::clone(export) as Arc<dyn Export>),
-            None => {
-                let known = self.names.join(", ");
+        let offer = self.by_name.get(asked).map(|offer| (offer, offer.access(host)));
+        match offer {
+            Some((offer, HostAccess::Write)) => Ok(Arc::clone(&offer.export) as Arc<dyn Export>),
+            Some((offer, HostAccess::Read)) => Ok(Arc::new(OnlyRead(Arc::clone(&offer.export)))),
+            // The same words for both: who may not have it learns nothing of it.
+            Some((_, HostAccess::Nothing)) | None => {
+                let known = known.join(", ");
                 Err(Error::invalid(format!("find export: no volume `{name}`; known: {known}")))
             }
         }
     }
 
-    fn list(&self) -> Vec<String> {
-        self.names.clone()
+    fn list(&self, host: Option<&str>) -> Vec<String> {
+        let shown = |name: &&String| {
+            let offer = self.by_name.get(*name);
+            offer.is_some_and(|offer| offer.access(host) != HostAccess::Nothing)
+        };
+        self.names.iter().filter(shown).cloned().collect()
+    }
+}
+
+/// A volume for a host that may read it and no more.
+struct OnlyRead(Arc<VolumeExport>);
+
+fn not_to_write() -> Error {
+    Error::refused("write volume: this host may only read it (`read_only_hosts`)")
+}
+
+#[async_trait]
+impl Export for OnlyRead {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_only(&self) -> bool {
+        true
+    }
+
+    async fn read(&self, offset: u64, len: u64) -> Result<Bytes> {
+        self.0.read(offset, len).await
+    }
+
+    async fn write(&self, _offset: u64, _data: Bytes, _fua: bool) -> Result<()> {
+        Err(not_to_write())
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.0.flush().await
+    }
+
+    async fn zero(&self, _offset: u64, _len: u64, _fua: bool, _punch: bool) -> Result<()> {
+        Err(not_to_write())
+    }
+
+    async fn allocated(&self, offset: u64, len: u64) -> Result<Vec<(u64, bool)>> {
+        self.0.allocated(offset, len).await
     }
 }
 
@@ -89,15 +154,15 @@ impl LateExports {
 }
 
 impl Exports for LateExports {
-    fn find(&self, name: &str) -> Result<Arc<dyn Export>> {
+    fn find(&self, host: Option<&str>, name: &str) -> Result<Arc<dyn Export>> {
         match self.0.get() {
-            Some(exports) => exports.find(name),
+            Some(exports) => exports.find(host, name),
             None => Err(Error::closed("find export: the site is starting")),
         }
     }
 
-    fn list(&self) -> Vec<String> {
-        self.0.get().map(Exports::list).unwrap_or_default()
+    fn list(&self, host: Option<&str>) -> Vec<String> {
+        self.0.get().map(|exports| exports.list(host)).unwrap_or_default()
     }
 }
 

@@ -175,7 +175,7 @@ impl Front {
     ) -> Result<Self> {
         let Sockets { control: (listener, control), metrics: port, nbd, exports } = sockets;
         let groups = site.groups();
-        exports.set(SiteExports::new(&config.site, &groups, telemetry)?);
+        exports.set(SiteExports::new(config, &groups, telemetry)?);
         let (stop_hosts, mut stop_nbd) = watch::channel(false);
         let (stop_rest, stop) = watch::channel(false);
         let (mut hosts, mut rest) = (JoinSet::new(), JoinSet::new());

@@ -36,14 +36,15 @@ impl Doors {
     /// Where no port can be bound.
     pub async fn open(group: &Group) -> Result<Self> {
         let telemetry = Telemetry::new()?;
-        let exports = SiteExports::new(group.site(), [group], &telemetry)?;
+        let config = configured(group)?;
+        let exports = SiteExports::new(&config, [group], &telemetry)?;
         let server = NbdServer::bind(ANYWHERE, Arc::new(exports), NbdLimits::default()).await?;
         let export = export_name(&GroupName::new(GROUP)?, &VolumeName::new(VOLUME)?);
         let nbd = format!("nbd://{}/{export}", server.address());
         let port = TcpListener::bind(ANYWHERE).await;
         let port = port.map_err(|source| Error::io("listen for metrics", source))?;
         let address = port.local_addr().map_err(|e| Error::io("listen for metrics", e))?;
-        let served = Arc::new(Served::new(configured(group)?, vec![group.clone()]));
+        let served = Arc::new(Served::new(config, vec![group.clone()]));
         let metering = MetricsServer::new(&telemetry, served, Some(server.counters()));
         let metering = Arc::new(metering);
         let (stop, stopping) = watch::channel(false);

@@ -55,6 +55,9 @@ impl Sampler {
             connections,
             refused,
             open,
+            tls_hosts,
+            tls_failures,
+            tls_required,
             // Counted by volume and operation, where they enter an export.
             requests: _,
             errors: _,
@@ -67,6 +70,13 @@ impl Sampler {
                 .absolute(connections.load(Relaxed));
             counter!("trefoil_nbd_connections_refused_total", site.clone())
                 .absolute(refused.load(Relaxed));
+            for (name, counted) in [
+                ("trefoil_nbd_tls_hosts_total", tls_hosts),
+                ("trefoil_nbd_tls_failures_total", tls_failures),
+                ("trefoil_nbd_tls_required_total", tls_required),
+            ] {
+                counter!(name, site.clone()).absolute(counted.load(Relaxed));
+            }
             gauge!("trefoil_nbd_connections", site).set(number(open.load(Relaxed)));
         });
     }

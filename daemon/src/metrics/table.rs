@@ -160,6 +160,17 @@ pub const METRICS: &[Metric] = &[
         &["site"],
         "NBD connections closed at once because too many were open.",
     ),
+    counter("trefoil_nbd_tls_hosts_total", &["site"], "NBD hosts that proved who they are."),
+    counter(
+        "trefoil_nbd_tls_failures_total",
+        &["site"],
+        "NBD handshakes of TLS that failed; trefoil_transport_refused_total tells why.",
+    ),
+    counter(
+        "trefoil_nbd_tls_required_total",
+        &["site"],
+        "NBD options refused because TLS has to come first.",
+    ),
     gauge("trefoil_nbd_connections", &["site"], "NBD connections open now."),
     later(histogram(
         "trefoil_write_stage_duration_seconds",

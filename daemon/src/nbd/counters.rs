@@ -9,6 +9,12 @@ pub struct NbdCounters {
     pub connections: AtomicU64,
     /// Connections closed at once because `connections_max` were open.
     pub refused: AtomicU64,
+    /// Hosts that have proven who they are.
+    pub tls_hosts: AtomicU64,
+    /// TLS handshakes that failed, certificates that were refused among them.
+    pub tls_failures: AtomicU64,
+    /// Options refused, or connections closed, because TLS has to come first.
+    pub tls_required: AtomicU64,
     /// Connections open now, the ones in handshake included.
     pub open: AtomicU64,
     /// Requests received, DISC excluded.

@@ -53,14 +53,18 @@ pub trait Export: Send + Sync {
 }
 
 /// The exports of a server, asked anew by every connection: an export may come and go.
+///
+/// `host` is the name in the certificate that the client proved to have; `None` is a client that
+/// was let in without one. What a host may not have is not there for it: it is not listed, and
+/// asking for it is answered like asking for what does not exist.
 pub trait Exports: Send + Sync {
     /// The export of that name; the empty name means the only (or the default) export.
     ///
     /// # Errors
     /// `Closed` is told to the host as a shutdown, `Fenced` and `Refused` as policy, everything
     /// else as an unknown export; the text reaches the host.
-    fn find(&self, name: &str) -> Result<Arc<dyn Export>>;
+    fn find(&self, host: Option<&str>, name: &str) -> Result<Arc<dyn Export>>;
 
     /// The names a host may ask for, in the order to show them.
-    fn list(&self) -> Vec<String>;
+    fn list(&self, host: Option<&str>) -> Vec<String>;
 }

@@ -1,6 +1,8 @@
 //! The fixed newstyle handshake: option haggling until an export is chosen.
 
+use super::counters::NbdCounters;
 use super::export::{Export, Exports};
+use super::guard::Stage;
 use super::limits::NbdLimits;
 use super::options::{Asked, clip, push_reply};
 use super::proto::{
@@ -25,33 +27,44 @@ pub(super) struct Session {
 /// What follows an option.
 enum Next {
     Haggle,
+    End(Outcome),
+}
+
+/// How the haggling ended.
+pub(super) enum Outcome {
+    /// The client left in good order.
     Leave,
+    /// An export is chosen.
     Serve(Session),
+    /// The client was told to begin TLS: its handshake is next on the socket.
+    BeginTls,
+}
+
+/// What a client is told about, and held to.
+pub(super) struct Terms<'a> {
+    pub(super) exports: &'a dyn Exports,
+    pub(super) limits: &'a NbdLimits,
+    pub(super) counters: &'a NbdCounters,
+    pub(super) stage: Stage,
 }
 
 struct Haggling<'a, S> {
     stream: &'a mut S,
     exports: &'a dyn Exports,
     limits: &'a NbdLimits,
+    counters: &'a NbdCounters,
+    stage: Stage,
     no_zeroes: bool,
     structured: bool,
     /// The export for which `base:allocation` was selected last.
     allocation_of: Option<String>,
 }
 
-/// Greets the client and answers its options. `None`: it left in good order.
+/// Greets the client: whether it wants no padding after EXPORT_NAME.
 ///
 /// # Errors
-/// `Unavailable` and the like when the socket fails, `Invalid` when the client breaks the
-/// protocol or chooses, by EXPORT_NAME, what it cannot have.
-pub(super) async fn negotiate<S>(
-    stream: &mut S,
-    exports: &dyn Exports,
-    limits: &NbdLimits,
-) -> Result<Option<Session>>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+/// `Unavailable` and the like when the socket fails, `Invalid` for flags that are not known.
+pub(super) async fn greet<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<bool> {
     let mut hello = [0; 18];
     let mut rest = &mut hello[..];
     rest.put_u64(magic::INIT);
@@ -62,14 +75,34 @@ where
     if flags & !u32::from(greeting::FIXED_NEWSTYLE | greeting::NO_ZEROES) != 0 {
         return Err(Error::invalid(format!("read NBD client flags: {flags:#x} is unknown")));
     }
-    let no_zeroes = flags & u32::from(greeting::NO_ZEROES) != 0;
-    let mut haggling =
-        Haggling { stream, exports, limits, no_zeroes, structured: false, allocation_of: None };
+    Ok(flags & u32::from(greeting::NO_ZEROES) != 0)
+}
+
+/// Answers the options of a client that was greeted. Begins anew after TLS: nothing that was
+/// agreed before counts.
+///
+/// # Errors
+/// `Unavailable` and the like when the socket fails, `Invalid` when the client breaks the
+/// protocol or chooses, by EXPORT_NAME, what it cannot have, `Refused` when it has to begin TLS.
+pub(super) async fn haggle<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    no_zeroes: bool,
+    terms: Terms<'_>,
+) -> Result<Outcome> {
+    let Terms { exports, limits, counters, stage } = terms;
+    let mut haggling = Haggling {
+        stream,
+        exports,
+        limits,
+        counters,
+        stage,
+        no_zeroes,
+        structured: false,
+        allocation_of: None,
+    };
     loop {
-        match haggling.option().await? {
-            Next::Haggle => {}
-            Next::Leave => return Ok(None),
-            Next::Serve(session) => return Ok(Some(session)),
+        if let Next::End(outcome) = haggling.option().await? {
+            return Ok(outcome);
         }
     }
 }
@@ -93,6 +126,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Haggling<'_, S> {
         }
         let mut data = vec![0; length as usize];
         self.stream.read_exact(&mut data).await.map_err(broken)?;
+        if self.stage == Stage::TlsFirst && !matches!(code, opt::STARTTLS | opt::ABORT) {
+            return self.demand_tls(code).await;
+        }
         match Asked::parse(code, &data) {
             Ok(asked) => self.answer(code, asked).await,
             Err(what) if code == opt::EXPORT_NAME => {
@@ -108,12 +144,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Haggling<'_, S> {
             Asked::Abort => {
                 // The client may be gone already: its leaving is no error.
                 let _ = self.acknowledge(code, Vec::new()).await;
-                Ok(Next::Leave)
+                Ok(Next::End(Outcome::Leave))
             }
             Asked::List => self.list(code).await,
-            Asked::StartTls => {
-                self.refuse(code, rep::ERR_POLICY, "this server has no TLS: use a tunnel").await
-            }
+            Asked::StartTls => self.start_tls(code).await,
             Asked::StructuredReply => {
                 self.structured = true;
                 self.acknowledge(code, Vec::new()).await
@@ -124,9 +158,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Haggling<'_, S> {
         }
     }
 
+    async fn start_tls(&mut self, code: u32) -> Result<Next> {
+        match &self.stage {
+            Stage::Plain { tls: true } | Stage::TlsFirst => {
+                self.acknowledge(code, Vec::new()).await?;
+                Ok(Next::End(Outcome::BeginTls))
+            }
+            Stage::Plain { tls: false } => {
+                let text = "this server has no certificates: use a tunnel";
+                self.refuse(code, rep::ERR_POLICY, text).await
+            }
+            Stage::Host(_) => self.refuse(code, rep::ERR_INVALID, "TLS is there already").await,
+        }
+    }
+
+    /// Nothing is told before TLS. EXPORT_NAME has no answer but the end of the connection.
+    async fn demand_tls(&mut self, code: u32) -> Result<Next> {
+        NbdCounters::add(&self.counters.tls_required, 1);
+        let text = "begin TLS first, with the certificate of a host";
+        if code == opt::EXPORT_NAME {
+            return Err(Error::refused(format!("choose an NBD export: {text}")));
+        }
+        self.refuse(code, rep::ERR_TLS_REQD, text).await
+    }
+
+    fn find(&self, name: &str) -> Result<Arc<dyn Export>> {
+        self.exports.find(self.stage.host(), name)
+    }
+
     /// The old way to choose: no error can be told, only the connection closed.
     async fn export_name(&mut self, name: String) -> Result<Next> {
-        let export = self.exports.find(&name)?;
+        let export = self.find(&name)?;
         let mut out = Vec::with_capacity(134);
         out.put_u64(export.size());
         out.put_u16(flags_of(&*export, self.structured));
@@ -134,12 +196,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Haggling<'_, S> {
             out.put_bytes(0, 124);
         }
         self.send(&out).await?;
-        Ok(Next::Serve(self.session(name, export)))
+        Ok(self.session(name, export))
     }
 
     async fn list(&mut self, code: u32) -> Result<Next> {
         let mut out = Vec::new();
-        for name in self.exports.list() {
+        for name in self.exports.list(self.stage.host()) {
             if name.len() > NAME_BYTES_MAX {
                 continue;
             }
@@ -152,7 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Haggling<'_, S> {
     }
 
     async fn info(&mut self, code: u32, go: bool, name: String, kinds: &[u16]) -> Result<Next> {
-        let export = match self.exports.find(&name) {
+        let export = match self.find(&name) {
             Ok(export) => export,
             Err(error) => return self.refuse_export(code, &error).await,
         };
@@ -177,7 +239,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Haggling<'_, S> {
             push_reply(&mut out, code, rep::INFO, &data);
         }
         self.acknowledge(code, out).await?;
-        Ok(if go { Next::Serve(self.session(name, export)) } else { Next::Haggle })
+        Ok(if go { self.session(name, export) } else { Next::Haggle })
     }
 
     async fn meta(
@@ -195,7 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Haggling<'_, S> {
             let what = "metadata needs structured replies: negotiate them first";
             return self.refuse(code, rep::ERR_INVALID, what).await;
         }
-        if let Err(error) = self.exports.find(&name) {
+        if let Err(error) = self.find(&name) {
             return self.refuse_export(code, &error).await;
         }
         // Listing takes the bare namespace, and no query at all, for "everything".
@@ -215,15 +277,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Haggling<'_, S> {
 
     /// The name to show for the export asked for: the empty one stands for the only one.
     fn own_name(&self, asked: &str) -> String {
-        match self.exports.list().as_slice() {
+        match self.exports.list(self.stage.host()).as_slice() {
             [only] if asked.is_empty() => clip(only, NAME_BYTES_MAX).to_owned(),
             _ => asked.to_owned(),
         }
     }
 
-    fn session(&mut self, name: String, export: Arc<dyn Export>) -> Session {
+    fn session(&mut self, name: String, export: Arc<dyn Export>) -> Next {
         let allocation = self.allocation_of.as_deref() == Some(name.as_str());
-        Session { export, name, structured: self.structured, allocation }
+        let session = Session { export, name, structured: self.structured, allocation };
+        Next::End(Outcome::Serve(session))
     }
 
     async fn refuse_export(&mut self, code: u32, error: &Error) -> Result<Next> {

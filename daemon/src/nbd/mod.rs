@@ -7,6 +7,7 @@
 //! | file | the journey of a request |
 //! |---|---|
 //! | `address`, `listener`, `server` | where it is heard, and who may connect |
+//! | `guard` | who the host is, by its certificate |
 //! | `handshake`, `options` | which export it is for, and what was agreed |
 //! | `intake`, `request` | bytes become a checked command, within the limits |
 //! | `execute` | the command meets the [`Export`] |
@@ -21,6 +22,7 @@ mod connection;
 mod counters;
 mod execute;
 mod export;
+mod guard;
 mod handshake;
 mod intake;
 mod limits;
@@ -35,5 +37,6 @@ mod server;
 pub use address::NbdAddress;
 pub use counters::NbdCounters;
 pub use export::{Export, Exports};
+pub use guard::{HostTls, NbdGuard};
 pub use limits::NbdLimits;
 pub use server::NbdServer;

@@ -4,7 +4,8 @@ use super::address::NbdAddress;
 use super::connection::Connection;
 use super::counters::NbdCounters;
 use super::export::Exports;
-use super::handshake::negotiate;
+use super::guard::{NbdGuard, Stage};
+use super::handshake::{Outcome, Session, Terms, greet, haggle};
 use super::limits::NbdLimits;
 use super::listener::Listener;
 use socket2::{SockRef, TcpKeepalive};
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use trefoil_core::Result;
 
 /// A client that vanished without a word is noticed after about two minutes.
@@ -36,7 +37,14 @@ struct Shared {
     exports: Arc<dyn Exports>,
     limits: Arc<NbdLimits>,
     counters: Arc<NbdCounters>,
+    guard: NbdGuard,
     stop: watch::Receiver<Stop>,
+}
+
+impl Shared {
+    fn terms(&self, stage: Stage) -> Terms<'_> {
+        Terms { exports: &*self.exports, limits: &self.limits, counters: &self.counters, stage }
+    }
 }
 
 /// An NBD server, bound to one address.
@@ -49,6 +57,7 @@ pub struct NbdServer {
     exports: Arc<dyn Exports>,
     limits: NbdLimits,
     counters: Arc<NbdCounters>,
+    guard: NbdGuard,
 }
 
 impl fmt::Debug for NbdServer {
@@ -71,7 +80,14 @@ impl NbdServer {
         let asked: NbdAddress = address.parse()?;
         let listener = Listener::bind(&asked).await?;
         let address = listener.address(&asked);
-        Ok(Self { listener, address, exports, limits, counters: Arc::default() })
+        let (counters, guard) = (Arc::default(), NbdGuard::default());
+        Ok(Self { listener, address, exports, limits, counters, guard })
+    }
+
+    /// Asks this of those who connect.
+    #[must_use]
+    pub fn guarded(self, guard: NbdGuard) -> Self {
+        Self { guard, ..self }
     }
 
     /// Where it listens, with the port that was chosen for port 0.
@@ -93,11 +109,11 @@ impl NbdServer {
     /// # Errors
     /// None today: failures to accept are logged and tried again.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<()> {
-        let Self { listener, address, exports, limits, counters } = self;
+        let Self { listener, address, exports, limits, counters, guard } = self;
         let (stopper, stop) = watch::channel(None);
         let slots = Arc::new(Semaphore::new(limits.connections_max as usize));
         let (connections_max, drain) = (limits.connections_max, limits.drain_deadline);
-        let shared = Shared { exports, limits: Arc::new(limits), counters, stop };
+        let shared = Shared { exports, limits: Arc::new(limits), counters, guard, stop };
         tracing::info!(%address, "NBD server listens");
         tokio::select! {
             biased;
@@ -201,24 +217,65 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     tracing::debug!(peer, "NBD client connected");
-    let haggling = negotiate(&mut stream, &*shared.exports, &shared.limits);
+    // One deadline for all of it: who is slow in TLS has no more time for options.
+    let deadline = Instant::now() + shared.limits.handshake_deadline;
+    let haggling = async {
+        let no_zeroes = greet(&mut stream).await?;
+        let outcome = haggle(&mut stream, no_zeroes, shared.terms(shared.guard.stage())).await?;
+        Ok((outcome, no_zeroes))
+    };
+    let agreed = within(deadline, &shared, &peer, haggling).await;
+    match agreed {
+        Some((Outcome::Serve(session), _)) => serve(stream, session, &peer, &mut shared).await,
+        Some((Outcome::BeginTls, no_zeroes)) => {
+            let securing = async {
+                let secured = shared.guard.accept(stream).await;
+                let (mut stream, host) = secured.inspect_err(|error| {
+                    NbdCounters::add(&shared.counters.tls_failures, 1);
+                    tracing::warn!(peer, %error, "NBD host refused");
+                })?;
+                NbdCounters::add(&shared.counters.tls_hosts, 1);
+                tracing::debug!(peer, host, "NBD host has proven who it is");
+                let terms = shared.terms(Stage::Host(host.clone()));
+                Ok((haggle(&mut stream, no_zeroes, terms).await?, stream, host))
+            };
+            let agreed = within(deadline, &shared, &peer, securing).await;
+            if let Some((Outcome::Serve(session), stream, host)) = agreed {
+                serve(stream, session, &format!("{host} at {peer}"), &mut shared).await;
+            }
+        }
+        Some((Outcome::Leave, _)) => tracing::debug!(peer, "NBD client left in the handshake"),
+        None => {}
+    }
+}
+
+/// What was agreed in time; what went wrong is counted and told.
+async fn within<T>(
+    deadline: Instant,
+    shared: &Shared,
+    peer: &str,
+    haggling: impl Future<Output = Result<T>>,
+) -> Option<T> {
+    let mut stop = shared.stop.clone();
     let agreed = tokio::select! {
         biased;
-        agreed = timeout(shared.limits.handshake_deadline, haggling) => agreed,
-        _ = stopping(&mut shared.stop) => return,
+        agreed = timeout_at(deadline, haggling) => agreed,
+        _ = stopping(&mut stop) => return None,
     };
-    let session = match agreed {
-        Ok(Ok(Some(session))) => session,
-        Ok(Ok(None)) => return tracing::debug!(peer, "NBD client left in the handshake"),
-        Ok(Err(error)) => {
-            NbdCounters::add(&shared.counters.errors, 1);
-            return tracing::debug!(peer, %error, "NBD handshake failed");
-        }
-        Err(_) => {
-            NbdCounters::add(&shared.counters.errors, 1);
-            return tracing::info!(peer, "NBD handshake took too long: closing");
-        }
-    };
+    match agreed {
+        Ok(Ok(agreed)) => return Some(agreed),
+        Ok(Err(error)) => tracing::debug!(peer, %error, "NBD handshake failed"),
+        Err(_) => tracing::info!(peer, "NBD handshake took too long: closing"),
+    }
+    NbdCounters::add(&shared.counters.errors, 1);
+    None
+}
+
+/// Serves a client whose export is chosen.
+async fn serve<S>(stream: S, session: Session, peer: &str, shared: &mut Shared)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
     tracing::info!(peer, export = session.name, structured = session.structured, "NBD host");
     let counters = Arc::clone(&shared.counters);
     let mut connection = Connection::new(stream, session, &shared.limits, counters);

@@ -161,7 +161,7 @@ impl Catalog {
 }
 
 impl Exports for Catalog {
-    fn find(&self, name: &str) -> Result<Arc<dyn Export>> {
+    fn find(&self, _host: Option<&str>, name: &str) -> Result<Arc<dyn Export>> {
         let exports = self.exports.lock();
         let found = match name {
             "" if exports.len() == 1 => exports.values().next(),
@@ -171,7 +171,7 @@ impl Exports for Catalog {
         Ok(Arc::clone(found.ok_or_else(unknown)?) as _)
     }
 
-    fn list(&self) -> Vec<String> {
+    fn list(&self, _host: Option<&str>) -> Vec<String> {
         self.exports.lock().keys().cloned().collect()
     }
 }
