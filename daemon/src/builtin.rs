@@ -1,5 +1,6 @@
 //! The words that come with trefoil: which transports and backends a configuration may name.
 
+use crate::credentials::CredentialStore;
 use crate::distant::Distant;
 use dashmap::DashMap;
 use std::sync::Arc;
@@ -8,37 +9,68 @@ use trefoil_backends::memory::MemoryDisk;
 use trefoil_backends::mmap::MmapStore;
 use trefoil_core::model::{GroupName, SiteName};
 use trefoil_core::port::{BlockStore, JournalStore, Transport};
-use trefoil_core::{Error, Result};
+use trefoil_core::Result;
 use trefoil_site::registry::{
-    BackendFactory, Inside, JournalOptions, Registry, TransportOptions, VolumeOptions,
+    BackendFactory, Inside, JournalOptions, Registry, TransportFactory, TransportOptions,
+    VolumeOptions,
 };
+use trefoil_transports::tls::Peers;
 use trefoil_transports::{MemoryNetwork, TcpOptions, TcpTransport};
 
 /// The transport that reaches sites of the same process only.
 pub const IN_PROCESS: &str = "memory";
 
-/// A registry with everything that comes with trefoil. Sites that are opened with the same
-/// registry share its memory transport, and their memory backends outlive them.
-pub fn registry() -> Registry {
-    let network = MemoryNetwork::new();
-    let memory = move |_: &TransportOptions| -> Result<Arc<dyn Transport>> {
-        Ok(Arc::new(network.transport()))
-    };
-    Registry::new()
-        .transport(IN_PROCESS, Inside(memory))
-        .transport("tcp", tcp)
-        .backend("memory", MemoryBackend::default())
-        .backend("file", FileBackend)
-        .backend("mmap", MmapBackend)
-        .shaper(|near, shape| Arc::new(Distant::over(near, shape)))
+/// Everything that comes with trefoil.
+pub struct Builtin {
+    /// What the words mean. Sites that are opened with the same registry share its memory
+    /// transport, and their memory backends outlive them.
+    pub registry: Registry,
+    /// The certificates that these words and the front end use; they can be read again.
+    pub credentials: CredentialStore,
 }
 
-fn tcp(options: &TransportOptions) -> Result<Arc<dyn Transport>> {
-    if options.tls.is_some() {
-        return Err(Error::invalid("open transport tcp: TLS is not wired in yet; take out [tls]"));
+impl Builtin {
+    /// Everything, with nothing read yet.
+    pub fn new() -> Self {
+        let network = MemoryNetwork::new();
+        let memory = move |_: &TransportOptions| -> Result<Arc<dyn Transport>> {
+            Ok(Arc::new(network.transport()))
+        };
+        let credentials = CredentialStore::default();
+        let registry = Registry::new()
+            .transport(IN_PROCESS, Inside(memory))
+            .transport("tcp", Tcp(credentials.clone()))
+            .backend("memory", MemoryBackend::default())
+            .backend("file", FileBackend)
+            .backend("mmap", MmapBackend)
+            .shaper(|near, shape| Arc::new(Distant::over(near, shape)));
+        Self { registry, credentials }
     }
-    let limits = TcpOptions { connect_timeout: options.timeout, ..TcpOptions::default() };
-    Ok(Arc::new(TcpTransport::new(limits)))
+}
+
+impl Default for Builtin {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A registry with everything that comes with trefoil, for whoever does not read certificates
+/// again.
+pub fn registry() -> Registry {
+    Builtin::new().registry
+}
+
+/// TCP: proven by certificates where `[tls]` is configured, plain where it is not.
+struct Tcp(CredentialStore);
+
+impl TransportFactory for Tcp {
+    fn open(&self, options: &TransportOptions) -> Result<Arc<dyn Transport>> {
+        let limits = TcpOptions { connect_timeout: options.timeout, ..TcpOptions::default() };
+        let Some(paths) = &options.tls else { return Ok(Arc::new(TcpTransport::new(limits))) };
+        let credentials = self.0.of(&options.site, paths)?;
+        let peers = Peers::sites(options.peers.iter().cloned());
+        Ok(Arc::new(TcpTransport::secured(limits, credentials, peers)))
+    }
 }
 
 /// Everything in memory: gone when the process ends, kept when a site of it stops and is started

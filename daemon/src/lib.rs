@@ -8,6 +8,7 @@
 //! | [`distant`] | a long way to another site, for trying it out |
 //! | [`demo`] | three sites in one process, and a loss |
 //! | [`nbd`] | serves exports to hosts over the Network Block Device protocol |
+//! | [`credentials`] | the certificates in use, each read once, and again |
 //! | [`export`] | the volumes of a site as such exports |
 //! | [`control`] | the API over the Unix socket, which the verbs use |
 //! | [`images`] | consistent raw images of a group |
@@ -17,6 +18,7 @@
 pub mod builtin;
 pub mod cli;
 pub mod control;
+pub mod credentials;
 pub mod demo;
 pub mod distant;
 pub mod export;

@@ -1,11 +1,12 @@
 //! The daemon: starts a site and everything around it, and stops them in order.
 
-use crate::builtin::IN_PROCESS;
+use crate::builtin::{Builtin, IN_PROCESS};
+use crate::credentials::{CredentialStore, Hosts};
 use crate::control::{self, ControlSocket, Served};
 use crate::export::{LateExports, SiteExports};
 use crate::http;
 use crate::metrics::{self, MetricsServer, Telemetry};
-use crate::nbd::{Exports, NbdLimits, NbdServer};
+use crate::nbd::{Exports, NbdGuard, NbdLimits, NbdServer};
 use crate::pid_file::PidFile;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 use trefoil_core::model::SiteName;
 use trefoil_core::{Error, ErrorKind, Result};
 use trefoil_site::Site;
-use trefoil_site::config::{Problem, Problems, SiteConfig};
+use trefoil_site::config::{NbdSecurity, Problem, Problems, SiteConfig};
 use trefoil_site::registry::Registry;
 
 /// What the daemon is started with.
@@ -34,13 +35,13 @@ pub struct Options {
 /// # Errors
 /// What cannot be opened or bound; the message names it and the remedy. The order of starting is
 /// such that nothing answers a host before everything else is there.
-pub fn run(options: Options, registry: &Registry) -> Result<()> {
+pub fn run(options: Options, builtin: &Builtin) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("trefoil-front")
         .enable_all()
         .build()
         .map_err(|source| Error::io("start runtime", source))?;
-    runtime.block_on(daemon(options, registry))
+    runtime.block_on(daemon(options, builtin))
 }
 
 /// Refuses what a daemon of one site cannot carry out, though it is well formed.
@@ -66,14 +67,15 @@ pub fn check(config: &SiteConfig) -> Result<(), Problems> {
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }
 
-async fn daemon(options: Options, registry: &Registry) -> Result<()> {
+async fn daemon(options: Options, builtin: &Builtin) -> Result<()> {
     let Options { config, pid_file } = options;
     let stopping = stop_signal()?;
-    let sockets = Sockets::bind(&config).await?;
+    let Builtin { registry, credentials } = builtin;
+    let sockets = Sockets::bind(&config, credentials).await?;
     let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
     let site = start(&config, registry).await?;
     let telemetry = Telemetry::new()?;
-    let front = match Front::open(&config, &site, sockets, &telemetry) {
+    let front = match Front::open(&config, &site, sockets, (&telemetry, credentials)) {
         Ok(front) => front,
         Err(error) => {
             stop(site).await?;
@@ -121,6 +123,16 @@ fn host_limits() -> NbdLimits {
     NbdLimits { connections_max: 64, inflight_bytes_max: 32 << 20, ..NbdLimits::default() }
 }
 
+/// What is asked of hosts: nothing on this host, a certificate from elsewhere.
+fn host_guard(config: &SiteConfig, credentials: &CredentialStore) -> Result<NbdGuard> {
+    let Some(paths) = &config.tls else { return Ok(NbdGuard::default()) };
+    let hosts = Arc::new(Hosts(credentials.of(&config.site, paths)?));
+    Ok(match config.nbd_security() {
+        Some(NbdSecurity::Tls) => NbdGuard::required(hosts),
+        _ => NbdGuard::offered(hosts),
+    })
+}
+
 /// The sockets, bound before the site is opened: a second daemon ends here, without having touched
 /// a file or spoken to another site.
 struct Sockets {
@@ -131,7 +143,7 @@ struct Sockets {
 }
 
 impl Sockets {
-    async fn bind(config: &SiteConfig) -> Result<Self> {
+    async fn bind(config: &SiteConfig, credentials: &CredentialStore) -> Result<Self> {
         let own = config.own()?;
         let control = ControlSocket::bind(&own.control)?;
         let metrics = match &own.metrics {
@@ -150,7 +162,9 @@ impl Sockets {
             None => None,
             Some(address) => {
                 let exports = Arc::clone(&exports) as Arc<dyn Exports>;
-                Some(NbdServer::bind(&address.to_string(), exports, host_limits()).await?)
+                let guard = host_guard(config, credentials)?;
+                let server = NbdServer::bind(&address.to_string(), exports, host_limits()).await?;
+                Some(server.guarded(guard))
             }
         };
         Ok(Self { control, metrics, nbd, exports })
@@ -171,7 +185,7 @@ impl Front {
         config: &SiteConfig,
         site: &Site,
         sockets: Sockets,
-        telemetry: &Telemetry,
+        (telemetry, credentials): (&Telemetry, &CredentialStore),
     ) -> Result<Self> {
         let Sockets { control: (listener, control), metrics: port, nbd, exports } = sockets;
         let groups = site.groups();
@@ -187,7 +201,7 @@ impl Front {
                 }
             });
         }
-        let served = Arc::new(Served::new(config.clone(), groups));
+        let served = Arc::new(Served::new(config.clone(), groups).with(credentials.clone()));
         rest.spawn(http::serve(listener, control::router(Arc::clone(&served)), stop.clone()));
         let server = Arc::new(MetricsServer::new(telemetry, served, counters));
         if let Some(port) = port {

@@ -19,7 +19,7 @@ pub(super) fn run(common: &Common, args: Args) -> Result<(), Failure> {
     let config = common.load()?;
     run::check(&config)?;
     log();
-    Ok(run::run(run::Options { config, pid_file }, &builtin::registry())?)
+    Ok(run::run(run::Options { config, pid_file }, &builtin::Builtin::new())?)
 }
 
 /// Logs go to standard error; `TREFOIL_LOG` chooses how much (`info` if not set).

@@ -5,6 +5,7 @@ use super::api::{
     STATUS_SCHEMA, StatusDocument, TAKEOVER_SCHEMA, TakeoverDocument, TakeoverRequest, WAIT_SCHEMA,
     WaitDocument, WaitQuery,
 };
+use crate::credentials::CredentialStore;
 use crate::export::export_name;
 use crate::images;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -20,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use trefoil_core::model::{GroupName, UpdateNumber};
 use trefoil_core::{Error, ErrorKind, Result};
-use trefoil_site::config::SiteConfig;
+use trefoil_site::config::{NbdSecurity, SiteConfig};
 use trefoil_site::{Group, Point, TakeoverOptions};
 
 /// The longest `wait`.
@@ -32,6 +33,7 @@ const TAKEOVER_DEADLINE: Duration = Duration::from_secs(120);
 pub struct Served {
     config: SiteConfig,
     groups: BTreeMap<GroupName, Group>,
+    credentials: CredentialStore,
     /// One export at a time: each holds a restorer.
     exporting: Semaphore,
 }
@@ -40,7 +42,19 @@ impl Served {
     /// Serves these groups under this configuration.
     pub fn new(config: SiteConfig, groups: Vec<Group>) -> Self {
         let groups = groups.into_iter().map(|group| (group.name().clone(), group)).collect();
-        Self { config, groups, exporting: Semaphore::new(1) }
+        let credentials = CredentialStore::default();
+        Self { config, groups, credentials, exporting: Semaphore::new(1) }
+    }
+
+    /// The same, with the certificates that are in use.
+    #[must_use]
+    pub fn with(self, credentials: CredentialStore) -> Self {
+        Self { credentials, ..self }
+    }
+
+    /// The certificates that are in use.
+    pub fn credentials(&self) -> &CredentialStore {
+        &self.credentials
     }
 
     /// The configuration.
@@ -71,7 +85,10 @@ impl Served {
         let groups = groups.filter(|(name, _)| of.is_none_or(|of| of == *name));
         let uri = |group: &GroupName, volume: &trefoil_core::model::VolumeName| {
             let export = export_name(group, volume);
-            let uri = nbd.uri(&export);
+            let uri = match self.config.nbd_security() {
+                Some(NbdSecurity::Tls) => nbd.uri(&export).replacen("nbd://", "nbds://", 1),
+                _ => nbd.uri(&export),
+            };
             ExportUri { group: group.clone(), volume: volume.clone(), export, uri }
         };
         groups

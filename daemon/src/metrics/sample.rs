@@ -1,7 +1,9 @@
 //! Takes metrics from the status of groups.
 
 use super::Telemetry;
-use super::table::{PAIR_STATES, POINTS, RESYNCS, ROLES};
+use super::table::{
+    LINK_SECURITIES, NBD_SECURITIES, PAIR_STATES, POINTS, RESYNCS, ROLES,
+};
 use crate::nbd::NbdCounters;
 use metrics::{Label, counter, gauge};
 use parking_lot::Mutex;
@@ -11,8 +13,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use trefoil_core::engine::judge::PlanKind;
 use trefoil_core::model::{GroupName, LegState, Role, SiteName};
 use trefoil_site::GroupStatus;
-use trefoil_site::config::{GroupEntry, SiteConfig};
-use trefoil_site::status::LegStatus;
+use trefoil_site::config::{GroupEntry, NbdSecurity, SiteConfig};
+use trefoil_site::status::{LegStatus, LinkSecurity};
+use trefoil_transports::tls::TlsCounts;
 
 /// Turns statuses into metrics, and remembers what it needs to see changes.
 pub struct Sampler {
@@ -77,7 +80,25 @@ impl Sampler {
             ] {
                 counter!(name, site.clone()).absolute(counted.load(Relaxed));
             }
+            let security = self.config.nbd_security().map(NbdSecurity::word);
+            for word in NBD_SECURITIES {
+                let labels = Labels(site.clone()).with("security", word);
+                set("trefoil_nbd_security", &labels, flag(security == Some(word)));
+            }
             gauge!("trefoil_nbd_connections", site).set(number(open.load(Relaxed)));
+        });
+    }
+
+    /// Takes over how often certificates were refused, and when the own one ends.
+    pub fn credentials(&self, counts: &TlsCounts, expires: SystemTime) {
+        let labels = Labels(vec![Label::new("site", self.config.site.to_string())]);
+        let expires = expires.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.telemetry.record(|| {
+            for (reason, count) in &counts.0 {
+                total("trefoil_transport_refused_total", &labels.with("reason", reason), *count);
+            }
+            let name = "trefoil_certificate_expiry_timestamp_seconds";
+            set(name, &labels, expires.as_secs_f64());
         });
     }
 
@@ -118,6 +139,18 @@ impl Sampler {
         let link = labels.with("transport", &leg.transport);
         set("trefoil_link_up", &link, flag(leg.link_up));
         set("trefoil_link_rtt_seconds", &link, seconds(leg.rtt_us));
+        let insecure = self.config.link(&self.config.site, peer).is_some_and(|l| l.insecure);
+        let security = match leg.security {
+            LinkSecurity::None => None,
+            LinkSecurity::Inside => Some("inside"),
+            LinkSecurity::Plain if insecure => Some("insecure"),
+            LinkSecurity::Plain => Some("plain"),
+            LinkSecurity::Proven => Some("proven"),
+        };
+        for word in LINK_SECURITIES {
+            let labels = labels.with("security", word);
+            set("trefoil_link_security", &labels, flag(security == Some(word)));
+        }
         let loss = Labels(vec![
             Label::new("group", status.group.to_string()),
             Label::new("lost", status.site.to_string()),

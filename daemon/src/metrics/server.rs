@@ -41,6 +41,9 @@ impl MetricsServer {
         if let Some(nbd) = &self.nbd {
             self.sampler.nbd(nbd);
         }
+        for credentials in self.served.credentials().all() {
+            self.sampler.credentials(&credentials.counts(), credentials.expires());
+        }
     }
 
     /// Everything, as of now.

@@ -87,6 +87,10 @@ pub const POINTS: [&str; 6] =
     ["received", "durable", "restored", "checkpointed", "committed", "horizon"];
 /// The kinds in `trefoil_resync_active`.
 pub const RESYNCS: [&str; 2] = ["delta", "copy"];
+/// The words of `trefoil_link_security`; `insecure` is plain where the file says that it may be.
+pub const LINK_SECURITIES: [&str; 4] = ["inside", "plain", "insecure", "proven"];
+/// The words of `trefoil_nbd_security`.
+pub const NBD_SECURITIES: [&str; 4] = ["socket", "loopback", "insecure", "tls"];
 /// The operations of `trefoil_volume_io_total` and its like.
 pub const OPS: [&str; 4] = ["read", "write", "flush", "write_zeroes"];
 
@@ -159,6 +163,29 @@ pub const METRICS: &[Metric] = &[
         "trefoil_nbd_connections_refused_total",
         &["site"],
         "NBD connections closed at once because too many were open.",
+    ),
+    states(
+        "trefoil_nbd_security",
+        &["site", "security"],
+        "Who may connect as a host: socket (a Unix socket's permissions), loopback (this host), \
+         insecure (anybody, in plain text), tls (a certificate is required).",
+    ),
+    states(
+        "trefoil_link_security",
+        &["site", "group", "peer", "security"],
+        "How far the link can be trusted: inside the process, plain, insecure (plain, and the \
+         configuration says that it may be), proven (encrypted, by certificates); none is 1 while \
+         the link is down.",
+    ),
+    counter(
+        "trefoil_transport_refused_total",
+        &["site", "reason"],
+        "Refusals of sites and hosts because of their certificates, by reason.",
+    ),
+    gauge(
+        "trefoil_certificate_expiry_timestamp_seconds",
+        &["site"],
+        "When the own certificate ends.",
     ),
     counter("trefoil_nbd_tls_hosts_total", &["site"], "NBD hosts that proved who they are."),
     counter(

@@ -5,13 +5,15 @@ use super::*;
 use crate::builtin;
 use crate::nbd::NbdCounters;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, UNIX_EPOCH};
 use trefoil_core::model::{
     Charter, Durability, Fence, Generation, GroupName, Incarnation, LegMode, LegState, Marks,
     Member, Position, Role, SiteName, UpdateNumber, VolumeName, VolumeSpec,
 };
 use trefoil_site::GroupStatus;
 use trefoil_site::config::{SiteConfig, Sources, load};
-use trefoil_site::status::{LegStatus, Totals};
+use trefoil_site::status::{LegStatus, LinkSecurity, Totals};
+use trefoil_transports::tls::TlsCounts;
 
 const EXAMPLE: &str = include_str!("../../../examples/config/three-site.toml");
 
@@ -29,6 +31,7 @@ fn leg(mode: LegMode, restored: u64) -> LegStatus {
         state: LegState::Paired,
         link_up: true,
         transport: "tcp".to_owned(),
+        security: LinkSecurity::Plain,
         rtt_us: 300,
         last_heard_us: 1_799_999_999_000_000,
         marks: Marks::at(UpdateNumber::new(restored)),
@@ -103,6 +106,8 @@ async fn scrape(statuses: &[GroupStatus]) -> String {
         sampler.sample(status);
     }
     sampler.nbd(&NbdCounters::default());
+    let refused = TlsCounts(BTreeMap::from([("expired", 3)]));
+    sampler.credentials(&refused, UNIX_EPOCH + Duration::from_secs(1_900_000_000));
     let (group, volume) = (GroupName::new("orders").unwrap(), VolumeName::new("db0").unwrap());
     let meter = HostMeter::new(&telemetry, &site("a"), &group, &volume);
     meter.measure(Op::Write, 4096, async { Ok(()) }).await.unwrap();
@@ -202,6 +207,10 @@ async fn the_figures_are_those_of_the_status() {
         (r#"trefoil_recovery_point_objective_seconds{group="orders"}"#, 5.0),
         (r#"trefoil_volume_writable{site="a",group="orders",volume="log0"}"#, 1.0),
         (r#"trefoil_journal_entries{site="a",group="orders"}"#, 4082.0),
+        (r#"trefoil_transport_refused_total{site="a",reason="expired"}"#, 3.0),
+        (r#"trefoil_link_security{site="a",group="orders",peer="b",security="plain"}"#, 1.0),
+        (r#"trefoil_link_security{site="a",group="orders",peer="b",security="proven"}"#, 0.0),
+        (r#"trefoil_nbd_security{site="a",security="loopback"}"#, 1.0),
         (r#"trefoil_writes_total{site="a",group="orders"}"#, 4000.0),
     ] {
         let found = value(&text, name);

@@ -8,6 +8,7 @@ use crate::actor::{
 use crate::history::History;
 use crate::journal_io::JournalIo;
 use crate::shared::Shared;
+use crate::status::LinkSecurity;
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
 use rand::rngs::StdRng;
@@ -88,6 +89,7 @@ impl Watermarks {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     pub link_up: bool,
+    pub security: LinkSecurity,
     pub view: Option<SiteView>,
     pub heard_wall_us: u64,
     pub rtt_us: u64,

@@ -7,6 +7,7 @@ use trefoil_core::model::{
     Charter, Durability, Generation, GroupName, LegMode, LegState, Marks, Position, Role, SiteName,
     UpdateNumber, VolumeSpec,
 };
+use trefoil_core::port::Security;
 
 /// The state of one group as one site sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,6 +107,9 @@ pub struct LegStatus {
     pub link_up: bool,
     /// By which transport.
     pub transport: String,
+    /// How far the link can be trusted.
+    #[serde(default)]
+    pub security: LinkSecurity,
     /// The newest measured round trip in microseconds; 0 before the first.
     pub rtt_us: u64,
     /// When the other site was last heard, microseconds since 1970 by this site's clock.
@@ -128,6 +132,31 @@ pub struct LegStatus {
     pub lag_us: u64,
     /// Whether this site's journal still holds every update that the other lacks.
     pub delta_possible: bool,
+}
+
+/// How far the link to another site can be trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkSecurity {
+    /// There is no link now.
+    #[default]
+    None,
+    /// Frames do not leave the process.
+    Inside,
+    /// Neither encrypted nor authenticated.
+    Plain,
+    /// Encrypted, and the other site has proven who it is.
+    Proven,
+}
+
+impl From<&Security> for LinkSecurity {
+    fn from(security: &Security) -> Self {
+        match security {
+            Security::Inside => Self::Inside,
+            Security::Plain => Self::Plain,
+            Security::Proven(_) => Self::Proven,
+        }
+    }
 }
 
 /// Totals since the site was started. Monotone.

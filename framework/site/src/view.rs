@@ -148,6 +148,7 @@ fn leg(crew: &CrewRef, site: &SiteName, mode: LegMode) -> LegStatus {
         mode,
         state: leg_state(crew, site),
         link_up: seen.link_up,
+        security: seen.security,
         transport: crew.transports.borrow().get(site).cloned().unwrap_or_default(),
         rtt_us: seen.rtt_us,
         last_heard_us: seen.heard_wall_us,

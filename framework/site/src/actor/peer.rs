@@ -8,6 +8,7 @@ use super::{
 use crate::crew::{CrewRef, MAILBOX_MAX, post};
 use crate::parts::{PeerLink, micros};
 use crate::shared::add;
+use crate::status::LinkSecurity;
 use actix::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -155,7 +156,7 @@ impl PeerActor {
         self.attempts = 0;
         self.heard_us = self.crew.shared.clock.now_us();
         self.crew.data_lanes.borrow_mut().insert(self.site.clone(), data);
-        self.crew.seen.borrow_mut().entry(self.site.clone()).or_default().link_up = true;
+        self.seen(true, LinkSecurity::from(&link.security));
         self.crew.to(&self.crew.reign, LinkChanged { site: self.site.clone(), up: true });
         self.beat();
     }
@@ -166,7 +167,7 @@ impl PeerActor {
         }
         tracing::info!(site = %self.crew.site(), peer = %self.site, why, "link down");
         self.crew.data_lanes.borrow_mut().remove(&self.site);
-        self.crew.seen.borrow_mut().entry(self.site.clone()).or_default().link_up = false;
+        self.seen(false, LinkSecurity::None);
         if let Some(shipper) = self.crew.shippers.borrow().get(&self.site) {
             post(shipper, StopShipping(None));
         }
@@ -175,6 +176,12 @@ impl PeerActor {
         self.crew.to(&self.crew.reign, LinkChanged { site: self.site.clone(), up: false });
         self.asked.clear();
         self.dial_later(ctx);
+    }
+
+    fn seen(&self, link_up: bool, security: LinkSecurity) {
+        let mut seen = self.crew.seen.borrow_mut();
+        let seen = seen.entry(self.site.clone()).or_default();
+        (seen.link_up, seen.security) = (link_up, security);
     }
 
     fn send(&mut self, message: &ControlMessage) {

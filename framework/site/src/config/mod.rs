@@ -22,8 +22,8 @@ mod words;
 
 pub use problem::{Place, Problem, Problems};
 pub use site_config::{
-    BackendEntry, GroupEntry, HostAccess, HostsEntry, LimitsEntry, LinkEntry, SiteConfig,
-    SiteEntry, TimingEntry,
+    BackendEntry, GroupEntry, HostAccess, HostsEntry, LimitsEntry, LinkEntry, NbdSecurity,
+    SiteConfig, SiteEntry, TimingEntry,
 };
 pub use source::{FILE_BYTES_MAX, Sources};
 pub use words::NbdAddress;

@@ -1,6 +1,7 @@
 //! A configuration that was checked: what each site is, and what the own site runs.
 
 use super::NbdAddress;
+use super::words::is_loopback;
 use crate::registry::{Shape, TlsPaths};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -177,7 +178,43 @@ pub struct TimingEntry {
     pub leg_grace: Option<Duration>,
 }
 
+/// Who may connect as a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NbdSecurity {
+    /// Whoever may open the Unix socket.
+    Socket,
+    /// Whoever is on this host; a certificate is taken where there is a `[tls]`.
+    Loopback,
+    /// Anybody: the file says so.
+    Insecure,
+    /// Hosts with a certificate.
+    Tls,
+}
+
+impl NbdSecurity {
+    /// Its word in metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Socket => "socket",
+            Self::Loopback => "loopback",
+            Self::Insecure => "insecure",
+            Self::Tls => "tls",
+        }
+    }
+}
+
 impl SiteConfig {
+    /// Who may connect as a host of the own site; `None` where it serves none.
+    pub fn nbd_security(&self) -> Option<NbdSecurity> {
+        let own = self.sites.get(&self.site)?;
+        Some(match own.nbd.as_ref()? {
+            NbdAddress::Unix(_) => NbdSecurity::Socket,
+            NbdAddress::Tcp(address) if is_loopback(address) => NbdSecurity::Loopback,
+            NbdAddress::Tcp(_) if own.nbd_insecure => NbdSecurity::Insecure,
+            NbdAddress::Tcp(_) => NbdSecurity::Tls,
+        })
+    }
+
     /// The entry of the own site.
     ///
     /// # Errors
