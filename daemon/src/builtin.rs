@@ -7,9 +7,9 @@ use std::sync::Arc;
 use trefoil_backends::file::{FileJournal, FileStore, Medium};
 use trefoil_backends::memory::MemoryDisk;
 use trefoil_backends::mmap::MmapStore;
+use trefoil_core::Result;
 use trefoil_core::model::{GroupName, SiteName};
 use trefoil_core::port::{BlockStore, JournalStore, Transport};
-use trefoil_core::Result;
 use trefoil_site::registry::{
     BackendFactory, Inside, JournalOptions, Registry, TransportFactory, TransportOptions,
     VolumeOptions,

@@ -1,8 +1,8 @@
 //! The daemon: starts a site and everything around it, and stops them in order.
 
 use crate::builtin::{Builtin, IN_PROCESS};
-use crate::credentials::{CredentialStore, Hosts};
 use crate::control::{self, ControlSocket, Served};
+use crate::credentials::{CredentialStore, Hosts};
 use crate::export::{LateExports, SiteExports};
 use crate::http;
 use crate::metrics::{self, MetricsServer, Telemetry};
@@ -82,6 +82,9 @@ async fn daemon(options: Options, builtin: &Builtin) -> Result<()> {
             return Err(error);
         }
     };
+    for warning in control::warnings(&config, credentials) {
+        tracing::warn!(site = %config.site, "{warning}");
+    }
     tracing::info!(site = %config.site, "ready");
     let name = stopping.await;
     tracing::info!(signal = name, "stopping");

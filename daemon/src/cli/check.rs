@@ -1,7 +1,9 @@
 //! `trefoil check`: reads the configuration as `run` would, and says what would run.
 
-use super::output::{Format, bytes, say, say_json, table};
-use super::{Common, Failure};
+use super::output::{Format, alarm, bytes, say, say_json, table};
+use super::{Common, Exit, Failure};
+use crate::control::warnings;
+use crate::credentials::CredentialStore;
 use crate::run;
 use serde::Serialize;
 use std::fmt::Write;
@@ -22,20 +24,37 @@ struct Document {
     ok: bool,
     site: String,
     groups: Vec<String>,
+    warnings: Vec<String>,
 }
 
 pub(super) fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     let config = common.load()?;
     run::check(&config)?;
+    let warnings = certificates(&config)?;
     match args.output {
-        Format::Table => say(&tell(common, &config)),
+        Format::Table => {
+            say(&tell(common, &config))?;
+            warnings.iter().try_for_each(|warning| say(&alarm(&format!("warning: {warning}"))))
+        }
         Format::Json => say_json(&Document {
             schema: "trefoil.check/1",
             ok: true,
             site: config.site.to_string(),
+            warnings,
             groups: config.groups_of(&config.site).map(|(name, _)| name.to_string()).collect(),
         }),
     }
+}
+
+/// Reads the certificates as `run` would: what is wrong with them is an error, what will be is a
+/// warning.
+fn certificates(config: &SiteConfig) -> Result<Vec<String>, Failure> {
+    let credentials = CredentialStore::default();
+    if let Some(paths) = &config.tls {
+        let read = credentials.of(&config.site, paths);
+        read.map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+    }
+    Ok(warnings(config, &credentials))
 }
 
 fn tell(common: &Common, config: &SiteConfig) -> String {

@@ -4,6 +4,7 @@
 //! standard error. Exit codes: 0 ok · 1 failed · 2 usage · 3 refused by a safety rule · 4 timeout ·
 //! 5 not reachable · 78 configuration.
 
+mod certs;
 mod check;
 mod client;
 mod exit;
@@ -72,6 +73,8 @@ enum Verb {
     Export(export::Args),
     /// Check the configuration, and say what would run
     Check(check::Args),
+    /// Make, renew, list and withdraw certificates
+    Certs(certs::Args),
     /// Three sites in one process: one is lost under load, and nothing is lost
     Demo(demo::Args),
 }
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
         Verb::Wait(args) => wait::run(&common, &args),
         Verb::Export(args) => export::run(&common, &args),
         Verb::Check(args) => check::run(&common, &args),
+        Verb::Certs(args) => certs::run(args),
         Verb::Demo(args) => show(&args),
     };
     match done {

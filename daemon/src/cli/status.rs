@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use trefoil_core::engine::judge::PlanKind;
 use trefoil_core::model::{LegMode, LegState, Role, SiteName};
 use trefoil_site::GroupStatus;
-use trefoil_site::status::{FollowStatus, LegStatus};
+use trefoil_site::status::{FollowStatus, LegStatus, LinkSecurity};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -49,10 +49,14 @@ fn now_us() -> u64 {
 fn tell(document: &StatusDocument, now_us: u64) -> String {
     let groups: Vec<String> =
         document.groups.iter().map(|group| tell_group(group, now_us)).collect();
-    match groups.is_empty() {
+    let mut text = match groups.is_empty() {
         true => format!("site {} is in no group", document.site),
         false => groups.join("\n\n"),
+    };
+    for warning in &document.warnings {
+        let _ = write!(text, "\n{}", alarm(&format!("warning: {warning}")));
     }
+    text
 }
 
 fn tell_group(document: &GroupDocument, now_us: u64) -> String {
@@ -69,6 +73,12 @@ fn tell_group(document: &GroupDocument, now_us: u64) -> String {
     let _ = write!(text, "\n{}", table(&header, rows));
     if let Some(follows) = &status.follows {
         let _ = write!(text, "\n{}", following(status, follows));
+    }
+    let links = status.legs.iter().filter(|(_, leg)| leg.link_up);
+    let links: Vec<_> =
+        links.map(|(site, leg)| format!("{site} {}", trust(leg.security))).collect();
+    if !links.is_empty() {
+        let _ = write!(text, "\nlinks: {}", links.join("; "));
     }
     let _ = write!(text, "\n{}", readiness(status));
     if let Some(trouble) = &status.trouble {
@@ -158,6 +168,16 @@ fn leg_row(status: &GroupStatus, site: &SiteName, leg: &LegStatus, now_us: u64) 
         link,
         heard,
     ]
+}
+
+/// How far a link can be trusted.
+fn trust(security: LinkSecurity) -> &'static str {
+    match security {
+        LinkSecurity::None => "not connected",
+        LinkSecurity::Inside => "inside this process",
+        LinkSecurity::Plain => "plain: neither encrypted nor authenticated",
+        LinkSecurity::Proven => "tls 1.3: encrypted, and proven to be that site",
+    }
 }
 
 fn leg_state(state: &LegState) -> String {

@@ -20,6 +20,7 @@ fn document(status: GroupStatus) -> StatusDocument {
         pid: 1,
         as_of: String::new(),
         exports: Vec::new(),
+        warnings: vec!["hosts are served in plain text".to_owned()],
         groups: vec![group],
     }
 }
@@ -47,6 +48,9 @@ fn a_primary_shows_every_site_with_its_lag_and_when_it_was_seen() {
         assert!(words.iter().all(|word| line.contains(word)), "{line} lacks one of {words:?}");
     }
     assert!(text.contains("if a is lost now: b loses nothing"), "{text}");
+    let links = "links: b plain: neither encrypted nor authenticated; c plain";
+    assert!(text.contains(links), "{text}");
+    assert!(text.ends_with("warning: hosts are served in plain text"), "{text}");
     assert!(text.is_ascii(), "the locale may be any");
 }
 

@@ -34,6 +34,9 @@ pub struct StatusDocument {
     pub as_of: String,
     /// What it serves over NBD.
     pub exports: Vec<ExportUri>,
+    /// What weakens its protection, in plain words; empty when nothing does.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Its groups.
     pub groups: Vec<GroupDocument>,
 }

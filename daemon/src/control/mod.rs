@@ -13,6 +13,8 @@
 pub mod api;
 mod server;
 mod socket;
+mod warnings;
 
 pub use server::{Served, router, status};
 pub use socket::ControlSocket;
+pub use warnings::warnings;

@@ -5,6 +5,7 @@ use super::api::{
     STATUS_SCHEMA, StatusDocument, TAKEOVER_SCHEMA, TakeoverDocument, TakeoverRequest, WAIT_SCHEMA,
     WaitDocument, WaitQuery,
 };
+use super::warnings::warnings;
 use crate::credentials::CredentialStore;
 use crate::export::export_name;
 use crate::images;
@@ -135,6 +136,7 @@ pub fn status(served: &Served) -> StatusDocument {
         pid: std::process::id(),
         as_of: jiff::Timestamp::now().to_string(),
         exports: served.exports(None),
+        warnings: warnings(&served.config, &served.credentials),
         groups: served.groups.values().map(document).collect(),
     }
 }

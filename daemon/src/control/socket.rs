@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::ErrorKind as Io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tokio::net::UnixListener;
 use trefoil_core::{Error, Result};
 
 /// Owner and group may control the daemon, nobody else.
 const SOCKET_MODE: u32 = 0o660;
+const DIRECTORY_MODE: u32 = 0o700;
 
 /// The bound socket's file; dropping it removes the file, if it is still ours.
 #[derive(Debug)]
@@ -28,7 +29,9 @@ impl ControlSocket {
     pub fn bind(path: &Path) -> Result<(UnixListener, Self)> {
         let shown = path.display();
         if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir).map_err(|source| {
+            // Made for its owner only; one that is there keeps what it has.
+            let made = fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(dir);
+            made.map_err(|source| {
                 let doing = format!(
                     "make directory {} for the control socket; create it, or set `control` of \
                      this site to a path that can be written",
@@ -107,6 +110,8 @@ mod tests {
         let (listener, file) = ControlSocket::bind(&path).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, SOCKET_MODE);
+        let made = fs::metadata(dir.path().join("run")).unwrap().permissions().mode();
+        assert_eq!(made & 0o777, DIRECTORY_MODE);
         let error = ControlSocket::bind(&path).unwrap_err();
         assert!(error.to_string().contains("listens there already"), "{error}");
         // A killed daemon leaves the file behind.

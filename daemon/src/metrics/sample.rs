@@ -1,9 +1,7 @@
 //! Takes metrics from the status of groups.
 
 use super::Telemetry;
-use super::table::{
-    LINK_SECURITIES, NBD_SECURITIES, PAIR_STATES, POINTS, RESYNCS, ROLES,
-};
+use super::table::{LINK_SECURITIES, NBD_SECURITIES, PAIR_STATES, POINTS, RESYNCS, ROLES};
 use crate::nbd::NbdCounters;
 use metrics::{Label, counter, gauge};
 use parking_lot::Mutex;
