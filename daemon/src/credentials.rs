@@ -16,10 +16,13 @@ use trefoil_transports::tls::{Credentials, Identity, Peers, Refusal, TlsFiles, e
 /// Hosts and sites alike: nothing older.
 const VERSIONS: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
+/// Whose they are, and where they were read.
+type Key = (SiteName, TlsPaths);
+
 /// The certificates in use; clones share them.
 #[derive(Clone, Default)]
 pub struct CredentialStore {
-    read: Arc<Mutex<BTreeMap<(SiteName, TlsPaths), Arc<Credentials>>>>,
+    read: Arc<Mutex<BTreeMap<Key, Arc<Credentials>>>>,
 }
 
 impl CredentialStore {

@@ -49,6 +49,10 @@ impl Draft {
         }
         params.subject_alt_names.extend(self.machine.ip.iter().map(|ip| SanType::IpAddress(*ip)));
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        if self.kind == Kind::Host {
+            // Never used by TLS 1.3, but qemu refuses a certificate of its own that lacks it.
+            params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
+        }
         params.extended_key_usages = match self.kind {
             Kind::Site => vec![Use::ServerAuth, Use::ClientAuth],
             Kind::Host => vec![Use::ClientAuth],
