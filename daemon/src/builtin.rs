@@ -7,15 +7,15 @@ use std::sync::Arc;
 use trefoil_backends::file::{FileJournal, FileStore, Medium};
 use trefoil_backends::memory::MemoryDisk;
 use trefoil_backends::mmap::MmapStore;
-use trefoil_core::Result;
 use trefoil_core::model::{GroupName, SiteName};
 use trefoil_core::port::{BlockStore, JournalStore, Transport};
+use trefoil_core::{Error, Result};
 use trefoil_site::registry::{
-    BackendFactory, Inside, JournalOptions, Registry, TransportFactory, TransportOptions,
+    BackendFactory, Inside, JournalOptions, Reach, Registry, TransportFactory, TransportOptions,
     VolumeOptions,
 };
 use trefoil_transports::tls::Peers;
-use trefoil_transports::{MemoryNetwork, TcpOptions, TcpTransport};
+use trefoil_transports::{MemoryNetwork, QuicOptions, QuicTransport, TcpOptions, TcpTransport};
 
 /// The transport that reaches sites of the same process only.
 pub const IN_PROCESS: &str = "memory";
@@ -40,6 +40,7 @@ impl Builtin {
         let registry = Registry::new()
             .transport(IN_PROCESS, Inside(memory))
             .transport("tcp", Tcp(credentials.clone()))
+            .transport("quic", Quic(credentials.clone()))
             .backend("memory", MemoryBackend::default())
             .backend("file", FileBackend)
             .backend("mmap", MmapBackend)
@@ -70,6 +71,26 @@ impl TransportFactory for Tcp {
         let credentials = self.0.of(&options.site, paths)?;
         let peers = Peers::sites(options.peers.iter().cloned());
         Ok(Arc::new(TcpTransport::secured(limits, credentials, peers)))
+    }
+}
+
+/// QUIC: always proven by certificates.
+struct Quic(CredentialStore);
+
+impl TransportFactory for Quic {
+    fn open(&self, options: &TransportOptions) -> Result<Arc<dyn Transport>> {
+        let Some(paths) = &options.tls else {
+            let what = "open transport quic: it carries nothing without certificates; add [tls]";
+            return Err(Error::invalid(what));
+        };
+        let limits = QuicOptions { connect_timeout: options.timeout, ..QuicOptions::default() };
+        let credentials = self.0.of(&options.site, paths)?;
+        let peers = Peers::sites(options.peers.iter().cloned());
+        Ok(Arc::new(QuicTransport::new(limits, credentials, peers)?))
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Secured
     }
 }
 
