@@ -36,7 +36,7 @@ fn site(name: &str, network: &MemoryNetwork) -> Result<Site> {
     let others = [a, b, c].into_iter().filter(|other| *other != own);
     let link = |other: SiteName| {
         let address = other.to_string();
-        (other, PeerLink { transport: transport.clone(), address })
+        (other, PeerLink::new(transport.clone(), address))
     };
     let parts = GroupParts {
         journal: Box::new(disk.journal()?),

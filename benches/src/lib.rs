@@ -120,8 +120,7 @@ fn start(
     let own = site(name)?;
     let (journal, store) = storage(setup, &own, &config, &volume)?;
     let peers = addresses.iter().filter(|(other, _)| **other != own);
-    let link =
-        |address: &String| PeerLink { transport: transport.clone(), address: address.clone() };
+    let link = |address: &String| PeerLink::new(transport.clone(), address.clone());
     let peers = peers.map(|(other, address)| (other.clone(), link(address))).collect();
     let parts = GroupParts { config, journal, stores: vec![store], peers };
     let listen = addresses.get(&own).cloned().unwrap_or_default();

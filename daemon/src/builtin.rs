@@ -1,7 +1,7 @@
 //! The words that come with trefoil: which transports and backends a configuration may name.
 
 use crate::credentials::CredentialStore;
-use crate::distant::Distant;
+use crate::distant::shaped;
 use dashmap::DashMap;
 use std::sync::Arc;
 use trefoil_backends::file::{FileJournal, FileStore, Medium};
@@ -44,7 +44,7 @@ impl Builtin {
             .backend("memory", MemoryBackend::default())
             .backend("file", FileBackend)
             .backend("mmap", MmapBackend)
-            .shaper(|near, shape| Arc::new(Distant::over(near, shape)));
+            .shaper(shaped);
         Self { registry, credentials }
     }
 }

@@ -14,10 +14,23 @@ use std::sync::Arc;
 use trefoil_core::port::{Frame, FrameReceiver, FrameSender, Lane, Link, Listener, Transport};
 use trefoil_core::{Error, Result};
 use trefoil_site::registry::Shape;
-use trefoil_transports::{Delayed, MemoryNetwork};
+use trefoil_transports::{Delayed, Faulty, FaultyOptions, MemoryNetwork};
 
 /// The address in a relay's own network; nobody else is in it.
 const RELAY: &str = "relay";
+
+/// Where the moments of cuts come from: the same in every run.
+const CUTS_SEED: u64 = 1;
+
+/// Gives what is dialled by `near` that shape.
+pub fn shaped(near: Arc<dyn Transport>, shape: Shape) -> Arc<dyn Transport> {
+    let far = Distant::over(near, shape);
+    if shape.cut_every.is_none() {
+        return Arc::new(far);
+    }
+    let options = FaultyOptions { seed: CUTS_SEED, cut_every: shape.cut_every };
+    Arc::new(Faulty::new(far, options).0)
+}
 
 /// A transport whose dialled links have a [`Shape`] both ways. What it listens for is left alone.
 pub struct Distant {
@@ -36,7 +49,7 @@ impl Distant {
 }
 
 fn delayed(transport: Arc<dyn Transport>, shape: Shape) -> Delayed {
-    let Shape { delay, jitter, rate } = shape;
+    let Shape { delay, jitter, rate, cut_every: _ } = shape;
     Delayed::over(transport, delay, jitter, rate)
 }
 

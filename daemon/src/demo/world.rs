@@ -109,7 +109,7 @@ impl World {
             // One listener for each link, so that each link has its own fate.
             builder = builder.listen(transport.clone(), format!("{name}-for-{other}"));
             let address = format!("{other}-for-{name}");
-            peers.insert(site_name(other)?, PeerLink { transport, address });
+            peers.insert(site_name(other)?, PeerLink::new(transport, address));
         }
         let config = self.config()?;
         let (journal, stores) = self.stores(name, &config)?;

@@ -10,6 +10,7 @@
 //! | site | `site`, `builder`, `door`, `config`, `registry` | threads, listeners, configuration |
 //! | group | `group`, `open`, `crew`, `shared`, `view` | wiring, recovery, what actors share |
 //! | actors | `actor/*` | one file per engine, same names |
+//! | long ways | `wan/*` | packing, pacing and cutting of what goes over a link |
 
 mod actor;
 mod builder;
@@ -31,6 +32,7 @@ mod site;
 mod snapshot;
 pub mod status;
 mod view;
+mod wan;
 
 pub use builder::SiteBuilder;
 pub use clock::{Clock, SystemClock, boot_id};
@@ -41,3 +43,4 @@ pub use site::{LocalSite, Site};
 pub use snapshot::Snapshot;
 pub use status::{Certificate, GroupStatus};
 pub use trefoil_core::engine::reign::TakeoverOptions;
+pub use wan::{BATCH_BYTES_MAX, BATCH_BYTES_MIN, Compression, LinkRates, Traffic};

@@ -1,5 +1,6 @@
 //! What a group is made of at one site: its configuration and its adapters.
 
+use crate::wan::LinkRates;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +105,21 @@ pub struct PeerLink {
     pub transport: Arc<dyn Transport>,
     /// At which address.
     pub address: String,
+    /// How data is sent to it; may be changed at any time.
+    pub rates: LinkRates,
+}
+
+impl PeerLink {
+    /// A way that sends data as it is and as fast as it goes.
+    pub fn new(transport: Arc<dyn Transport>, address: impl Into<String>) -> Self {
+        Self { transport, address: address.into(), rates: LinkRates::default() }
+    }
+
+    /// The same way, with data sent as the cell says.
+    #[must_use]
+    pub fn with_rates(self, rates: LinkRates) -> Self {
+        Self { rates, ..self }
+    }
 }
 
 /// A group at one site: its configuration and its adapters.

@@ -165,6 +165,8 @@ pub struct Shape {
     pub jitter: Duration,
     /// The most bytes a second; `None` is unlimited.
     pub rate: Option<u64>,
+    /// How long a link lives on average before it is cut; `None`: for ever.
+    pub cut_every: Option<Duration>,
 }
 
 impl Shape {
@@ -205,7 +207,8 @@ impl Registry {
         self
     }
 
-    /// Registers what makes a link slow: `delay`, `jitter` and `rate` of a link table.
+    /// Registers what makes a link slow: `delay`, `jitter`, `rate` and `cut_every` of a link
+    /// table.
     #[must_use]
     pub fn shaper(
         mut self,
@@ -243,7 +246,7 @@ impl Registry {
             _ if shape.is_plain() => Ok(transport),
             Some(shaper) => Ok(shaper(transport, shape)),
             None => Err(Error::invalid(
-                "shape link: `delay`, `jitter` and `rate` need a shaper, and none is registered",
+                "shape link: `delay`, `jitter`, `rate` and `cut_every` need a shaper; none is registered",
             )),
         }
     }

@@ -24,7 +24,7 @@ fn start(own: &str, network: &MemoryNetwork) -> Site {
     let disk = MemoryDisk::new(64 << 20);
     let transport = Arc::new(network.transport());
     let others = ["a", "b", "c"].into_iter().filter(|other| *other != own);
-    let link = |other| PeerLink { transport: transport.clone(), address: String::from(other) };
+    let link = |other| PeerLink::new(transport.clone(), other);
     let parts = GroupParts {
         journal: Box::new(disk.journal().unwrap()),
         stores: vec![Arc::new(disk.volume(&volume.name, volume.size).unwrap())],

@@ -12,6 +12,8 @@ pub mod retention;
 pub mod tail;
 
 pub mod judge;
+pub mod pace;
+pub mod payoff;
 pub mod shipper;
 
 pub mod copy;

@@ -2,18 +2,20 @@
 //! and are neither copied nor encoded again.
 
 use super::message::{ControlMessage, CopyBlock, DataMessage};
+use super::packing::MESSAGE_BYTES_MAX;
 use crate::model::{Durability, Lineage, Plan, Position, SessionId, UpdateNumber, VolumeId};
-use crate::port::{Content, FRAME_BYTES_MAX, FRAME_PARTS_MAX, Frame};
+use crate::port::{Content, FRAME_PARTS_MAX, Frame};
 use crate::record::{HEADER_BYTES, PAYLOAD_BYTES_MAX, Record};
 use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The most record bytes in one batch, so that a batch always fits into a frame.
-pub const RECORD_BATCH_BYTES_MAX: usize = FRAME_BYTES_MAX - HEADER_BYTES - PAYLOAD_BYTES_MAX;
+pub const RECORD_BATCH_BYTES_MAX: usize = MESSAGE_BYTES_MAX - HEADER_BYTES - PAYLOAD_BYTES_MAX;
 
-/// How many records a batch may have: two parts each, and one for the batch's own header.
-pub const RECORD_BATCH_COUNT_MAX: usize = (FRAME_PARTS_MAX - 1) / 2;
+/// How many records a batch may have: two parts each, one for the batch's own header, and one for how
+/// it is packed.
+pub const RECORD_BATCH_COUNT_MAX: usize = (FRAME_PARTS_MAX - 2) / 2;
 
 /// What comes before the raw bytes of a data message.
 #[derive(Serialize, Deserialize)]

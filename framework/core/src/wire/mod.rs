@@ -6,6 +6,7 @@
 
 mod codec;
 mod message;
+mod packing;
 
 pub use codec::{
     RECORD_BATCH_BYTES_MAX, RECORD_BATCH_COUNT_MAX, decode_control, decode_data, encode_control,
@@ -15,6 +16,8 @@ pub use message::{
     CharterReply, ControlMessage, CopyBlock, DataMessage, Evidence, Follow, Greeting, Heartbeat,
     Progress, PromiseReply, SiteView, StreamEnd,
 };
+
+pub use packing::{MESSAGE_BYTES_MAX, PACKING_BYTES, Packed, Packing};
 
 /// The protocol version that this program speaks.
 pub const PROTOCOL_VERSION: u16 = 1;

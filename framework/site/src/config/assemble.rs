@@ -2,7 +2,7 @@
 
 use super::site_config::{GroupEntry, LimitsEntry, SiteConfig, SiteEntry, TimingEntry};
 use crate::registry::{JournalOptions, Registry, TransportOptions, VolumeOptions};
-use crate::{GroupConfig, GroupParts, Limits, PeerLink, Site, SiteBuilder, Timing};
+use crate::{GroupConfig, GroupParts, Limits, LinkRates, PeerLink, Site, SiteBuilder, Timing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,7 +101,8 @@ impl SiteConfig {
             let address = self.entry(peer)?.address.clone();
             let Some(link) = self.link(&self.site, peer) else { continue };
             let transport = self.open_transport(&link.transport, Some(peer), registry)?;
-            peers.insert(peer.clone(), PeerLink { transport, address });
+            let rates = LinkRates::new(link.traffic);
+            peers.insert(peer.clone(), PeerLink::new(transport, address).with_rates(rates));
         }
         let config = self.group_config(name, group)?;
         Ok(GroupParts { config, journal, stores, peers })

@@ -4,6 +4,7 @@ use super::NbdAddress;
 use super::read::{Report, Section, Spot};
 use super::words;
 use crate::registry::Registry;
+use crate::{BATCH_BYTES_MAX, BATCH_BYTES_MIN, Compression, Traffic};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,6 +78,8 @@ pub(super) struct LinkTable {
     pub(super) delay: Option<Duration>,
     pub(super) jitter: Option<Duration>,
     pub(super) rate: Option<u64>,
+    pub(super) cut_every: Option<Duration>,
+    pub(super) traffic: Traffic,
     pub(super) insecure: Option<Spot<bool>>,
     pub(super) settings: BTreeMap<String, String>,
 }
@@ -223,6 +226,12 @@ fn link_table(mut section: Section, registry: &Registry, report: &mut Report) ->
         delay: value(section.parsed("delay", report, words::duration_within(MS(0), 10 * second))),
         jitter: value(section.parsed("jitter", report, words::duration_within(MS(0), 10 * second))),
         rate: value(section.parsed("rate", report, words::rate)),
+        cut_every: value(section.parsed(
+            "cut_every",
+            report,
+            words::duration_within(MS(10), MS(86_400_000)),
+        )),
+        traffic: traffic(&mut section, report),
         insecure: section.parsed("insecure", report, words::yes_or_no),
         settings: match &factory {
             Some(factory) => settings(&mut section, factory.keys(), report),
@@ -232,6 +241,37 @@ fn link_table(mut section: Section, registry: &Registry, report: &mut Report) ->
     };
     section.finish(report);
     table
+}
+
+/// How data is sent: all of it may be changed while the link is up.
+fn traffic(section: &mut Section, report: &mut Report) -> Traffic {
+    let defaults = Traffic::default();
+    let none = Compression::None;
+    let kinds = [("none", none), ("lz4", Compression::Lz4), ("zstd", Compression::Zstd(1))];
+    let kind = value(section.parsed("compression", report, words::one_of(&kinds)));
+    let level_at = section.at("compression_level");
+    let level = value(section.parsed("compression_level", report, words::level));
+    let compression = match (kind.unwrap_or(none), level) {
+        (Compression::Zstd(_), Some(level)) => Compression::Zstd(level),
+        (kind @ (Compression::None | Compression::Lz4), Some(_)) => {
+            let what = "only zstd has levels".to_owned();
+            let help = "take it out, or say compression = \"zstd\"".to_owned();
+            report.value("no_level", &level_at, what, Some(help));
+            kind
+        }
+        (kind, None) => kind,
+    };
+    let batch = words::size_within(BATCH_BYTES_MIN, BATCH_BYTES_MAX);
+    let delay = words::duration_within(MS(0), MS(10_000));
+    Traffic {
+        compression,
+        rate: value(section.parsed("max_rate", report, words::rate)),
+        copy_rate: value(section.parsed("max_copy_rate", report, words::rate)),
+        batch_bytes: value(section.parsed("batch_bytes", report, batch))
+            .unwrap_or(defaults.batch_bytes),
+        batch_delay: value(section.parsed("batch_delay", report, delay))
+            .unwrap_or(defaults.batch_delay),
+    }
 }
 
 fn tls_table(

@@ -3,6 +3,7 @@
 use super::file::{LinkTable, missing};
 use super::read::{Report, Spot, meant};
 use super::site_config::{GroupEntry, LinkEntry, pair};
+use crate::Traffic;
 use crate::registry::{Registry, Shape};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub(super) fn resolve(
             delay,
             jitter,
             rate,
+            cut_every,
+            traffic,
             insecure,
             settings,
         } = table;
@@ -45,19 +48,24 @@ pub(super) fn resolve(
             Some(between) => named_ends(between, sites, report),
             None => ends_by_name(&name, &path, sites, report),
         };
-        let shape =
-            Shape { delay: delay.unwrap_or_default(), jitter: jitter.unwrap_or_default(), rate };
+        let shape = Shape {
+            delay: delay.unwrap_or_default(),
+            jitter: jitter.unwrap_or_default(),
+            rate,
+            cut_every,
+        };
         let transport = known_transport(transport, &path, registry, report);
         let (Some(ends), Some(transport)) = (ends, transport) else { continue };
         if registry.shape_refused(&shape) {
-            let what = "`delay`, `jitter` and `rate` need a shaper, and none is registered";
+            let what =
+                "`delay`, `jitter`, `rate` and `cut_every` need a shaper; none is registered";
             let help = "leave them out, or register one: Registry::shaper";
             report.key("no_shaper", &path, what.to_owned(), Some(help.to_owned()));
         }
         let timeout = timeout.unwrap_or(TIMEOUT);
         let (one, other) = ends.clone();
         let insecure = insecure.is_some_and(|insecure| insecure.value);
-        let entry = LinkEntry { transport, timeout, shape, insecure, settings };
+        let entry = LinkEntry { transport, timeout, shape, traffic, insecure, settings };
         paths.insert(ends.clone(), path.clone());
         if links.insert(ends, entry).is_some() {
             let what = format!("a second link between `{one}` and `{other}`");
@@ -72,8 +80,9 @@ pub(super) fn resolve(
         let word = Some(Spot { value: TRANSPORT.to_owned(), path: at.clone() });
         if let Some(transport) = known_transport(word, &at, registry, report) {
             let (shape, settings) = (Shape::default(), BTreeMap::new());
-            let (timeout, insecure) = (TIMEOUT, false);
-            links.insert(ends, LinkEntry { transport, timeout, shape, insecure, settings });
+            let (timeout, traffic, insecure) = (TIMEOUT, Traffic::default(), false);
+            let entry = LinkEntry { transport, timeout, shape, traffic, insecure, settings };
+            links.insert(ends, entry);
         }
     }
     Links { entries: links, paths }

@@ -2,6 +2,7 @@
 
 use super::NbdAddress;
 use super::words::is_loopback;
+use crate::Traffic;
 use crate::registry::{Shape, TlsPaths};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -142,6 +143,8 @@ pub struct LinkEntry {
     pub timeout: Duration,
     /// How it is made worse on purpose.
     pub shape: Shape,
+    /// How data is sent on it by the own site.
+    pub traffic: Traffic,
     /// Whether the file says that it may be plain on a network.
     pub insecure: bool,
     /// The values of the factory's own keys.

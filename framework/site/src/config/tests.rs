@@ -203,6 +203,20 @@ const BAD_VALUES: &[Row] = &[
     ("[link.ad]\ntransport = \"tcp\"\n", "link_ends", "not made of", "14:7", "between"),
     ("[link.ab]\n", "missing", "transport: missing", "14:7", "one of memory, sealed, tcp"),
     ("[link.ab]\ntransport = \"tpc\"\n", "unknown_transport", "`tpc`", "15:13", "`tcp`?"),
+    (
+        "[link.ab]\ntransport = \"tcp\"\ncompression = \"lz4\"\ncompression_level = 3\n",
+        "no_level",
+        "only zstd has levels",
+        "17:21",
+        "compression = \"zstd\"",
+    ),
+    (
+        "[link.ab]\ntransport = \"tcp\"\ncompression_level = 20\n",
+        "bad_value",
+        "`20` is not a level",
+        "16:21",
+        "",
+    ),
     ("[[link]]\n", "wrong_type", "expected a table, found a list", "14:3", "[link.ab]"),
     (
         "[link.wan]\nbetween = [\"a\", \"x\"]\ntransport = \"tcp\"\n",
@@ -343,6 +357,20 @@ fn a_link_is_found_by_its_name_or_by_its_ends() {
     assert_eq!(config.link(&site("b"), &site("a")).unwrap().transport, "memory");
     let wan = config.link(&site("a"), &site("c")).unwrap();
     assert_eq!(wan.shape.delay, Duration::from_millis(40));
+}
+
+#[test]
+fn a_link_says_how_its_data_is_sent() {
+    let keys = "compression = \"zstd\"\ncompression_level = 3\nmax_rate = \"10MiB/s\"\n\
+                max_copy_rate = \"2MiB/s\"\nbatch_bytes = \"256KiB\"\nbatch_delay = \"20ms\"\n";
+    let config = read(&format!("{SMALL}[link.ac]\ntransport = \"tcp\"\n{keys}")).unwrap();
+    let traffic = config.link(&site("a"), &site("c")).unwrap().traffic;
+    assert_eq!(traffic.compression, crate::Compression::Zstd(3));
+    assert_eq!((traffic.rate, traffic.copy_rate), (Some(10 << 20), Some(2 << 20)));
+    assert_eq!(traffic.batch_bytes, 256 << 10);
+    assert_eq!(traffic.batch_delay, Duration::from_millis(20));
+    let plain = config.link(&site("a"), &site("b")).unwrap().traffic;
+    assert_eq!(plain, crate::Traffic::default());
 }
 
 #[test]

@@ -62,6 +62,14 @@ pub(super) fn rate(text: &str) -> Result<u64, String> {
     }
 }
 
+/// How hard zstd tries: 1 to 19.
+pub(super) fn level(text: &str) -> Result<i32, String> {
+    match text.parse() {
+        Ok(level @ 1..=19) => Ok(level),
+        _ => Err(format!("`{text}` is not a level; expected 1 (fast) to 19 (small)")),
+    }
+}
+
 /// A duration within bounds: `2s`, `250ms`, `1m 30s`.
 pub(super) fn duration_within(
     least: Duration,

@@ -195,7 +195,7 @@ impl World {
         let transport = Arc::new(self.network.transport_for(SITES[site]));
         let others = (0..3).filter(|other| *other != site);
         let link = |other: usize| {
-            let link = PeerLink { transport: transport.clone(), address: SITES[other].into() };
+            let link = PeerLink::new(transport.clone(), SITES[other]);
             (name(SITES[other]), link)
         };
         let peers: BTreeMap<SiteName, PeerLink> = others.map(link).collect();

@@ -102,7 +102,7 @@ impl World {
     pub async fn start(&self, name: &'static str) {
         let transport = Arc::new(self.network.transport_for(name));
         let link = |other: &&str| {
-            let link = PeerLink { transport: transport.clone(), address: (*other).to_owned() };
+            let link = PeerLink::new(transport.clone(), *other);
             (site(other), link)
         };
         let peers = NAMES.iter().filter(|other| **other != name).map(link).collect();
