@@ -137,6 +137,9 @@ impl Sampler {
         let link = labels.with("transport", &leg.transport);
         set("trefoil_link_up", &link, flag(leg.link_up));
         set("trefoil_link_rtt_seconds", &link, seconds(leg.rtt_us));
+        for (layer, bytes) in [("payload", leg.payload_bytes), ("wire", leg.wire_bytes)] {
+            total("trefoil_transport_bytes_total", &link.with("layer", layer), bytes);
+        }
         let insecure = self.config.link(&self.config.site, peer).is_some_and(|l| l.insecure);
         let security = match leg.security {
             LinkSecurity::None => None,
@@ -274,6 +277,7 @@ fn totals(labels: &Labels, status: &GroupStatus) {
         journal_syncs,
         restored_updates,
         restored_batches,
+        coalesced_updates,
         trimmed_bytes,
         shipped_updates,
         shipped_bytes,
@@ -292,6 +296,7 @@ fn totals(labels: &Labels, status: &GroupStatus) {
     total("trefoil_shipper_bytes_total", labels, shipped_bytes);
     total("trefoil_restorer_applied_updates_total", labels, restored_updates);
     total("trefoil_restorer_batches_total", labels, restored_batches);
+    total("trefoil_restorer_coalesced_updates_total", labels, coalesced_updates);
     total("trefoil_resync_sent_bytes_total", labels, copied_bytes);
     total("trefoil_link_reconnects_total", labels, reconnects);
     total("trefoil_stale_generation_rejected_total", labels, stale_refused);

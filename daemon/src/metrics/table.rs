@@ -299,11 +299,11 @@ pub const METRICS: &[Metric] = &[
     counter("trefoil_restorer_applied_updates_total", GROUP, "Updates written to the volumes."),
     counter("trefoil_restorer_batches_total", GROUP, "Batches in which they were written."),
     later(counter("trefoil_restorer_applied_bytes_total", GROUP, "Bytes written to the volumes.")),
-    later(counter(
+    counter(
         "trefoil_restorer_coalesced_updates_total",
         GROUP,
-        "Updates not written since a later one of the batch covers them.",
-    )),
+        "Updates not written since later ones of the batch cover them.",
+    ),
     gauge("trefoil_restorer_pending_updates", GROUP, "Received, not restored."),
     later(histogram("trefoil_restorer_apply_duration_seconds", GROUP, "Apply of one batch.")),
     gauge("trefoil_link_up", LINK, "1 if the peer is connected."),
@@ -315,11 +315,11 @@ pub const METRICS: &[Metric] = &[
         "When the peer was last heard; 0 before the first time.",
     ),
     counter("trefoil_link_reconnects_total", GROUP, "Links made anew."),
-    later(counter(
+    counter(
         "trefoil_transport_bytes_total",
-        &["site", "peer", "transport", "direction", "layer"],
-        "Bytes before and after compression and framing.",
-    )),
+        &["site", "group", "peer", "transport", "layer"],
+        "Bytes sent on data lanes: payload before compression, wire after it.",
+    ),
     later(counter(
         "trefoil_transport_frames_total",
         &["site", "peer", "transport", "direction", "kind"],

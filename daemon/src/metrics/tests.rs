@@ -42,6 +42,8 @@ fn leg(mode: LegMode, restored: u64) -> LegStatus {
         lag_updates: 4182 - restored,
         lag_bytes: (4182 - restored) * 4200,
         lag_us: (4182 - restored) * 17_500,
+        payload_bytes: 1 << 20,
+        wire_bytes: 1 << 19,
         delta_possible: true,
     }
 }

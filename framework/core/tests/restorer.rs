@@ -164,9 +164,16 @@ fn what_a_later_update_replaces_is_not_written() {
     engine.durable(at.number);
     let batch = engine.next_batch().unwrap();
     assert_eq!((batch.bytes, batch.coalesced_bytes), (16, 4));
+    assert_eq!(batch.coalesced_updates, 0, "something of each is written");
     let touched: Vec<_> = batch.extents.iter().map(|e| (e.offset, e.length)).collect();
     assert_eq!(touched, [(0, 12), (20, 4)], "neighbours are one range");
     assert_eq!(batch.writes[&VolumeId(0)].len(), 3, "but not copied together");
+    engine.applied(batch.last);
+    write(&mut engine, &mut at, 2, 2);
+    write(&mut engine, &mut at, 0, 8);
+    engine.durable(at.number);
+    let batch = engine.next_batch().unwrap();
+    assert_eq!((batch.bytes, batch.coalesced_updates), (8, 1));
 }
 
 #[test]

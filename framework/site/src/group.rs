@@ -9,9 +9,10 @@ use crate::crew::{Crew, CrewRef, Watermarks, post};
 use crate::handle::Group;
 use crate::journal_io::JournalIo;
 use crate::open::{Opened, open};
-use crate::parts::GroupParts;
+use crate::parts::{GroupParts, PeerLink};
 use crate::shared::{Counters, Gate, Shared};
 use crate::view::{blank_status, keep_status};
+use crate::wan::Lane;
 use actix::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -38,6 +39,8 @@ pub(crate) struct Surroundings {
     pub clock: Arc<dyn Clock>,
     pub boot: String,
     pub seed: u64,
+    /// Whether long computations go to threads of their own.
+    pub threads: bool,
 }
 
 /// A group at work on the current thread.
@@ -77,6 +80,8 @@ impl Running {
             status: watch::Sender::new(Arc::new(blank)),
             restoring: tokio::sync::RwLock::new(()),
             totals: Counters::default(),
+            lanes: peers.iter().map(lane_of).collect(),
+            threads: around.threads,
             config,
         });
         let transports: BTreeMap<SiteName, String> =
@@ -259,6 +264,10 @@ fn crew(
         no_room: RefCell::default(),
         failed: RefCell::default(),
     }
+}
+
+fn lane_of((site, way): (&SiteName, &PeerLink)) -> (SiteName, Arc<Lane>) {
+    (site.clone(), Arc::new(Lane::new(way.rates.clone())))
 }
 
 fn start_actors(crew: &CrewRef) {

@@ -7,6 +7,7 @@ use crate::actor::{
 use crate::shared::{Gate, Shared, add};
 use crate::snapshot::Snapshot;
 use crate::status::{Certificate, GroupStatus};
+use crate::wan::LinkRates;
 use actix::Addr;
 use actix::prelude::SendError;
 use bytes::Bytes;
@@ -74,6 +75,12 @@ impl Group {
     /// The site whose view this is.
     pub fn site(&self) -> &SiteName {
         &self.shared.site
+    }
+
+    /// The cell that says how data is sent to a site: what is set holds from the next batch on.
+    /// `None` if the group has no other site of that name.
+    pub fn link_rates(&self, to: &SiteName) -> Option<LinkRates> {
+        self.shared.lanes.get(to).map(|lane| lane.rates.clone())
     }
 
     /// The names of the group's volumes, by index.

@@ -3,8 +3,10 @@
 use crate::clock::Clock;
 use crate::parts::GroupConfig;
 use crate::status::{GroupStatus, Totals};
+use crate::wan::Lane;
 use bytes::Bytes;
 use parking_lot::RwLock;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Semaphore, watch};
@@ -42,6 +44,11 @@ pub(crate) struct Shared {
     /// batches only.
     pub restoring: tokio::sync::RwLock<()>,
     pub totals: Counters,
+    /// The data lanes to the other sites.
+    pub lanes: BTreeMap<SiteName, Arc<Lane>>,
+    /// Whether long computations go to threads of their own; else everything happens where the
+    /// site was started, in an order that is the same in every run.
+    pub threads: bool,
 }
 
 macro_rules! counters {
@@ -71,6 +78,7 @@ counters!(
     journal_syncs,
     restored_updates,
     restored_batches,
+    coalesced_updates,
     trimmed_bytes,
     shipped_updates,
     shipped_bytes,
@@ -89,6 +97,11 @@ impl Shared {
     /// Whether the lease lets this site answer now.
     pub fn lease_valid(&self) -> bool {
         self.clock.now_us() < self.lease_until.load(Ordering::Acquire)
+    }
+
+    /// The data lane to a site; one that nobody configured is as it comes.
+    pub fn lane(&self, site: &SiteName) -> Arc<Lane> {
+        self.lanes.get(site).cloned().unwrap_or_default()
     }
 
     /// The block store of a volume.

@@ -73,8 +73,13 @@ impl LocalSite {
         }
         for (index, parts) in groups.into_iter().enumerate() {
             let seed = seed.wrapping_add(index as u64);
-            let around =
-                Surroundings { site: site.clone(), clock: clock.clone(), boot: boot.clone(), seed };
+            let around = Surroundings {
+                site: site.clone(),
+                clock: clock.clone(),
+                boot: boot.clone(),
+                seed,
+                threads: matches!(spread, Spread::Arbiters(_)),
+            };
             if let Err(error) = local.start_group(index, around, parts).await {
                 local.end_arbiters();
                 return Err(error);

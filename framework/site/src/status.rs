@@ -130,6 +130,12 @@ pub struct LegStatus {
     pub lag_bytes: u64,
     /// Age of the oldest of those by this site's clock, in microseconds; 0 when there is none.
     pub lag_us: u64,
+    /// Bytes sent to it on data lanes, before they were packed.
+    #[serde(default)]
+    pub payload_bytes: u64,
+    /// Bytes of the frames that carried them.
+    #[serde(default)]
+    pub wire_bytes: u64,
     /// Whether this site's journal still holds every update that the other lacks.
     pub delta_possible: bool,
 }
@@ -184,6 +190,9 @@ pub struct Totals {
     pub restored_updates: u64,
     /// Batches in which they were applied.
     pub restored_batches: u64,
+    /// Updates of those of which nothing was written, since later ones of their batch cover them.
+    #[serde(default)]
+    pub coalesced_updates: u64,
     /// Bytes of the journal let go.
     pub trimmed_bytes: u64,
     /// Records sent to followers.

@@ -143,6 +143,7 @@ fn leg(crew: &CrewRef, site: &SiteName, mode: LegMode) -> LegStatus {
     };
     let lag_updates = marks.commit.get().since(their_marks.restored);
     let (lag_us, lag_bytes) = crew.lag(their_marks.restored);
+    let (payload_bytes, wire_bytes) = crew.shared.lane(site).sent();
     let floor = view.map_or(UpdateNumber::ZERO, |view| view.newest.number);
     LegStatus {
         mode,
@@ -160,6 +161,8 @@ fn leg(crew: &CrewRef, site: &SiteName, mode: LegMode) -> LegStatus {
         lag_updates,
         lag_bytes,
         lag_us,
+        payload_bytes,
+        wire_bytes,
         delta_possible: view.is_some_and(|view| !view.blank && view.debt_bytes == 0)
             && floor >= marks.base.get().number,
     }

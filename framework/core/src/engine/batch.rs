@@ -4,7 +4,7 @@ use super::pieces::PieceMap;
 use crate::model::{Extent, UpdateNumber, VolumeId};
 use crate::port::{BlockWrite, Content};
 use crate::record::{Record, RecordKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A range of a volume as its source had it: content that no record of the journal brings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Batch {
     pub copied: Vec<Extent>,
     /// How many bytes the writes change.
     pub bytes: u64,
+    /// Of how many updates nothing is written because later ones in the batch replaced it.
+    pub coalesced_updates: u64,
     /// How many bytes need not be written because a later update in the batch replaced them.
     pub coalesced_bytes: u64,
 }
@@ -53,6 +55,8 @@ pub(super) struct BatchMaker {
     /// How many records and copied blocks are in it.
     pub(super) entries: u64,
     updates: u64,
+    /// How many of those change a volume.
+    changes: u64,
     copied: Vec<Extent>,
     bytes_in: u64,
 }
@@ -66,6 +70,7 @@ impl BatchMaker {
             last: restored,
             entries: 0,
             updates: 0,
+            changes: 0,
             copied: Vec::new(),
             bytes_in: 0,
         }
@@ -77,6 +82,7 @@ impl BatchMaker {
         self.updates += 1;
         self.last = record.number();
         let Some(extent) = record.extent() else { return };
+        self.changes += u64::from(extent.length > 0);
         let content = match record.kind() {
             RecordKind::Write => Content::Data(record.payload().clone()),
             _ => Content::Zero(extent.length),
@@ -102,10 +108,14 @@ impl BatchMaker {
         let mut writes = BTreeMap::new();
         let mut extents: Vec<Extent> = Vec::new();
         let mut bytes: u64 = 0;
+        // A copied block lies under the number of the update before it, which then counts as
+        // written: the count is never too high.
+        let mut alive = BTreeSet::new();
         for (volume, map) in self.volumes {
             let mut of_volume = Vec::new();
             for (offset, piece) in map.into_pieces() {
                 let length = piece.end - offset;
+                alive.insert(piece.number);
                 bytes = bytes.saturating_add(length);
                 match extents.last_mut() {
                     Some(last) if last.volume == volume && last.end() == offset => {
@@ -126,6 +136,7 @@ impl BatchMaker {
             extents,
             updates: self.updates,
             copied: self.copied,
+            coalesced_updates: self.changes.saturating_sub(alive.len() as u64),
             bytes,
             coalesced_bytes: self.bytes_in.saturating_sub(bytes),
         }

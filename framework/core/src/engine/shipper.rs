@@ -1,6 +1,6 @@
 //! What a source sends next to one follower.
 
-use super::copy::CopySource;
+use super::copy::{COPY_CHUNK_BYTES_MAX, CopySource};
 use super::judge::{Plan, PlanDebt, PlanKind};
 use crate::model::{Extent, ExtentSet, SessionId, UpdateNumber, VolumeId};
 
@@ -35,8 +35,13 @@ pub struct ShipperEngine {
     /// Bytes sent in this session, and how many the follower takes.
     sent_bytes: u64,
     credit: u64,
-    copied_last: bool,
+    /// Bytes that copies may be sent before records, by their share.
+    copies_due: u64,
 }
+
+/// Updates go first; of so many bytes of them one is for copies, so that a busy host delays a copy
+/// and never stops it. An update that is late is lost with its source, a copy is only late.
+const COPY_SHARE: u64 = 8;
 
 impl ShipperEngine {
     /// The leg of `session` by `plan`; `volumes` are the sizes of the group's volumes.
@@ -47,8 +52,8 @@ impl ShipperEngine {
             PlanDebt::Everything => everything(volumes),
         };
         let to_copy = CopySource::new(to_copy);
-        let (sent, busy, copied_last) = (plan.base.number, false, false);
-        Self { session, plan, sent, to_copy, busy, sent_bytes: 0, credit, copied_last }
+        let (sent, busy, copies_due) = (plan.base.number, false, 0);
+        Self { session, plan, sent, to_copy, busy, sent_bytes: 0, credit, copies_due }
     }
 
     /// The session.
@@ -86,17 +91,19 @@ impl ShipperEngine {
         self.credit = self.credit.max(credit);
     }
 
-    /// What to do now, records being allowed up to `limit`; then call one of the `…_sent`.
-    pub fn next(&mut self, limit: UpdateNumber) -> Option<Work> {
+    /// What to do now, records being allowed up to `limit` and copies only with `copies` (their
+    /// rate may be used up); then call one of the `…_sent`.
+    pub fn next(&mut self, limit: UpdateNumber, copies: bool) -> Option<Work> {
         let room = self.credit.saturating_sub(self.sent_bytes);
         if self.busy || self.refused() || room == 0 {
             return None;
         }
         let records = limit > self.sent;
-        let copy = self.to_copy.next_run();
+        let copy = self.to_copy.next_run().filter(|_| copies);
         let work = match copy {
-            // Records and blocks in turn, so that neither starves the other.
-            Some(extent) if !records || !self.copied_last => Work::Copy(extent),
+            Some(extent) if !records || self.copies_due >= COPY_CHUNK_BYTES_MAX => {
+                Work::Copy(extent)
+            }
             _ if records => Work::Records { from: self.sent.next(), up_to: limit, bytes_max: room },
             _ => return None,
         };
@@ -107,7 +114,10 @@ impl ShipperEngine {
     /// Records up to `last`, of `bytes`, were handed to the link.
     pub fn records_sent(&mut self, last: UpdateNumber, bytes: u64) {
         self.busy = false;
-        self.copied_last = false;
+        if self.copying() {
+            let due = self.copies_due + bytes / COPY_SHARE;
+            self.copies_due = due.min(2 * COPY_CHUNK_BYTES_MAX);
+        }
         self.sent = self.sent.max(last);
         self.sent_bytes += bytes;
     }
@@ -115,7 +125,7 @@ impl ShipperEngine {
     /// The copy of `extent`, of `bytes` on the wire, was handed to the link.
     pub fn copy_sent(&mut self, extent: Extent, bytes: u64) {
         self.busy = false;
-        self.copied_last = true;
+        self.copies_due = self.copies_due.saturating_sub(bytes);
         self.to_copy.take(extent);
         self.sent_bytes += bytes;
     }
@@ -139,7 +149,6 @@ pub fn limit(acking: bool, newest: UpdateNumber, horizon: UpdateNumber) -> Updat
 
 #[cfg(test)]
 mod tests {
-    use super::super::copy::COPY_CHUNK_BYTES_MAX;
     use super::*;
     use crate::model::Position;
 
@@ -161,30 +170,53 @@ mod tests {
     fn one_piece_of_work_at_a_time_and_within_credit() {
         let mut leg = ShipperEngine::new(SessionId(1), plan(PlanDebt::Nothing), &[], 100);
         let n = UpdateNumber::new;
-        let work = leg.next(n(5));
+        let work = leg.next(n(5), true);
         assert_eq!(work, Some(Work::Records { from: n(1), up_to: n(5), bytes_max: 100 }));
-        assert_eq!(leg.next(n(5)), None, "busy");
+        assert_eq!(leg.next(n(5), true), None, "busy");
         leg.records_sent(n(3), 100);
-        assert_eq!(leg.next(n(5)), None, "no credit left");
+        assert_eq!(leg.next(n(5), true), None, "no credit left");
         leg.credit(150);
-        assert_eq!(leg.next(n(5)), Some(Work::Records { from: n(4), up_to: n(5), bytes_max: 50 }));
+        assert_eq!(
+            leg.next(n(5), true),
+            Some(Work::Records { from: n(4), up_to: n(5), bytes_max: 50 })
+        );
     }
 
     #[test]
-    fn blocks_and_records_take_turns() {
+    fn records_go_first_and_copies_have_their_share() {
+        let plan = plan(PlanDebt::Everything);
+        let mut leg = ShipperEngine::new(SessionId(1), plan, &[1 << 30], 1 << 40);
+        let (mut records, mut copies) = (0, 0);
+        for round in 1..=1000 {
+            match leg.next(UpdateNumber::new(round), true) {
+                Some(Work::Records { .. }) => {
+                    records += 1;
+                    leg.records_sent(UpdateNumber::new(round), COPY_CHUNK_BYTES_MAX);
+                }
+                Some(Work::Copy(run)) => {
+                    assert!(records > 0, "an update goes first");
+                    copies += 1;
+                    let chunk = Extent { length: COPY_CHUNK_BYTES_MAX, ..run };
+                    leg.copy_sent(chunk, chunk.length);
+                }
+                None => panic!("there is work"),
+            }
+        }
+        assert_eq!((records, copies), (889, 111), "one in nine, however many updates wait");
+    }
+
+    #[test]
+    fn without_updates_copies_go_as_fast_as_they_may() {
         let mut leg =
             ShipperEngine::new(SessionId(1), plan(PlanDebt::Everything), &[3 << 20], 1 << 30);
         let n = UpdateNumber::new;
-        let Some(Work::Copy(run)) = leg.next(n(5)) else { panic!("a block first") };
-        let first = Extent { length: COPY_CHUNK_BYTES_MAX, ..run };
-        leg.copy_sent(first, first.length);
-        assert!(matches!(leg.next(n(5)), Some(Work::Records { .. })));
-        leg.records_sent(n(5), 10);
-        let Some(Work::Copy(run)) = leg.next(n(5)) else { panic!("then the next block") };
-        assert_eq!(run.offset, COPY_CHUNK_BYTES_MAX);
-        let second = Extent { length: COPY_CHUNK_BYTES_MAX, ..run };
-        leg.copy_sent(second, 1);
-        assert!(matches!(leg.next(n(5)), Some(Work::Copy(_))), "no records wait");
+        assert_eq!(leg.next(n(0), false), None, "their rate is used up");
+        for chunk in 0..3 {
+            let Some(Work::Copy(run)) = leg.next(n(0), true) else { panic!("no records wait") };
+            assert_eq!(run.offset, chunk * COPY_CHUNK_BYTES_MAX);
+            leg.copy_sent(Extent { length: COPY_CHUNK_BYTES_MAX, ..run }, COPY_CHUNK_BYTES_MAX);
+        }
+        assert!(!leg.copying());
     }
 
     #[test]

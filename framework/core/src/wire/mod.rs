@@ -3,6 +3,7 @@
 //! | version | what changed |
 //! |---|---|
 //! | 1 | the first |
+//! | 2 | every frame of a data lane says in front how it is packed, and how long it is unpacked |
 
 mod codec;
 mod message;
@@ -20,4 +21,4 @@ pub use message::{
 pub use packing::{MESSAGE_BYTES_MAX, PACKING_BYTES, Packed, Packing};
 
 /// The protocol version that this program speaks.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;

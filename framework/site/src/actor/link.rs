@@ -5,12 +5,14 @@ use super::{DataIn, PeerActor};
 use crate::crew::{CrewRef, post};
 use crate::greeting::first_message;
 use crate::parts::PeerLink;
+use crate::wan::unpack;
 use actix::Addr;
 use tokio::sync::mpsc;
 use trefoil_core::model::SiteName;
 use trefoil_core::port::{Frame, FrameReceiver, FrameSender, Link};
 use trefoil_core::wire::{
-    ControlMessage, Greeting, PROTOCOL_VERSION, decode_control, decode_data, encode_control,
+    ControlMessage, DataMessage, Greeting, PROTOCOL_VERSION, decode_control, decode_data,
+    encode_control,
 };
 use trefoil_core::{Error, Result};
 
@@ -61,18 +63,6 @@ pub(super) async fn write_control(
     let _ = sender.close().await;
 }
 
-pub(super) async fn write_data(
-    mut sender: Box<dyn FrameSender>,
-    mut batches: mpsc::Receiver<Vec<Frame>>,
-) {
-    while let Some(batch) = batches.recv().await {
-        if sender.send(batch).await.is_err() {
-            return;
-        }
-    }
-    let _ = sender.close().await;
-}
-
 pub(super) async fn read_control(
     mut receiver: Box<dyn FrameReceiver>,
     link: u64,
@@ -109,9 +99,7 @@ pub(super) async fn read_data(
     let why = loop {
         match receiver.receive().await {
             Ok(Some(frames)) => {
-                let decode = |frame: Frame| decode_data(&frame.into_bytes());
-                let messages: Result<Vec<_>> = frames.into_iter().map(decode).collect();
-                match (messages, crew.follower.get()) {
+                match (open(frames, crew.shared.threads).await, crew.follower.get()) {
                     (Ok(messages), Some(follower)) => {
                         let _ = follower.send(DataIn { from: from.clone(), messages }).await;
                     }
@@ -124,4 +112,13 @@ pub(super) async fn read_data(
         }
     };
     post(&owner, LinkEnded { link, why });
+}
+
+/// The messages in frames of a data lane.
+async fn open(frames: Vec<Frame>, threads: bool) -> Result<Vec<DataMessage>> {
+    let mut messages = Vec::with_capacity(frames.len());
+    for frame in frames {
+        messages.push(decode_data(&unpack(frame.into_bytes(), threads).await?)?);
+    }
+    Ok(messages)
 }

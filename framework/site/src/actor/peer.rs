@@ -1,6 +1,6 @@
 //! The link to one other site: keeps it up, passes messages to whom they concern.
 
-use super::link::{dial, greeting, read_control, read_data, write_control, write_data};
+use super::link::{dial, greeting, read_control, read_data, write_control};
 use super::{
     FollowRequest, FollowerProgress, FromPeer, LinkChanged, RaiseFloor, SourceEnded, StopShipping,
     SyncTo, Unfollowed,
@@ -9,6 +9,7 @@ use crate::crew::{CrewRef, MAILBOX_MAX, post};
 use crate::parts::{PeerLink, micros};
 use crate::shared::add;
 use crate::status::LinkSecurity;
+use crate::wan::send_data;
 use actix::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -141,7 +142,12 @@ impl PeerActor {
         let address = ctx.address();
         let tasks = vec![
             tokio::task::spawn_local(write_control(link.control.sender, control_out)),
-            tokio::task::spawn_local(write_data(link.data.sender, data_out)),
+            tokio::task::spawn_local(send_data(
+                link.data.sender,
+                data_out,
+                self.crew.shared.clone(),
+                self.site.clone(),
+            )),
             tokio::task::spawn_local(read_control(link.control.receiver, id, address.clone())),
             tokio::task::spawn_local(read_data(
                 link.data.receiver,

@@ -174,6 +174,7 @@ impl RestorerActor {
         let totals = &self.crew.shared.totals;
         add(&totals.restored_updates, batch.updates);
         add(&totals.restored_batches, 1);
+        add(&totals.coalesced_updates, batch.coalesced_updates);
         self.crew.to(&self.crew.follower, OwnMarks(marks.marks()));
         self.crew.to(&self.crew.volume, OwnMarks(marks.marks()));
     }

@@ -5,11 +5,14 @@ mod job;
 use self::job::{Job, Sent};
 use super::{LegChanged, LegProgress, PositionAt, RaiseFloor, SyncTo};
 use crate::crew::{CrewRef, MAILBOX_MAX, crew_send, post};
+use crate::parts::micros;
 use crate::shared::add;
+use crate::wan::{BATCH_BYTES_MIN, Traffic};
 use actix::prelude::*;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use trefoil_core::engine::judge::{FollowerView, Plan, SourceView, judge};
+use trefoil_core::engine::pace::{Bucket, batch_bytes};
 use trefoil_core::engine::reign::LegReport;
 use trefoil_core::engine::shipper::{ShipperEngine, Work, limit};
 use trefoil_core::model::{Position, SessionId, SiteName, UpdateNumber};
@@ -62,6 +65,10 @@ pub(crate) struct ShipperActor {
     /// A report that is not passed on yet.
     unreported: bool,
     reported_us: u64,
+    /// What paces copies.
+    copy_pace: Bucket,
+    /// Since when updates are gathered for a batch.
+    gathering: Option<u64>,
 }
 
 impl ShipperActor {
@@ -82,6 +89,8 @@ impl ShipperActor {
             mark: None,
             unreported: false,
             reported_us: 0,
+            copy_pace: Bucket::default(),
+            gathering: None,
         }
     }
 
@@ -111,9 +120,29 @@ impl ShipperActor {
 
     fn pump(&mut self, ctx: &mut Context<Self>) {
         let limit = self.limit();
-        let Some(work) = self.engine.as_mut().and_then(|engine| engine.next(limit)) else { return };
-        let job =
-            Job { crew: self.crew.clone(), lane: self.lane.clone(), session: self.follow.session };
+        let lane = self.crew.shared.lane(&self.peer);
+        let traffic = lane.rates.now();
+        let batch = batch_bytes(
+            traffic.batch_bytes,
+            lane.rate(),
+            self.follow.credit,
+            BATCH_BYTES_MIN.min(traffic.batch_bytes),
+        );
+        if self.gathers(limit, &traffic, batch, ctx) {
+            return;
+        }
+        let now = self.crew.shared.clock.now_us();
+        self.copy_pace.set_rate(traffic.copy_rate, now);
+        // A copy that has to wait is looked at again by the tick.
+        let copies = self.copy_pace.wait_us(now) == 0;
+        let Some(engine) = &mut self.engine else { return };
+        let Some(work) = engine.next(limit, copies) else { return };
+        let job = Job {
+            crew: self.crew.clone(),
+            lane: self.lane.clone(),
+            session: self.follow.session,
+            bytes_max: batch,
+        };
         let address = ctx.address();
         actix::spawn(async move {
             let sent = match work {
@@ -124,6 +153,40 @@ impl ShipperActor {
             };
             post(&address, Done(sent));
         });
+    }
+
+    /// Whether a leg that nobody waits for goes on gathering updates for a batch of `batch` bytes.
+    fn gathers(
+        &mut self,
+        limit: UpdateNumber,
+        traffic: &Traffic,
+        batch: u64,
+        ctx: &mut Context<Self>,
+    ) -> bool {
+        let delay = micros(traffic.batch_delay);
+        let awaited = self.follow.roll_forward
+            || !self.crew.serves.get()
+            || self.crew.marks.acking.borrow().contains(&self.peer);
+        let Some(engine) = &self.engine else { return false };
+        let (sent, copying) = (engine.sent(), engine.copying());
+        let enough = || self.crew.history.borrow().since(sent, 0).1 >= batch;
+        if delay == 0 || awaited || copying || limit <= sent || enough() {
+            self.gathering = None;
+            return false;
+        }
+        let now = self.crew.shared.clock.now_us();
+        match self.gathering {
+            Some(since) if now.saturating_sub(since) >= delay => {
+                self.gathering = None;
+                false
+            }
+            Some(_) => true,
+            None => {
+                self.gathering = Some(now);
+                ctx.run_later(traffic.batch_delay, |actor, ctx| actor.pump(ctx));
+                true
+            }
+        }
     }
 
     /// Ends the session and tells the follower why.
@@ -392,6 +455,7 @@ impl Handler<Done> for ShipperActor {
             }
             Ok(Sent::Copy { extent, data, wire }) => {
                 engine.copy_sent(extent, wire);
+                self.copy_pace.take(data);
                 add(&totals.copied_bytes, data);
             }
             Ok(Sent::Nothing) => engine.records_sent(UpdateNumber::ZERO, 0),

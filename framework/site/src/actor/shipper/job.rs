@@ -2,6 +2,7 @@
 
 use super::super::ReadRecords;
 use crate::crew::CrewRef;
+use crate::wan::BATCH_BYTES_MIN;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use trefoil_core::engine::copy::COPY_CHUNK_BYTES_MAX;
@@ -23,6 +24,8 @@ pub(super) struct Job {
     pub crew: CrewRef,
     pub lane: mpsc::Sender<Vec<Frame>>,
     pub session: SessionId,
+    /// The most bytes in a batch.
+    pub bytes_max: u64,
 }
 
 impl Job {
@@ -38,6 +41,7 @@ impl Job {
         up_to: UpdateNumber,
         bytes_max: u64,
     ) -> Result<Sent> {
+        let bytes_max = bytes_max.min(self.bytes_max);
         let room = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         let bytes_max = room.min(RECORD_BATCH_BYTES_MAX);
         let (reply, answer) = oneshot::channel();
@@ -63,7 +67,7 @@ impl Job {
         let (extent, content) = if zeroes > 0 {
             (Extent { length: zeroes, ..run }, Content::Zero(zeroes))
         } else {
-            let extent = Extent { length: run.length.min(COPY_CHUNK_BYTES_MAX), ..run };
+            let extent = Extent { length: run.length.min(self.copy_chunk()), ..run };
             let data = self.crew.shared.read_newest(extent).await?;
             (extent, content_of(data))
         };
@@ -77,6 +81,12 @@ impl Job {
         self.send(DataMessage::Copy(block)).await?;
         let wire = HEADER_BYTES as u64 + extent.length.min(COPY_CHUNK_BYTES_MAX);
         Ok(Sent::Copy { extent, data, wire })
+    }
+
+    /// How much is copied at once: whole pieces of [`BATCH_BYTES_MIN`].
+    fn copy_chunk(&self) -> u64 {
+        let pieces = (self.bytes_max / BATCH_BYTES_MIN).max(1);
+        COPY_CHUNK_BYTES_MAX.min(pieces * BATCH_BYTES_MIN)
     }
 
     /// How many zeroes `run` begins with, by the store and the overlay.
