@@ -100,6 +100,23 @@ fn addresses(tcp: bool) -> Result<BTreeMap<SiteName, String>> {
     ["a", "b", "c"].into_iter().map(port).collect()
 }
 
+/// The group of the benchmarks: one volume, everything else as it is by default.
+///
+/// # Errors
+/// None that is known: the names are good.
+pub fn group_config() -> Result<GroupConfig> {
+    Ok(GroupConfig {
+        group: GroupName::new("bench")?,
+        volumes: vec![VolumeSpec { name: VolumeName::new("db")?, size: VOLUME_BYTES }],
+        topology: Arc::new(ThreeSite::new(site("a")?, site("b")?, site("c")?)?),
+        durability: Durability::default(),
+        fence: Fence::Status,
+        on_full: OnFull::Map,
+        limits: Limits::default(),
+        timing: Timing::default(),
+    })
+}
+
 fn start(
     setup: Setup<'_>,
     name: &str,
@@ -107,16 +124,7 @@ fn start(
     addresses: &BTreeMap<SiteName, String>,
 ) -> Result<Site> {
     let volume = VolumeSpec { name: VolumeName::new("db")?, size: VOLUME_BYTES };
-    let config = GroupConfig {
-        group: GroupName::new("bench")?,
-        volumes: vec![volume.clone()],
-        topology: Arc::new(ThreeSite::new(site("a")?, site("b")?, site("c")?)?),
-        durability: setup.durability,
-        fence: Fence::Status,
-        on_full: OnFull::Map,
-        limits: Limits::default(),
-        timing: Timing::default(),
-    };
+    let config = GroupConfig { durability: setup.durability, ..group_config()? };
     let own = site(name)?;
     let (journal, store) = storage(setup, &own, &config, &volume)?;
     let peers = addresses.iter().filter(|(other, _)| **other != own);

@@ -1,6 +1,6 @@
 //! A long way to another site, both ways, from the side that dials.
 //!
-//! [`Delayed`] delays what one side receives; the listening side cannot know whose link it accepts,
+//! [`Shaped`] delays what one side receives; the listening side cannot know whose link it accepts,
 //! so the dialling side, which knows, delays what it sends as well: through a relay in memory that
 //! is delayed, too.
 //!
@@ -14,7 +14,8 @@ use std::sync::Arc;
 use trefoil_core::port::{Frame, FrameReceiver, FrameSender, Lane, Link, Listener, Transport};
 use trefoil_core::{Error, Result};
 use trefoil_site::registry::Shape;
-use trefoil_transports::{Delayed, Faulty, FaultyOptions, MemoryNetwork};
+use trefoil_transports::shaped::Way;
+use trefoil_transports::{Faulty, FaultyOptions, MemoryNetwork, Shaped};
 
 /// The address in a relay's own network; nobody else is in it.
 const RELAY: &str = "relay";
@@ -36,7 +37,7 @@ pub fn shaped(near: Arc<dyn Transport>, shape: Shape) -> Arc<dyn Transport> {
 pub struct Distant {
     near: Arc<dyn Transport>,
     /// The same transport; what is received through it is late.
-    far: Delayed,
+    far: Shaped,
     shape: Shape,
 }
 
@@ -48,9 +49,11 @@ impl Distant {
     }
 }
 
-fn delayed(transport: Arc<dyn Transport>, shape: Shape) -> Delayed {
-    let Shape { delay, jitter, rate, cut_every: _ } = shape;
-    Delayed::over(transport, delay, jitter, rate)
+fn delayed(transport: Arc<dyn Transport>, shape: Shape) -> Shaped {
+    // Cuts come last: both ways are cut at once.
+    let Shape { delay, jitter, rate: bytes_per_second, cut_every: _ } = shape;
+    let way = Way { delay, jitter, bytes_per_second, cut_every: None };
+    Shaped::over(transport, way)
 }
 
 #[async_trait]

@@ -7,15 +7,15 @@
 //! | [`tcp`] | two connections per link, frames with checksums; plain, or inside TLS 1.3 |
 //! | [`quic`] | one connection per link, a stream for each lane, always with certificates |
 //! | [`tls`] | who is at the other end: certificates of a private authority |
-//! | [`delayed`] | any transport, with distance: delay, jitter, bandwidth |
+//! | [`shaped`] | any transport, with distance: delay, jitter, bandwidth, cuts |
 //! | [`faulty`] | any transport, cut at random or by hand |
 //!
 //! Every transport here passes `trefoil_core::conformance::transport`.
 
-pub mod delayed;
 pub mod faulty;
 pub mod memory;
 pub mod quic;
+pub mod shaped;
 pub mod simulated;
 pub mod tcp;
 pub mod tls;
@@ -27,9 +27,9 @@ mod resolve;
 mod seed;
 mod stream;
 
-pub use delayed::Delayed;
 pub use faulty::{Faulty, FaultyControl, FaultyOptions};
 pub use memory::{MemoryNetwork, MemoryTransport};
 pub use quic::{QuicCounts, QuicOptions, QuicTransport};
+pub use shaped::Shaped;
 pub use simulated::{SimulatedNetwork, SimulatedOptions, SimulatedTransport};
 pub use tcp::{TcpCounts, TcpOptions, TcpTransport};

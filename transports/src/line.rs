@@ -17,10 +17,10 @@ pub(crate) const LINE_BYTES_MAX: usize = 64 << 20;
 const LINE_FRAMES_MAX: usize = 64 << 10;
 
 /// Frames under way, with the moment when each would come out if the line had no delay.
-#[derive(Default)]
 pub(crate) struct Line {
     queue: VecDeque<(Instant, Frame)>,
     bytes: usize,
+    bytes_max: usize,
     /// The inner receiver is at its end; told when the frames before it are out.
     end: Option<Result<()>>,
 }
@@ -35,7 +35,23 @@ pub(crate) enum Step {
     Again,
 }
 
+impl Default for Line {
+    fn default() -> Self {
+        Self::with_room(LINE_BYTES_MAX)
+    }
+}
+
 impl Line {
+    /// A line that takes at most so many bytes, and always one frame.
+    pub(crate) fn with_room(bytes_max: usize) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            bytes: 0,
+            bytes_max: bytes_max.min(LINE_BYTES_MAX),
+            end: None,
+        }
+    }
+
     /// Takes what arrived; `stamp` gives each frame its moment, which never goes back.
     pub(crate) fn put(&mut self, frames: Vec<Frame>, mut stamp: impl FnMut(&Frame) -> Instant) {
         for frame in frames {
@@ -70,7 +86,7 @@ impl Line {
         {
             return Step::Ended(end);
         }
-        let has_room = self.bytes < LINE_BYTES_MAX && self.queue.len() < LINE_FRAMES_MAX;
+        let has_room = self.bytes < self.bytes_max && self.queue.len() < LINE_FRAMES_MAX;
         tokio::select! {
             biased;
             () = sleep_until(next) => {}

@@ -3,8 +3,9 @@
 use std::time::Duration;
 use trefoil_core::conformance::transport::{BoxSleep, Subject, prove};
 use trefoil_core::port::Transport;
+use trefoil_transports::shaped::Way;
 use trefoil_transports::{
-    Delayed, Faulty, FaultyOptions, MemoryNetwork, SimulatedNetwork, SimulatedOptions, TcpTransport,
+    Faulty, FaultyOptions, MemoryNetwork, Shaped, SimulatedNetwork, SimulatedOptions, TcpTransport,
 };
 
 /// tokio's clock, paused or not.
@@ -47,10 +48,12 @@ async fn tcp_conforms() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn delayed_memory_conforms() {
+async fn shaped_memory_conforms() {
     let near = MemoryNetwork::new().transport();
     let time = Duration::from_millis;
-    let far = Delayed::new(near, time(20), time(5), Some(1 << 30));
+    let way =
+        Way { delay: time(20), jitter: time(5), bytes_per_second: Some(1 << 30), ..Way::default() };
+    let far = Shaped::new(near, way);
     conforms(&far, &far, "somewhere").await;
 }
 

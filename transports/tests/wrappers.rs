@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use trefoil_core::ErrorKind;
 use trefoil_core::port::{Frame, Link, Transport};
-use trefoil_transports::{Delayed, Faulty, FaultyOptions, MemoryNetwork};
+use trefoil_transports::shaped::Way;
+use trefoil_transports::{Faulty, FaultyOptions, MemoryNetwork, Shaped};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -24,7 +25,7 @@ fn frame(length: usize) -> Frame {
 #[tokio::test(start_paused = true)]
 async fn a_delay_is_paid_once_not_for_each_frame() {
     let near = MemoryNetwork::new().transport();
-    let far = Delayed::new(near.clone(), 100 * MS, Duration::ZERO, None);
+    let far = Shaped::new(near.clone(), Way { delay: 100 * MS, ..Way::default() });
     let (mut a, mut b) = linked(&near, &far).await;
     let start = Instant::now();
     let send = async {
@@ -48,7 +49,8 @@ async fn a_delay_is_paid_once_not_for_each_frame() {
 #[tokio::test(start_paused = true)]
 async fn bandwidth_is_limited() {
     let near = MemoryNetwork::new().transport();
-    let thin = Delayed::new(near.clone(), Duration::ZERO, Duration::ZERO, Some(1_000_000));
+    let way = Way { bytes_per_second: Some(1_000_000), ..Way::default() };
+    let thin = Shaped::new(near.clone(), way);
     let (mut a, mut b) = linked(&near, &thin).await;
     let start = Instant::now();
     a.data.sender.send((0..20).map(|_| frame(100_000)).collect()).await.unwrap();
@@ -129,4 +131,35 @@ async fn links_live_as_long_as_the_seed_says() {
     assert_ne!(lives[0], lives[2]);
     let mean = lives.concat().iter().sum::<u128>() / 60;
     assert!((3_000..30_000).contains(&mean), "mean life {mean} ms, not about 10,000");
+}
+
+/// Sends for ten seconds over 1 Gbit/s with 50 ms, and tells what came and when.
+#[tokio::test(start_paused = true)]
+async fn a_gigabit_over_50_ms_is_delivered_in_full_and_in_time() {
+    let near = MemoryNetwork::new().transport();
+    let rate = 125_000_000;
+    let way = Way { delay: 50 * MS, bytes_per_second: Some(rate), ..Way::default() };
+    let far = Shaped::new(near.clone(), way);
+    let (mut a, mut b) = linked(&near, &far).await;
+    let begun = Instant::now();
+    let one = frame(1 << 20);
+    let sends = async {
+        while begun.elapsed() < 10_000 * MS {
+            a.data.sender.send(vec![one.clone()]).await.unwrap();
+        }
+        a.data.sender.close().await.unwrap();
+    };
+    let receives = async {
+        let (mut bytes, mut first) = (0, None);
+        while let Some(frames) = b.data.receiver.receive().await.unwrap() {
+            first.get_or_insert(begun.elapsed());
+            bytes += frames.iter().map(Frame::length).sum::<usize>();
+        }
+        (bytes, first.unwrap(), begun.elapsed())
+    };
+    let ((), (bytes, first, all)) = tokio::join!(sends, receives);
+    assert!((58 * MS..62 * MS).contains(&first), "8.4 ms for a frame, 50 for the way: {first:?}");
+    let rate_seen = bytes as f64 / (all - 50 * MS).as_secs_f64();
+    assert!((rate_seen / rate as f64 - 1.0).abs() < 0.05, "{rate_seen} bytes a second");
+    assert!(all < 10_700 * MS, "what waits before the bottleneck is bounded: {all:?}");
 }

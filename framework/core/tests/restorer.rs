@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its case must fail")]
 
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use trefoil_core::engine::restorer::{Batch, CopiedBlock, RestorerEngine, RestorerLimits};
 use trefoil_core::model::{Extent, Generation, Position, UpdateNumber, VolumeId};
 use trefoil_core::port::Content;
@@ -243,10 +244,14 @@ proptest! {
         let mut model = [[7u8; BYTES]; 2];
         let mut stores = model;
         let mut coming = entries.iter();
-        let mut durable = UpdateNumber::ZERO;
+        // What the volumes are after each update: of copies, which have no number, the last.
+        let mut prefixes = BTreeMap::from([(UpdateNumber::ZERO, model)]);
+        let (mut durable, mut copied) = (UpdateNumber::ZERO, false);
         for step in steps.iter().cycle().take(200).chain(std::iter::repeat_n(&6, 60)) {
             for entry in coming.by_ref().take(*step as usize / 2) {
                 push(&mut engine, &mut at, entry, &mut model);
+                prefixes.insert(at.number, model);
+                copied |= matches!(entry, Entry::Copied(..));
             }
             durable = durable.plus(*step).min(at.number);
             engine.durable(durable);
@@ -257,6 +262,8 @@ proptest! {
                 prop_assert!(batch.last <= durable);
                 apply(&mut stores, &batch);
                 engine.applied(batch.last);
+                // However much was folded, what can be read is a state that the host made.
+                prop_assert!(copied || stores == prefixes[&batch.last]);
             }
         }
         prop_assert_eq!(stores, model);

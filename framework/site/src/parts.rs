@@ -40,8 +40,8 @@ pub struct Limits {
     pub overlay_bytes: u64,
     /// Newest records kept in memory for the legs. Default 32 MiB.
     pub tail_bytes: u64,
-    /// What a source may send ahead of a follower's acknowledgement. Default 32 MiB: 1 Gbit/s over a
-    /// round trip of 100 ms is 12 MiB under way, and as much again is being taken in and told of.
+    /// What a source may send ahead of a follower's acknowledgement. Default 32 MiB: 1 Gbit/s over
+    /// a round trip of 100 ms is 12 MiB under way, and as much again is being taken in.
     pub credit_bytes: u64,
 }
 

@@ -246,7 +246,8 @@ impl Registry {
             _ if shape.is_plain() => Ok(transport),
             Some(shaper) => Ok(shaper(transport, shape)),
             None => Err(Error::invalid(
-                "shape link: `delay`, `jitter`, `rate` and `cut_every` need a shaper; none is registered",
+                "shape link: `delay`, `jitter`, `rate` and `cut_every` need a shaper; none is \
+                 registered",
             )),
         }
     }

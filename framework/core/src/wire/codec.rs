@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 /// The most record bytes in one batch, so that a batch always fits into a frame.
 pub const RECORD_BATCH_BYTES_MAX: usize = MESSAGE_BYTES_MAX - HEADER_BYTES - PAYLOAD_BYTES_MAX;
 
-/// How many records a batch may have: two parts each, one for the batch's own header, and one for how
-/// it is packed.
+/// How many records a batch may have: two parts each, one for the batch's own header, and one for
+/// how it is packed.
 pub const RECORD_BATCH_COUNT_MAX: usize = (FRAME_PARTS_MAX - 2) / 2;
 
 /// What comes before the raw bytes of a data message.

@@ -2,9 +2,9 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `traffic` | what a configuration says about a link's data, and the cell that a reload changes |
+//! | `traffic` | what a configuration says about a link's data: a cell that a reload changes |
 //! | `pack` | a message to a frame and back, with the library that the frame names |
-//! | `lane` | the sender of a data lane: packs the next batch while the one before is sent, in order |
+//! | `lane` | the sender of a data lane: packs the next batch while the one before is sent |
 
 mod lane;
 mod pack;

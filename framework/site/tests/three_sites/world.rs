@@ -10,13 +10,14 @@ use trefoil_core::engine::retention::OnFull;
 use trefoil_core::model::{
     Durability, Fence, GroupName, SiteName, UpdateNumber, VolumeId, VolumeName, VolumeSpec,
 };
-use trefoil_core::port::BlockStore;
+use trefoil_core::port::{BlockStore, Transport};
 use trefoil_core::topology::ThreeSite;
 use trefoil_site::{
-    Clock, Group, GroupConfig, GroupParts, GroupStatus, Limits, LocalSite, PeerLink, Point,
-    SiteBuilder, TakeoverOptions, Timing, Volume,
+    Clock, Group, GroupConfig, GroupParts, GroupStatus, Limits, LinkRates, LocalSite, PeerLink,
+    Point, SiteBuilder, TakeoverOptions, Timing, Traffic, Volume,
 };
-use trefoil_transports::simulated::{SimulatedNetwork, SimulatedOptions};
+use trefoil_transports::simulated::{SimulatedNetwork, SimulatedOptions, SimulatedTransport};
+use trefoil_transports::{Faulty, FaultyOptions};
 
 pub const VOLUME_BYTES: u64 = 8 << 20;
 pub const BLOCK: u64 = 4096;
@@ -47,6 +48,11 @@ pub struct World {
     boots: RefCell<u64>,
     /// Every start draws other random numbers.
     starts: RefCell<u64>,
+    /// The link between A and C is cut so often on average.
+    pub cuts: Option<Duration>,
+    pub limits: Limits,
+    /// How C is sent to.
+    pub traffic: Traffic,
 }
 
 impl World {
@@ -63,6 +69,9 @@ impl World {
             clock: Arc::new(VirtualClock(tokio::time::Instant::now())),
             boots: RefCell::new(0),
             starts: RefCell::new(0),
+            cuts: None,
+            limits: Limits::default(),
+            traffic: Traffic::default(),
         }
     }
 
@@ -94,7 +103,7 @@ impl World {
             durability: Durability::Flush,
             fence: Fence::Status,
             on_full: OnFull::Map,
-            limits: Limits::default(),
+            limits: self.limits,
             timing: Timing::default(),
         }
     }
@@ -102,8 +111,9 @@ impl World {
     pub async fn start(&self, name: &'static str) {
         let transport = Arc::new(self.network.transport_for(name));
         let link = |other: &&str| {
-            let link = PeerLink::new(transport.clone(), *other);
-            (site(other), link)
+            let link = PeerLink::new(self.way(transport.clone(), name, other), *other);
+            let traffic = if *other == "c" { self.traffic } else { Traffic::default() };
+            (site(other), link.with_rates(LinkRates::new(traffic)))
         };
         let peers = NAMES.iter().filter(|other| **other != name).map(link).collect();
         let config = self.config();
@@ -122,6 +132,17 @@ impl World {
             .seed(1000 * u64::from(name.as_bytes()[0]) + self.starts.replace_with(|n| *n + 1));
         let local = LocalSite::start(builder).await.unwrap();
         self.running.borrow_mut().insert(name, local);
+    }
+
+    /// A dials C: what cuts its links cuts them for both.
+    fn way(&self, way: Arc<SimulatedTransport>, name: &str, other: &str) -> Arc<dyn Transport> {
+        match self.cuts {
+            Some(_) if (name, other) == ("a", "c") => {
+                let options = FaultyOptions { seed: 3, cut_every: self.cuts };
+                Arc::new(Faulty::over(way, options).0)
+            }
+            _ => way,
+        }
     }
 
     /// The process dies; what was written stays.
