@@ -3,7 +3,7 @@
 #
 # usage: scripts/e2e.sh [--short] [--only WORD] [--list]
 #
-# Needs fio with its nbd engine, qemu-img, mke2fs, e2fsck and python3 with libnbd. What is missing is
+# Needs fio with its nbd engine, qemu-img, openssl, mke2fs, e2fsck and python3 with libnbd. What is missing is
 # installed from Debian's packages, if this is Debian and the user may; if not, it is named, and
 # nothing is run. Each claim is one line with its figures; the last line is their sum. Each scenario
 # has a directory of its own under $TREFOIL_E2E_DIR (or $TMPDIR, or /tmp): it is removed, or kept
@@ -21,6 +21,7 @@ missing() {
     command -v qemu-img >/dev/null || echo 'qemu-img qemu-utils'
     command -v mke2fs >/dev/null || echo 'mke2fs e2fsprogs'
     command -v e2fsck >/dev/null || echo 'e2fsck e2fsprogs'
+    command -v openssl >/dev/null || echo 'openssl openssl'
     command -v setpriv >/dev/null || echo 'setpriv util-linux'
     if ! [ -x $PYTHON ]; then
         echo "$PYTHON python3"

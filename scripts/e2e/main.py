@@ -16,12 +16,14 @@ import traceback
 import bad_config
 import bad_files
 import bad_frames
+import certificates
 import disk_full
 import failover
 import flood
 import old_primary
 import pair
 import restart
+import strangers
 import trio
 from claims import ClaimFailed, Report, Skip, note
 
@@ -59,6 +61,9 @@ def scenarios(short):
         ("bad-journal-middle", bad_files.middle, IN_SHORT),
         ("bad-volume-size", bad_files.small_volume, IN_SHORT),
         ("bad-frames", bad_frames.every_port, LONG),
+        ("certificates", certificates.every_refusal, IN_SHORT),
+        ("strangers-tcp", strangers.at_every_port("tcp"), LONG),
+        ("strangers-tls", strangers.at_every_port("tcp+tls"), LONG),
         ("disk-full-a", disk_full.full("a"), LONG),
         ("disk-full-b", disk_full.full("b"), LONG),
         ("disk-full-c", disk_full.full("c"), LONG),
