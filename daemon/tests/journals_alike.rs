@@ -130,7 +130,14 @@ macro_rules! combinations {
 combinations! {
     over_memory_in_memory: "memory", "memory";
     over_memory_in_files: "memory", "file";
+    over_memory_in_mapped_files: "memory", "mmap";
     over_tcp_in_memory: "tcp", "memory";
     over_tcp_in_files: "tcp", "file";
     over_tcp_in_mapped_files: "tcp", "mmap";
+    over_tls_in_memory: "tcp+tls", "memory";
+    over_tls_in_files: "tcp+tls", "file";
+    over_tls_in_mapped_files: "tcp+tls", "mmap";
+    over_quic_in_memory: "quic", "memory";
+    over_quic_in_files: "quic", "file";
+    over_quic_in_mapped_files: "quic", "mmap";
 }

@@ -269,8 +269,8 @@ impl Flood<'_, '_> {
         let Limits { window_bytes, overlay_bytes, tail_bytes, credit_bytes } = LIMITS;
         let limits = 3 * (window_bytes + overlay_bytes + tail_bytes + credit_bytes);
         let kept = match self.backend {
-            // There the journals and the volumes are memory themselves.
-            Backend::Memory => during.journals_grown + 3 * self.stage.volume_bytes,
+            // There the journals and the volumes are memory themselves, or mapped into it.
+            Backend::Memory | Backend::Mmap => during.journals_grown + 3 * self.stage.volume_bytes,
             Backend::File => 0,
         };
         limits + kept + SLACK_BYTES

@@ -13,6 +13,11 @@ pub enum Carrier {
     Memory,
     /// Through TCP on this host.
     Tcp,
+    /// Through TCP, inside TLS: each site proves its name by a certificate.
+    #[value(name = "tcp+tls")]
+    TcpTls,
+    /// Through QUIC, which is always inside TLS.
+    Quic,
 }
 
 /// Where the sites keep journals and volumes.
@@ -22,6 +27,8 @@ pub enum Backend {
     Memory,
     /// In files of a temporary directory, which is removed at the end.
     File,
+    /// In such files, mapped into memory.
+    Mmap,
 }
 
 impl Carrier {
@@ -29,8 +36,14 @@ impl Carrier {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Memory => "memory",
-            Self::Tcp => "tcp",
+            Self::Tcp | Self::TcpTls => "tcp",
+            Self::Quic => "quic",
         }
+    }
+
+    /// Whether sites need certificates for it.
+    pub(super) fn proves(self) -> bool {
+        matches!(self, Self::TcpTls | Self::Quic)
     }
 }
 
@@ -40,6 +53,7 @@ impl Backend {
         match self {
             Self::Memory => "memory",
             Self::File => "file",
+            Self::Mmap => "mmap",
         }
     }
 }
@@ -55,7 +69,7 @@ pub enum Script {
 
 impl fmt::Display for Carrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
+        f.pad(if *self == Self::TcpTls { "tcp+tls" } else { self.word() })
     }
 }
 

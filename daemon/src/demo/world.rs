@@ -4,7 +4,7 @@ use super::named::{Book, Named};
 use super::options::{Backend, Carrier};
 use crate::builtin;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -13,8 +13,9 @@ use trefoil_core::model::{Durability, Fence, GroupName, SiteName, VolumeName, Vo
 use trefoil_core::port::{BlockStore, JournalStore, Transport};
 use trefoil_core::topology::ThreeSite;
 use trefoil_core::{Error, Result};
-use trefoil_site::registry::{JournalOptions, Registry, TransportOptions, VolumeOptions};
+use trefoil_site::registry::{JournalOptions, Registry, TlsPaths, TransportOptions, VolumeOptions};
 use trefoil_site::{Group, GroupConfig, GroupParts, Limits, PeerLink, Site, Timing, Volume};
+use trefoil_transports::tls::authority::{Authority, MachineNames, VALIDITY};
 use trefoil_transports::{FaultyControl, FaultyOptions};
 
 /// The longest time that connecting may take.
@@ -80,13 +81,29 @@ impl World {
         })
     }
 
+    /// Where the sites' certificates lie, if the transport needs any; made when first asked for.
+    fn papers(&self) -> Result<Option<PathBuf>> {
+        let dir = self.directory.path().join("tls");
+        if !self.plan.transport.proves() {
+            return Ok(None);
+        }
+        if !dir.exists() {
+            let authority = Authority::init(&dir, VALIDITY)?;
+            for site in SITES {
+                authority.issue_site(&site_name(site)?, &MachineNames::default(), VALIDITY)?;
+            }
+        }
+        Ok(Some(dir))
+    }
+
     /// One end of a link.
     fn wire(&self, site: &'static str, peer: &'static str) -> Result<Arc<dyn Transport>> {
+        let own = site_name(site)?;
         let options = TransportOptions {
-            site: site_name(site)?,
+            site: own.clone(),
             peer: Some(site_name(peer)?),
             peers: vec![site_name(peer)?],
-            tls: None,
+            tls: self.papers()?.map(|dir| TlsPaths::within(&dir, &own)),
             insecure: false,
             timeout: CONNECT_TIMEOUT,
             settings: BTreeMap::new(),

@@ -1,11 +1,14 @@
 //! Three sites in one process from one configuration, whose transport and backend are words.
 
 use std::net::TcpListener;
+use std::path::Path;
 use tempfile::TempDir;
+use trefoil_core::model::SiteName;
 use trefoil_daemon::builtin;
 use trefoil_site::Site;
 use trefoil_site::config::{Sources, load};
 use trefoil_site::registry::Registry;
+use trefoil_transports::tls::authority::{Authority, MachineNames, VALIDITY};
 
 const SITES: [&str; 3] = ["a", "b", "c"];
 
@@ -49,6 +52,10 @@ impl Words {
         for link in ["ab", "ac", "bc"] {
             text.push_str(&format!("[link.{link}]\ntransport = \"{word}\"\n"));
         }
+        if word == "quic" || word != choice.transport {
+            make_certificates(&dir.path().join("tls"));
+            text.push_str("[tls]\ndir = \"tls\"\n");
+        }
         Self { dir, text, registry: builtin::registry() }
     }
 
@@ -59,6 +66,15 @@ impl Words {
         let sources = sources.option("--site", "site", Some(name));
         let config = load(&sources, &self.registry).map_err(|problems| problems.to_string());
         tokio::task::block_in_place(|| Site::from_config(&config.unwrap(), &self.registry)).unwrap()
+    }
+}
+
+/// A private authority, and a certificate for each site.
+fn make_certificates(dir: &Path) {
+    let authority = Authority::init(dir, VALIDITY).unwrap();
+    for site in SITES {
+        let site = SiteName::new(site).unwrap();
+        authority.issue_site(&site, &MachineNames::default(), VALIDITY).unwrap();
     }
 }
 

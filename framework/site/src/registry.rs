@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use trefoil_core::model::{GroupName, SiteName, VolumeSpec};
@@ -45,6 +45,19 @@ pub struct TlsPaths {
     pub key: PathBuf,
     /// The list of accepted certificates, if there is one: what is not in it is refused.
     pub accepted: Option<PathBuf>,
+}
+
+impl TlsPaths {
+    /// The files of a site in a directory where `trefoil certs` put them: `ca.pem`, `<site>.pem`,
+    /// `<site>.key` and `accepted`.
+    pub fn within(dir: &Path, site: &SiteName) -> Self {
+        Self {
+            ca: dir.join("ca.pem"),
+            cert: dir.join(format!("{site}.pem")),
+            key: dir.join(format!("{site}.key")),
+            accepted: Some(dir.join("accepted")),
+        }
+    }
 }
 
 /// How far the frames of a transport travel, and who could read them.
