@@ -12,8 +12,6 @@ MAKEFLAGS += --no-print-directory
 LOCKED := --locked
 # How many seeds `make sim` runs.
 SEEDS ?= 1000
-# Where the demos leave their reports.
-REPORTS := target
 
 # The checks that only read, cheapest first.
 CHECKS := format lint purity docs deny
@@ -77,11 +75,13 @@ sim: ## whole sites under simulated faults: SEEDS=1000 seeds, every rule checked
 		-- --nocapture
 
 .PHONY: demo
-demo: ## the failover story, asserted: once in memory, once over TCP and files
-	mkdir -p $(REPORTS)
-	cargo run $(LOCKED) --release -- demo --script failover --report $(REPORTS)/report.json
-	cargo run $(LOCKED) --release -- demo --script failover --transport tcp --backend file \
-		--report $(REPORTS)/report-tcp-file.json
+demo: ## the failover story, asserted: every transport and every backend at least once
+	scripts/demo.sh
+
+.PHONY: matrix
+matrix: ## demo and end-to-end failover over every transport and every backend (ten minutes)
+	scripts/demo.sh --all
+	scripts/e2e.sh --only words-
 
 .PHONY: e2e
 e2e: ## real processes, killed and taken over, with real NBD clients

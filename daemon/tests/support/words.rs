@@ -53,8 +53,9 @@ impl Words {
             text.push_str(&format!("[link.{link}]\ntransport = \"{word}\"\n"));
         }
         if word == "quic" || word != choice.transport {
-            make_certificates(&dir.path().join("tls"));
-            text.push_str("[tls]\ndir = \"tls\"\n");
+            let tls = dir.path().join("tls");
+            make_certificates(&tls);
+            text.push_str(&format!("[tls]\ndir = \"{}\"\n", tls.display()));
         }
         Self { dir, text, registry: builtin::registry() }
     }
