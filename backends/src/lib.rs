@@ -5,15 +5,19 @@
 //! | [`mod@file`] | sparse volume files, and a journal in segment files |
 //! | [`memory`] | stores and journals in memory: tests, and volumes that may be lost |
 //! | [`mmap`] | the same files, written by copying into mapped memory |
+//! | [`noop`] | nothing: what everything but the disk costs |
+//! | [`faulty`] | wrappers that fail, wait or lie on order |
 //! | [`simulated`] | a disk that loses power, tears writes and fails, from a seed |
 //!
-//! Each implements the ports [`BlockStore`](trefoil_core::port::BlockStore) and
+//! Each but [`noop`] implements the ports [`BlockStore`](trefoil_core::port::BlockStore) and
 //! [`JournalStore`](trefoil_core::port::JournalStore), and passes the suites in
 //! `trefoil_core::conformance`.
 
+pub mod faulty;
 pub mod file;
 pub mod memory;
 pub mod mmap;
+pub mod noop;
 pub mod simulated;
 
 mod open_once;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use trefoil_backends::file::{FileJournal, FileStore, Medium};
 use trefoil_backends::memory::MemoryDisk;
 use trefoil_backends::mmap::MmapStore;
+use trefoil_backends::noop::{NoopJournal, NoopStore};
 use trefoil_core::model::{GroupName, SiteName};
 use trefoil_core::port::{BlockStore, JournalStore, Transport};
 use trefoil_core::{Error, Result};
@@ -44,6 +45,7 @@ impl Builtin {
             .backend("memory", MemoryBackend::default())
             .backend("file", FileBackend)
             .backend("mmap", MmapBackend)
+            .backend("noop", NoopBackend)
             .shaper(shaped);
         Self { registry, credentials }
     }
@@ -151,5 +153,18 @@ impl BackendFactory for MmapBackend {
         let JournalOptions { site, group, dir, capacity_bytes, settings: _ } = options;
         let names = (group, site);
         Ok(Box::new(FileJournal::open_with(dir, names, *capacity_bytes, Medium::Mapped)?))
+    }
+}
+
+/// Keeps nothing: for measuring what everything but the disk costs.
+struct NoopBackend;
+
+impl BackendFactory for NoopBackend {
+    fn block_store(&self, options: &VolumeOptions) -> Result<Arc<dyn BlockStore>> {
+        Ok(Arc::new(NoopStore::open(&options.volume.name, options.volume.size)))
+    }
+
+    fn journal_store(&self, options: &JournalOptions) -> Result<Box<dyn JournalStore>> {
+        Ok(Box::new(NoopJournal::open(&options.group, options.capacity_bytes)))
     }
 }
