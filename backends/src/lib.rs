@@ -8,6 +8,7 @@
 //! | [`noop`] | nothing: what everything but the disk costs |
 //! | [`faulty`] | wrappers that fail, wait or lie on order |
 //! | [`simulated`] | a disk that loses power, tears writes and fails, from a seed |
+//! | `uring` | volume files written by io_uring, with the feature of that name |
 //!
 //! Each but [`noop`] implements the ports [`BlockStore`](trefoil_core::port::BlockStore) and
 //! [`JournalStore`](trefoil_core::port::JournalStore), and passes the suites in
@@ -19,6 +20,8 @@ pub mod memory;
 pub mod mmap;
 pub mod noop;
 pub mod simulated;
+#[cfg(feature = "uring")]
+pub mod uring;
 
 mod open_once;
 mod range;

@@ -4,7 +4,7 @@ use crate::credentials::CredentialStore;
 use crate::distant::shaped;
 use dashmap::DashMap;
 use std::sync::Arc;
-use trefoil_backends::file::{FileJournal, FileStore, Medium};
+use trefoil_backends::file::{FileJournal, Medium};
 use trefoil_backends::memory::MemoryDisk;
 use trefoil_backends::mmap::MmapStore;
 use trefoil_backends::noop::{NoopJournal, NoopStore};
@@ -131,7 +131,15 @@ struct FileBackend;
 impl BackendFactory for FileBackend {
     fn block_store(&self, options: &VolumeOptions) -> Result<Arc<dyn BlockStore>> {
         let VolumeOptions { site: _, group, volume, dir, settings: _ } = options;
-        Ok(Arc::new(FileStore::open(dir, group, &volume.name, volume.size)?))
+        #[cfg(feature = "uring")]
+        return trefoil_backends::uring::open_store(dir, group, &volume.name, volume.size);
+        #[cfg(not(feature = "uring"))]
+        Ok(Arc::new(trefoil_backends::file::FileStore::open(
+            dir,
+            group,
+            &volume.name,
+            volume.size,
+        )?))
     }
 
     fn journal_store(&self, options: &JournalOptions) -> Result<Box<dyn JournalStore>> {
