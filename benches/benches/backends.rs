@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use trefoil_backends::file::{FileJournal, FileStore, Medium};
 use trefoil_backends::memory::{MemoryJournal, MemoryStore};
 use trefoil_backends::mmap::MmapStore;
+use trefoil_backends::noop::NoopStore;
 use trefoil_core::model::{GroupName, Position, SiteName, VolumeId, VolumeName};
 use trefoil_core::port::{BlockStore, BlockWrite, Content, JournalStore};
 use trefoil_core::record::Record;
@@ -45,6 +46,8 @@ fn stores(dir: &Path) -> Result<Stores> {
     let memory = MemoryStore::new(VOLUME_BYTES);
     let stores: Stores =
         vec![("memory", Arc::new(memory)), ("file", Arc::new(file)), ("mmap", Arc::new(mapped))];
+    let noop: Arc<dyn BlockStore> = Arc::new(NoopStore::open(&volume, VOLUME_BYTES));
+    let stores: Stores = std::iter::once(("noop", noop)).chain(stores).collect();
     #[cfg(feature = "uring")]
     let stores = {
         let dir = dir.join("uring");

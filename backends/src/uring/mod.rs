@@ -4,7 +4,8 @@
 //! writes that are not whole blocks go the same way as there. What a large batch holds of whole
 //! 4 KiB blocks is written with `O_DIRECT`, many blocks at once, from a thread of its own that
 //! owns the ring. A disk that takes many writes at a time is then kept busy, where the page cache
-//! writes one after the other; in exchange a later read of these blocks goes to the disk.
+//! writes one after the other (figures in `benches/README.md`); in exchange a later read of these
+//! blocks goes to the disk.
 //!
 //! **What survives.** As with `file`: a killed process loses nothing that `write` answered, a power
 //! loss takes what no `sync` made durable. A direct write that failed is an error of `write`, not
