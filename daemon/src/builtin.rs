@@ -4,6 +4,8 @@ use crate::credentials::CredentialStore;
 use crate::distant::shaped;
 use dashmap::DashMap;
 use std::sync::Arc;
+#[cfg(not(feature = "uring"))]
+use trefoil_backends::file::FileStore;
 use trefoil_backends::file::{FileJournal, Medium};
 use trefoil_backends::memory::MemoryDisk;
 use trefoil_backends::mmap::MmapStore;
@@ -132,14 +134,10 @@ impl BackendFactory for FileBackend {
     fn block_store(&self, options: &VolumeOptions) -> Result<Arc<dyn BlockStore>> {
         let VolumeOptions { site: _, group, volume, dir, settings: _ } = options;
         #[cfg(feature = "uring")]
-        return trefoil_backends::uring::open_store(dir, group, &volume.name, volume.size);
+        let store = trefoil_backends::uring::open_store(dir, group, &volume.name, volume.size)?;
         #[cfg(not(feature = "uring"))]
-        Ok(Arc::new(trefoil_backends::file::FileStore::open(
-            dir,
-            group,
-            &volume.name,
-            volume.size,
-        )?))
+        let store = Arc::new(FileStore::open(dir, group, &volume.name, volume.size)?);
+        Ok(store)
     }
 
     fn journal_store(&self, options: &JournalOptions) -> Result<Box<dyn JournalStore>> {
