@@ -152,6 +152,11 @@ fn leg_row(status: &GroupStatus, site: &SiteName, leg: &LegStatus, now_us: u64) 
         true => leg.transport.clone(),
         false => format!("{} down", leg.transport),
     };
+    let link = match (&leg.way_wanted, &leg.way_refused) {
+        (None, _) => link,
+        (Some(wanted), None) => format!("{link}, wanted: {wanted}"),
+        (Some(wanted), Some(why)) => format!("{link}, wanted: {wanted}, but {why}"),
+    };
     let heard = match leg.last_heard_us {
         0 => "never heard".to_owned(),
         heard => as_of(now_us.saturating_sub(heard), Some(&status.site)),

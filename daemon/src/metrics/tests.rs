@@ -32,6 +32,8 @@ fn leg(mode: LegMode, restored: u64) -> LegStatus {
         link_up: true,
         transport: "tcp".to_owned(),
         security: LinkSecurity::Plain,
+        way_wanted: None,
+        way_refused: None,
         rtt_us: 300,
         last_heard_us: 1_799_999_999_000_000,
         marks: Marks::at(UpdateNumber::new(restored)),

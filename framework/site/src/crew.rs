@@ -95,6 +95,14 @@ pub(crate) struct Seen {
     pub rtt_us: u64,
     /// Why it does not talk to this site.
     pub refusal: Option<String>,
+    /// The link that is up, by the id that both sides know.
+    pub link: Option<u64>,
+    /// By which transport it is up.
+    pub way: Option<String>,
+    /// The way that is wanted instead.
+    pub way_wanted: Option<String>,
+    /// Why it does not go that way yet.
+    pub way_refused: Option<String>,
 }
 
 /// What the actors of one group share on their thread.

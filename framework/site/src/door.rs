@@ -16,8 +16,8 @@ pub(crate) const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a group is told from outside its thread.
 pub(crate) enum Command {
-    /// A link with its greeting.
-    Accept(Link, Greeting),
+    /// A link with its greeting, and the transport that it came by.
+    Accept(Link, Greeting, String),
     /// Stop in order.
     Stop(oneshot::Sender<Result<()>>),
 }
@@ -27,7 +27,7 @@ pub(crate) enum Command {
 pub(crate) struct Door(pub mpsc::Sender<Command>);
 
 /// Reads the greeting of a new link and passes the link to its group.
-pub(crate) async fn greet(link: Link, doors: &BTreeMap<GroupName, Door>) -> Result<()> {
+pub(crate) async fn greet(link: Link, by: String, doors: &BTreeMap<GroupName, Door>) -> Result<()> {
     let (first, mut link) = first_message(link).await?;
     let ControlMessage::Greeting(theirs) = first else {
         return Err(Error::corrupt("greet: another message came first"));
@@ -40,5 +40,5 @@ pub(crate) async fn greet(link: Link, doors: &BTreeMap<GroupName, Door>) -> Resu
         return Err(Error::refused(why));
     };
     let closed = |_| Error::closed("greet: the group is stopped");
-    door.0.send(Command::Accept(link, theirs)).await.map_err(closed)
+    door.0.send(Command::Accept(link, theirs, by)).await.map_err(closed)
 }

@@ -112,20 +112,22 @@ impl Running {
     }
 
     /// Takes a link that another site opened with this greeting; answers it.
-    pub async fn accept(&self, mut link: Link, theirs: Greeting) -> Result<()> {
-        let answer =
-            match link.security.refusal_of(&theirs.from).or_else(|| self.refusal_of(&theirs)) {
-                Some(why) => ControlMessage::Goodbye(why),
-                None => ControlMessage::Greeting(greeting(&self.crew, &theirs.from)),
-            };
-        let frame = encode_control(&answer)?;
-        link.control.sender.send(vec![frame]).await?;
-        if let ControlMessage::Goodbye(why) = answer {
+    pub async fn accept(&self, mut link: Link, theirs: Greeting, by: String) -> Result<()> {
+        if let Some(why) =
+            link.security.refusal_of(&theirs.from).or_else(|| self.refusal_of(&theirs))
+        {
+            let goodbye = encode_control(&ControlMessage::Goodbye(why.clone()))?;
+            link.control.sender.send(vec![goodbye]).await?;
             let _ = link.control.sender.close().await;
             return Err(Error::refused(why));
         }
+        let (id, replaces) = (theirs.link, theirs.replaces);
+        let answer = greeting(&self.crew, &theirs.from, id, replaces);
+        let answer = encode_control(&ControlMessage::Greeting(answer))?;
         if let Some(peer) = self.crew.peers.borrow().get(&theirs.from) {
-            post(peer, AcceptLink(link));
+            // The actor answers: whoever is answered ends the old way, and the new one must be
+            // known here by then.
+            post(peer, AcceptLink { link, id, replaces, answer, by });
         }
         Ok(())
     }
@@ -152,6 +154,10 @@ impl Running {
                 "group {} has other volumes or sizes at site {site}: configure all sites alike",
                 config.group
             ));
+        }
+        let up = self.crew.seen.borrow().get(&theirs.from).and_then(|seen| seen.link);
+        if theirs.replaces.is_some() && theirs.replaces != up {
+            return Some(format!("the link that this one is to replace is not up at site {site}"));
         }
         None
     }

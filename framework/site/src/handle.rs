@@ -1,9 +1,10 @@
 //! Handles for hosts and operators: groups and their volumes, from any thread and any runtime.
 
 use crate::actor::{
-    AskAssigned, AskNewest, HostFlush, HostWrite, JournalActor, PeerActor, ReadRecords, ReignActor,
-    RestorerActor, Takeover, VolumeActor, Waiter, refusal,
+    AskAssigned, AskNewest, HostFlush, HostWrite, JournalActor, NewWay, PeerActor, ReadRecords,
+    ReignActor, RestorerActor, Takeover, VolumeActor, Waiter, refusal,
 };
+use crate::parts::PeerLink;
 use crate::shared::{Gate, Shared, add};
 use crate::snapshot::Snapshot;
 use crate::status::{Certificate, GroupStatus};
@@ -199,6 +200,20 @@ impl Group {
     /// received; [`ErrorKind::Refused`] while this site's volumes are not consistent.
     pub async fn snapshot(&self, update: Option<UpdateNumber>) -> Result<Snapshot> {
         Snapshot::take(self.clone(), update).await
+    }
+
+    /// Reaches another site by this way from now on. A link that is up goes on by it without an
+    /// interruption: what was sent by the old way is read to its end first, and the sessions stay.
+    /// Only the site that dials, the one whose name comes first, starts that; until the other site
+    /// can be reached by it, the old way stays, and status says why.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if the group has no such other site; [`ErrorKind::Closed`] when the
+    /// site stops.
+    pub fn change_link(&self, peer: &SiteName, way: PeerLink) -> Result<()> {
+        let group = self.name();
+        let unknown = || Error::invalid(format!("change link to {peer}: group {group} has none"));
+        hand(self.peers.get(peer).ok_or_else(unknown)?, NewWay(way))
     }
 
     /// Reads this site's journal: consecutive records from `from` on, up to and including `up_to`,

@@ -11,7 +11,7 @@ use std::thread;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use trefoil_core::model::{GroupName, SiteName};
-use trefoil_core::port::Listener;
+use trefoil_core::port::{Listener, Transport};
 use trefoil_core::{Error, ErrorKind, Result};
 
 /// How many links and stops may wait for a group.
@@ -26,6 +26,15 @@ pub(crate) enum Spread {
     Arbiters(usize),
 }
 
+/// A listener at work.
+#[derive(Debug)]
+struct Listening {
+    word: String,
+    /// As it was asked for.
+    address: String,
+    task: JoinHandle<()>,
+}
+
 /// A site whose actors run on the current thread's `LocalSet`: for simulations, and inside
 /// [`Site`].
 ///
@@ -37,7 +46,7 @@ pub struct LocalSite {
     groups: BTreeMap<GroupName, Group>,
     doors: BTreeMap<GroupName, Door>,
     addresses: Vec<String>,
-    listeners: Vec<JoinHandle<()>>,
+    listeners: Vec<Listening>,
     arbiters: Vec<actix::Arbiter>,
 }
 
@@ -65,7 +74,7 @@ impl LocalSite {
         for (transport, address) in listens {
             let listener = transport.listen(&address).await?;
             local.addresses.push(listener.address());
-            listeners.push(listener);
+            listeners.push((transport.describe(), address, listener));
         }
         if let Spread::Arbiters(count) = spread {
             let count = count.min(groups.len()).max(1);
@@ -85,12 +94,41 @@ impl LocalSite {
                 return Err(error);
             }
         }
-        let doors = Arc::new(local.doors.clone());
-        for listener in listeners {
-            let (site, doors) = (site.clone(), doors.clone());
-            local.listeners.push(tokio::task::spawn_local(listen(site, listener, doors)));
+        for (word, address, listener) in listeners {
+            local.open_doors(word, address, listener);
         }
         Ok(local)
+    }
+
+    /// Takes links in by this listener from now on.
+    fn open_doors(&mut self, word: String, address: String, listener: Box<dyn Listener>) {
+        let (site, doors) = (self.name.clone(), Arc::new(self.doors.clone()));
+        let task = tokio::task::spawn_local(listen(site, word.clone(), listener, doors));
+        self.listeners.push(Listening { word, address, task });
+    }
+
+    /// Listens on `address` by `transport` as well; returns the address with the port chosen.
+    ///
+    /// # Errors
+    /// What the transport says.
+    pub async fn listen(&mut self, transport: &dyn Transport, address: &str) -> Result<String> {
+        let listener = transport.listen(address).await?;
+        let actual = listener.address();
+        self.addresses.push(actual.clone());
+        self.open_doors(transport.describe(), address.to_owned(), listener);
+        Ok(actual)
+    }
+
+    /// Takes no more links in on `address` by the transport that describes itself by `word`; those
+    /// that are up stay up. Nothing happens if it did not listen there.
+    pub fn stop_listening(&mut self, word: &str, address: &str) {
+        let (closed, kept) = std::mem::take(&mut self.listeners)
+            .into_iter()
+            .partition(|listening| listening.word == word && listening.address == address);
+        self.listeners = kept;
+        for Listening { task, .. } in closed {
+            task.abort();
+        }
     }
 
     async fn start_group(
@@ -168,8 +206,8 @@ impl LocalSite {
     }
 
     fn end_listeners(&mut self) {
-        for listener in self.listeners.drain(..) {
-            listener.abort();
+        for listening in self.listeners.drain(..) {
+            listening.task.abort();
         }
     }
 
@@ -215,8 +253,8 @@ async fn host_group(
     let _ = ready.send(running.handle());
     while let Some(command) = commands.recv().await {
         match command {
-            Command::Accept(link, greeting) => {
-                if let Err(error) = running.accept(link, greeting).await {
+            Command::Accept(link, greeting, by) => {
+                if let Err(error) = running.accept(link, greeting, by).await {
                     tracing::warn!(%error, "a link was refused");
                 }
             }
@@ -233,6 +271,7 @@ async fn host_group(
 /// harms no other.
 async fn listen(
     site: SiteName,
+    by: String,
     mut listener: Box<dyn Listener>,
     doors: Arc<BTreeMap<GroupName, Door>>,
 ) {
@@ -241,10 +280,10 @@ async fn listen(
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok(link) => {
-                let (site, doors) = (site.clone(), doors.clone());
+                let (site, by, doors) = (site.clone(), by.clone(), doors.clone());
                 tokio::task::spawn_local(async move {
                     let peer = link.peer.clone();
-                    let greeted = tokio::time::timeout(GREETING_TIMEOUT, greet(link, &doors));
+                    let greeted = tokio::time::timeout(GREETING_TIMEOUT, greet(link, by, &doors));
                     let late = |_| Err(Error::new(ErrorKind::Timeout, "greet: no greeting came"));
                     if let Err(error) = greeted.await.unwrap_or_else(late) {
                         tracing::warn!(%site, %peer, %error, "a link was refused");
@@ -268,7 +307,7 @@ pub struct Site {
     name: SiteName,
     groups: BTreeMap<GroupName, Group>,
     addresses: Vec<String>,
-    stop: Option<oneshot::Sender<End>>,
+    orders: Option<mpsc::Sender<Order>>,
     thread: Option<thread::JoinHandle<Result<()>>>,
 }
 
@@ -281,6 +320,13 @@ enum End {
     AtOnce,
 }
 
+/// What a site's thread is told from outside.
+enum Order {
+    Listen(Arc<dyn Transport>, String, std::sync::mpsc::SyncSender<Result<String>>),
+    StopListening(String, String),
+    End(End),
+}
+
 impl Site {
     /// Describes a site, to be started.
     pub fn builder(name: SiteName) -> SiteBuilder {
@@ -290,14 +336,14 @@ impl Site {
     pub(crate) fn start(builder: SiteBuilder) -> Result<Self> {
         let name = builder.site.clone();
         let (ready, started) = std::sync::mpsc::sync_channel(1);
-        let (stop, stopping) = oneshot::channel();
-        let run = move || run(builder, &ready, stopping);
+        let (orders, told) = mpsc::channel(COMMANDS_MAX);
+        let run = move || run(builder, &ready, told);
         let failed = |source| Error::io(format!("start site {name}: no thread"), source);
         let thread =
             thread::Builder::new().name(format!("trefoil-{name}")).spawn(run).map_err(failed)?;
         let ended = |_| Error::closed(format!("start site {name}: its thread ended"));
         let (groups, addresses) = started.recv().map_err(ended)??;
-        Ok(Self { name, groups, addresses, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { name, groups, addresses, orders: Some(orders), thread: Some(thread) })
     }
 
     /// The site's name.
@@ -323,6 +369,37 @@ impl Site {
         &self.addresses
     }
 
+    /// Listens on `address` by `transport` as well, beside what it listens on already; returns the
+    /// address with the port chosen. Blocks until it does.
+    ///
+    /// # Errors
+    /// What the transport says; [`ErrorKind::Closed`] when the site stops.
+    pub fn listen(&self, transport: Arc<dyn Transport>, address: &str) -> Result<String> {
+        let (reply, answer) = std::sync::mpsc::sync_channel(1);
+        self.order(Order::Listen(transport, address.to_owned(), reply))?;
+        answer.recv().map_err(|_| Error::closed("listen: the site is stopping"))?
+    }
+
+    /// Takes no more links in on `address` by the transport that describes itself by `word`; those
+    /// that are up stay up.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`] when the site stops.
+    pub fn stop_listening(&self, word: &str, address: &str) -> Result<()> {
+        self.order(Order::StopListening(word.to_owned(), address.to_owned()))
+    }
+
+    fn order(&self, order: Order) -> Result<()> {
+        let sent = self.orders.as_ref().map(|orders| orders.try_send(order));
+        match sent {
+            Some(Ok(())) => Ok(()),
+            Some(Err(mpsc::error::TrySendError::Full(_))) => {
+                Err(Error::new(ErrorKind::Full, "change listeners: too many changes at once"))
+            }
+            _ => Err(Error::closed("change listeners: the site is stopping")),
+        }
+    }
+
     /// Stops in order: hosts are answered, journals settle, everything is closed. Blocks until
     /// that is done.
     ///
@@ -345,9 +422,10 @@ impl Site {
     }
 
     fn end(&mut self, how: End) -> Result<()> {
-        if let Some(stop) = self.stop.take() {
-            // A site whose thread has ended already needs no word.
-            let _ = stop.send(how);
+        if let Some(orders) = self.orders.take() {
+            // A site whose thread has ended already needs no word; one that has too many orders
+            // ends when it has carried them out, since no more can come.
+            let _ = orders.try_send(Order::End(how));
         }
         match self.thread.take().map(thread::JoinHandle::join) {
             Some(Ok(result)) => result,
@@ -371,20 +449,20 @@ type Started = Result<(BTreeMap<GroupName, Group>, Vec<String>)>;
 fn run(
     builder: SiteBuilder,
     ready: &std::sync::mpsc::SyncSender<Started>,
-    stopping: oneshot::Receiver<End>,
+    orders: mpsc::Receiver<Order>,
 ) -> Result<()> {
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let spread = Spread::Arbiters(cores.saturating_sub(1).max(1));
     actix::System::new().block_on(async move {
         match LocalSite::start_spread(builder, spread).await {
-            Ok(site) => {
+            Ok(mut site) => {
                 let _ = ready.send(Ok((site.groups.clone(), site.addresses.clone())));
-                match stopping.await {
-                    Ok(End::AtOnce) => {
+                match obey(&mut site, orders).await {
+                    End::AtOnce => {
                         site.kill();
                         Ok(())
                     }
-                    Ok(End::InOrder) | Err(_) => site.stop().await,
+                    End::InOrder => site.stop().await,
                 }
             }
             Err(error) => {
@@ -393,4 +471,20 @@ fn run(
             }
         }
     })
+}
+
+/// Carries out what the site is told until it is told to end, or nobody can tell it any more.
+async fn obey(site: &mut LocalSite, mut orders: mpsc::Receiver<Order>) -> End {
+    loop {
+        match orders.recv().await {
+            Some(Order::Listen(transport, address, reply)) => {
+                let listening = site.listen(transport.as_ref(), &address).await;
+                // Whoever asked may be gone by now.
+                let _ = reply.send(listening);
+            }
+            Some(Order::StopListening(word, address)) => site.stop_listening(&word, &address),
+            Some(Order::End(how)) => return how,
+            None => return End::InOrder,
+        }
+    }
 }

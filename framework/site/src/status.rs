@@ -105,11 +105,17 @@ pub struct LegStatus {
     pub state: LegState,
     /// Whether the link is up.
     pub link_up: bool,
-    /// By which transport.
+    /// By which transport: the one in use, or the one that is dialled.
     pub transport: String,
     /// How far the link can be trusted.
     #[serde(default)]
     pub security: LinkSecurity,
+    /// The way that the configuration asks for, while the link is up by another one.
+    #[serde(default)]
+    pub way_wanted: Option<String>,
+    /// Why the link does not go that way yet.
+    #[serde(default)]
+    pub way_refused: Option<String>,
     /// The newest measured round trip in microseconds; 0 before the first.
     pub rtt_us: u64,
     /// When the other site was last heard, microseconds since 1970 by this site's clock.

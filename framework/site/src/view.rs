@@ -145,12 +145,15 @@ fn leg(crew: &CrewRef, site: &SiteName, mode: LegMode) -> LegStatus {
     let (lag_us, lag_bytes) = crew.lag(their_marks.restored);
     let (payload_bytes, wire_bytes) = crew.shared.lane(site).sent();
     let floor = view.map_or(UpdateNumber::ZERO, |view| view.newest.number);
+    let wanted = || crew.transports.borrow().get(site).cloned().unwrap_or_default();
     LegStatus {
         mode,
         state: leg_state(crew, site),
         link_up: seen.link_up,
         security: seen.security,
-        transport: crew.transports.borrow().get(site).cloned().unwrap_or_default(),
+        transport: seen.way.clone().unwrap_or_else(wanted),
+        way_wanted: seen.way_wanted.clone(),
+        way_refused: seen.way_refused.clone(),
         rtt_us: seen.rtt_us,
         last_heard_us: seen.heard_wall_us,
         marks: their_marks,

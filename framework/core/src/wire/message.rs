@@ -24,6 +24,11 @@ pub struct Greeting {
     pub incarnation: Incarnation,
     /// The volumes: both sides must be configured alike.
     pub volumes: Vec<VolumeSpec>,
+    /// Which link this is: drawn at random by who dialled, repeated by who answers.
+    pub link: u64,
+    /// The link that is up and that this one takes the place of, lane by lane: what was sent on
+    /// that one is read to its end first. `None` for a link of its own.
+    pub replaces: Option<u64>,
 }
 
 /// What a site knows of itself; part of evidence and of heartbeats.

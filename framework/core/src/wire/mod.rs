@@ -4,6 +4,7 @@
 //! |---|---|
 //! | 1 | the first |
 //! | 2 | every frame of a data lane says in front how it is packed, and how long it is unpacked |
+//! | 3 | a greeting names its link, and the link that it replaces, so that a way can be changed |
 
 mod codec;
 mod message;
@@ -21,4 +22,4 @@ pub use message::{
 pub use packing::{MESSAGE_BYTES_MAX, PACKING_BYTES, Packed, Packing};
 
 /// The protocol version that this program speaks.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;

@@ -17,7 +17,12 @@ use trefoil_core::wire::{
 use trefoil_core::{Error, Result};
 
 /// This site's greeting to another.
-pub(crate) fn greeting(crew: &CrewRef, to: &SiteName) -> Greeting {
+pub(crate) fn greeting(
+    crew: &CrewRef,
+    to: &SiteName,
+    link: u64,
+    replaces: Option<u64>,
+) -> Greeting {
     Greeting {
         protocol: PROTOCOL_VERSION,
         group: crew.shared.config.group.clone(),
@@ -25,18 +30,22 @@ pub(crate) fn greeting(crew: &CrewRef, to: &SiteName) -> Greeting {
         to: to.clone(),
         incarnation: crew.state.borrow().incarnation,
         volumes: crew.shared.config.volumes.clone(),
+        link,
+        replaces,
     }
 }
 
 /// Connects and greets.
 pub(super) async fn dial(way: &PeerLink, greeting: Greeting) -> Result<Link> {
     let mut link = way.transport.connect(&way.address).await?;
-    let expected = greeting.to.clone();
+    let (expected, id, replaces) = (greeting.to.clone(), greeting.link, greeting.replaces);
     let frame = encode_control(&ControlMessage::Greeting(greeting))?;
     link.control.sender.send(vec![frame]).await?;
     let (answer, link) = first_message(link).await?;
     match answer {
-        ControlMessage::Greeting(theirs) if theirs.from == expected => {
+        ControlMessage::Greeting(theirs)
+            if theirs.from == expected && (theirs.link, theirs.replaces) == (id, replaces) =>
+        {
             match link.security.refusal_of(&theirs.from) {
                 None => Ok(link),
                 Some(why) => Err(Error::refused(format!("greet: {why}"))),

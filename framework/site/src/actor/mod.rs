@@ -6,6 +6,7 @@
 //! pass through actors at all.
 
 mod follower;
+mod handover;
 mod journal;
 mod link;
 mod peer;
@@ -14,6 +15,7 @@ mod restorer;
 mod resync;
 mod shipper;
 mod volume;
+mod way;
 
 pub(crate) use follower::{
     DataIn, FollowView, FollowerActor, SourceEnded, StartFollowing, StopFollowing,
@@ -23,7 +25,7 @@ pub(crate) use journal::{
     Submit, SyncTo, quiesce,
 };
 pub(crate) use link::greeting;
-pub(crate) use peer::{AcceptLink, AskNewest, Beat, PeerActor, SendControl};
+pub(crate) use peer::{AskNewest, Beat, PeerActor, SendControl};
 pub(crate) use reign::{
     FollowRequest, FromPeer, LegChanged, LinkChanged, Marked, ReignActor, RolledForward, Takeover,
 };
@@ -36,6 +38,7 @@ pub(crate) use volume::{
     AskAssigned, Depose, HostFlush, HostWrite, Join, Lead, Leave, LegProgress, OwnMarks, Serve,
     VolumeActor, Waiter, refusal,
 };
+pub(crate) use way::{AcceptLink, NewWay};
 
 /// End.
 #[derive(actix::Message, Clone, Copy)]

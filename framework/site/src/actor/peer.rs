@@ -1,6 +1,8 @@
 //! The link to one other site: keeps it up, passes messages to whom they concern.
 
-use super::link::{dial, greeting, read_control, read_data, write_control};
+use super::handover::Ways;
+use super::link::{read_control, read_data, write_control};
+use super::way::{Known, Way};
 use super::{
     FollowRequest, FollowerProgress, FromPeer, LinkChanged, RaiseFloor, SourceEnded, StopShipping,
     SyncTo, Unfollowed,
@@ -12,24 +14,15 @@ use crate::status::LinkSecurity;
 use crate::wan::send_data;
 use actix::prelude::*;
 use std::collections::BTreeMap;
-use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use trefoil_core::model::{Position, SiteName};
 use trefoil_core::port::{Frame, Link};
 use trefoil_core::wire::{ControlMessage, Heartbeat, encode_control};
-use trefoil_core::{Error, Result};
 
 /// How many control frames may wait to be sent.
 const CONTROL_WAITING_MAX: usize = 4096;
 /// How many data batches may wait to be sent: one is on its way, one waits.
 const DATA_WAITING_MAX: usize = 2;
-/// How long a greeting may take.
-const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A link that the other site opened, and its greeting, which was checked.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct AcceptLink(pub Link);
 
 /// Send a control message, if the link is up.
 #[derive(Message)]
@@ -40,10 +33,6 @@ pub(crate) struct SendControl(pub ControlMessage);
 #[derive(Message, Clone, Copy)]
 #[rtype(result = "()")]
 pub(crate) struct Beat;
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Dialled(Result<Link>);
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -59,8 +48,13 @@ pub(super) struct LinkEnded {
     pub why: String,
 }
 
-struct Up {
+pub(super) struct Up {
     id: u64,
+    /// By which both sides know it.
+    pub(super) shared_id: u64,
+    /// The way that it was dialled by; `None` where the other site dialled.
+    pub(super) way: Option<Way>,
+    pub(super) ways: Ways,
     control: mpsc::Sender<Frame>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -75,14 +69,17 @@ impl Drop for Up {
 
 /// The link to one other site.
 pub(crate) struct PeerActor {
-    crew: CrewRef,
-    site: SiteName,
-    way: PeerLink,
-    up: Option<Up>,
+    pub(super) crew: CrewRef,
+    pub(super) site: SiteName,
+    /// The way that is wanted.
+    pub(super) way: Way,
+    /// The way that a link was up by last.
+    pub(super) proven: Option<Way>,
+    pub(super) up: Option<Up>,
     links: u64,
     heard_us: u64,
-    attempts: u32,
-    dialling: bool,
+    pub(super) attempts: u32,
+    pub(super) dialling: bool,
     asked: BTreeMap<u64, oneshot::Sender<Option<Position>>>,
 }
 
@@ -91,7 +88,8 @@ impl PeerActor {
         Self {
             crew,
             site,
-            way,
+            way: Way { link: way, version: 0 },
+            proven: None,
             up: None,
             links: 0,
             heard_us: 0,
@@ -102,33 +100,21 @@ impl PeerActor {
     }
 
     /// Of two sites the one whose name comes first dials, so that there is one link.
-    fn dials(&self) -> bool {
+    pub(super) fn dials(&self) -> bool {
         *self.crew.site() < self.site
     }
 
-    fn dial(&mut self, ctx: &mut Context<Self>) {
-        let failed = self.crew.failed.borrow().is_some();
-        if self.up.is_some() || self.dialling || failed || !self.dials() {
-            return;
-        }
-        self.dialling = true;
-        let (way, address) = (self.way.clone(), ctx.address());
-        let greeting = greeting(&self.crew, &self.site);
-        actix::spawn(async move {
-            let link = tokio::time::timeout(GREETING_TIMEOUT, dial(&way, greeting)).await;
-            let late = |_| Err(Error::unavailable("connect: no answer in time"));
-            post(&address, Dialled(link.unwrap_or_else(late)));
-        });
+    pub(super) fn is_dialling(&self) -> bool {
+        self.dialling
     }
 
-    fn dial_later(&mut self, ctx: &mut Context<Self>) {
-        let pause = self.crew.jittered(100_000 << self.attempts.min(4));
-        self.attempts += 1;
-        ctx.run_later(pause, |actor, ctx| actor.dial(ctx));
+    /// The link that is up, if it is that one.
+    pub(super) fn up_mut(&mut self, id: u64) -> Option<&mut Up> {
+        self.up.as_mut().filter(|up| up.id == id)
     }
 
     /// The link is up: starts its readers and writers.
-    fn raise(&mut self, link: Link, ctx: &mut Context<Self>) {
+    pub(super) fn raise(&mut self, link: Link, as_known: Known, ctx: &mut Context<Self>) {
         if self.up.is_some() {
             self.lower("the other site opened a new link", ctx);
         }
@@ -137,9 +123,15 @@ impl PeerActor {
         if id > 1 {
             add(&self.crew.shared.totals.reconnects, 1);
         }
+        let Known { id: shared_id, way, by, answer } = as_known;
         let (control, control_out) = mpsc::channel(CONTROL_WAITING_MAX);
         let (data, data_out) = mpsc::channel(DATA_WAITING_MAX);
         let address = ctx.address();
+        let (link, ways) = Ways::prepare(link, id, &address);
+        for frame in answer {
+            // The lane is new: there is room.
+            drop(control.try_send(frame));
+        }
         let tasks = vec![
             tokio::task::spawn_local(write_control(link.control.sender, control_out)),
             tokio::task::spawn_local(send_data(
@@ -158,8 +150,10 @@ impl PeerActor {
             )),
         ];
         tracing::info!(site = %self.crew.site(), peer = %self.site, at = %link.peer, "link up");
-        self.up = Some(Up { id, control, tasks });
+        self.proven = way.clone().or(self.proven.take());
+        self.up = Some(Up { id, shared_id, way, ways, control, tasks });
         self.attempts = 0;
+        self.show_way(Some((shared_id, by)));
         self.heard_us = self.crew.shared.clock.now_us();
         self.crew.data_lanes.borrow_mut().insert(self.site.clone(), data);
         self.seen(true, LinkSecurity::from(&link.security));
@@ -167,12 +161,13 @@ impl PeerActor {
         self.beat();
     }
 
-    fn lower(&mut self, why: &str, ctx: &mut Context<Self>) {
+    pub(super) fn lower(&mut self, why: &str, ctx: &mut Context<Self>) {
         if self.up.take().is_none() {
             return;
         }
         tracing::info!(site = %self.crew.site(), peer = %self.site, why, "link down");
         self.crew.data_lanes.borrow_mut().remove(&self.site);
+        self.show_way(None);
         self.seen(false, LinkSecurity::None);
         if let Some(shipper) = self.crew.shippers.borrow().get(&self.site) {
             post(shipper, StopShipping(None));
@@ -184,7 +179,7 @@ impl PeerActor {
         self.dial_later(ctx);
     }
 
-    fn seen(&self, link_up: bool, security: LinkSecurity) {
+    pub(super) fn seen(&self, link_up: bool, security: LinkSecurity) {
         let mut seen = self.crew.seen.borrow_mut();
         let seen = seen.entry(self.site.clone()).or_default();
         (seen.link_up, seen.security) = (link_up, security);
@@ -200,7 +195,7 @@ impl PeerActor {
     }
 
     /// Sends this site's state; asks for the lease where it leads.
-    fn beat(&mut self) {
+    pub(super) fn beat(&mut self) {
         let view = self.crew.view();
         let marks = &self.crew.marks;
         let beat = Heartbeat {
@@ -327,34 +322,6 @@ impl Actor for PeerActor {
         let every = self.crew.shared.config.timing.heartbeat;
         ctx.run_interval(every, |actor, ctx| actor.tick(ctx));
         self.dial(ctx);
-    }
-}
-
-impl Handler<AcceptLink> for PeerActor {
-    type Result = ();
-
-    fn handle(&mut self, AcceptLink(link): AcceptLink, ctx: &mut Context<Self>) {
-        if self.crew.failed.borrow().is_none() {
-            self.raise(link, ctx);
-        }
-    }
-}
-
-impl Handler<Dialled> for PeerActor {
-    type Result = ();
-
-    fn handle(&mut self, Dialled(link): Dialled, ctx: &mut Context<Self>) {
-        self.dialling = false;
-        match link {
-            Ok(link) => self.raise(link, ctx),
-            Err(error) => {
-                let (site, peer) = (self.crew.site(), &self.site);
-                tracing::debug!(%site, %peer, %error, "no link");
-                self.crew.seen.borrow_mut().entry(peer.clone()).or_default().refusal =
-                    (error.kind() == trefoil_core::ErrorKind::Refused).then(|| error.to_string());
-                self.dial_later(ctx);
-            }
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod wan;
+mod ways;
 mod world;
 
 use std::time::Duration;

@@ -42,6 +42,8 @@ pub fn site(name: &str) -> SiteName {
 
 pub struct World {
     pub network: SimulatedNetwork,
+    /// Another way between the same sites; nobody takes it until told to.
+    pub bypass: SimulatedNetwork,
     pub disks: BTreeMap<&'static str, SimulatedDisk>,
     running: RefCell<BTreeMap<&'static str, LocalSite>>,
     clock: Arc<VirtualClock>,
@@ -64,6 +66,7 @@ impl World {
         };
         Self {
             network: SimulatedNetwork::new(7, SimulatedOptions::default()),
+            bypass: SimulatedNetwork::new(8, SimulatedOptions::default()),
             disks: NAMES.into_iter().enumerate().map(disk).collect(),
             running: RefCell::default(),
             clock: Arc::new(VirtualClock(tokio::time::Instant::now())),
@@ -126,6 +129,7 @@ impl World {
         let parts = GroupParts { config, journal, stores, peers };
         let builder = SiteBuilder::new(site(name))
             .listen(transport, name)
+            .listen(Arc::new(self.bypass.transport_for(name)), name)
             .group(parts)
             .clock(self.clock.clone())
             .boot(format!("boot {}", self.boots.borrow()))
@@ -145,10 +149,18 @@ impl World {
         }
     }
 
+    /// From now on the link from `name` to `peer` shall go through `network`, to `address`.
+    pub fn reroute(&self, network: &SimulatedNetwork, name: &str, peer: &str, address: &str) {
+        let transport = Arc::new(network.transport_for(name));
+        let way = PeerLink::new(transport, address);
+        self.group(name).change_link(&site(peer), way).unwrap();
+    }
+
     /// The process dies; what was written stays.
     pub fn kill(&self, name: &str) {
         self.disks[name].crash_process();
         self.network.kill(name);
+        self.bypass.kill(name);
         self.running.borrow_mut().remove(name);
     }
 
@@ -156,6 +168,7 @@ impl World {
     pub fn lose_power(&self, name: &str) {
         self.disks[name].lose_power();
         self.network.kill(name);
+        self.bypass.kill(name);
         self.running.borrow_mut().remove(name);
         *self.boots.borrow_mut() += 1;
     }
