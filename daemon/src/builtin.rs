@@ -23,7 +23,8 @@ use trefoil_transports::{MemoryNetwork, QuicOptions, QuicTransport, TcpOptions, 
 /// The transport that reaches sites of the same process only.
 pub const IN_PROCESS: &str = "memory";
 
-/// Everything that comes with trefoil.
+/// Everything that comes with trefoil. Clones share it.
+#[derive(Clone)]
 pub struct Builtin {
     /// What the words mean. Sites that are opened with the same registry share its memory
     /// transport, and their memory backends outlive them.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`cli`] | the verbs: what a person or a script types |
 //! | [`run`] | the daemon: starts a site and everything around it, stops them in order |
+//! | [`reload`] | the configuration read again while it runs |
 //! | [`builtin`] | the transports and backends that come with trefoil, by their words |
 //! | [`distant`] | a long way to another site, for trying it out |
 //! | [`demo`] | three sites in one process, and a loss |
@@ -26,6 +27,7 @@ pub mod http;
 pub mod images;
 pub mod metrics;
 pub mod nbd;
+pub mod reload;
 pub mod run;
 
 mod pid_file;

@@ -8,10 +8,11 @@ use crate::http;
 use crate::metrics::{self, MetricsServer, Telemetry};
 use crate::nbd::{Exports, NbdGuard, NbdLimits, NbdServer};
 use crate::pid_file::PidFile;
+use crate::reload::{Loader, Reloader, Reloads};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use trefoil_core::model::SiteName;
@@ -27,6 +28,8 @@ pub struct Options {
     pub config: SiteConfig,
     /// Where its process id is written, if anywhere.
     pub pid_file: Option<PathBuf>,
+    /// Reads the configuration again.
+    pub load: Loader,
 }
 
 /// Runs until SIGTERM or SIGINT, then stops in order: no new hosts, requests in flight answered,
@@ -68,14 +71,17 @@ pub fn check(config: &SiteConfig) -> Result<(), Problems> {
 }
 
 async fn daemon(options: Options, builtin: &Builtin) -> Result<()> {
-    let Options { config, pid_file } = options;
+    let Options { config, pid_file, load } = options;
     let stopping = stop_signal()?;
+    let hang_up = listen_for(SignalKind::hangup())?;
     let Builtin { registry, credentials } = builtin;
     let sockets = Sockets::bind(&config, credentials).await?;
     let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
     let site = start(&config, registry).await?;
     let telemetry = Telemetry::new()?;
-    let front = match Front::open(&config, &site, sockets, (&telemetry, credentials)) {
+    let (reloader, reloads) = Reloader::new(load, builtin, &config);
+    let around = (&telemetry, credentials, reloads);
+    let front = match Front::open(&config, &site, sockets, around) {
         Ok(front) => front,
         Err(error) => {
             stop(site).await?;
@@ -86,7 +92,7 @@ async fn daemon(options: Options, builtin: &Builtin) -> Result<()> {
         tracing::warn!(site = %config.site, "{warning}");
     }
     tracing::info!(site = %config.site, "ready");
-    let name = stopping.await;
+    let name = serve(&site, reloader, hang_up, stopping).await;
     tracing::info!(signal = name, "stopping");
     front.close().await;
     stop(site).await?;
@@ -94,12 +100,36 @@ async fn daemon(options: Options, builtin: &Builtin) -> Result<()> {
     Ok(())
 }
 
+/// Reloads whenever somebody asks, until it is told to stop; returns the name of the signal.
+async fn serve(
+    site: &Site,
+    mut reloader: Reloader,
+    mut hang_up: Signal,
+    stopping: impl Future<Output = &'static str>,
+) -> &'static str {
+    let mut stopping = std::pin::pin!(stopping);
+    loop {
+        let reply = tokio::select! {
+            name = &mut stopping => return name,
+            _ = hang_up.recv() => None,
+            reply = reloader.asked() => Some(reply),
+        };
+        let reloaded = tokio::task::block_in_place(|| reloader.reload(site, check));
+        if let Some(reply) = reply {
+            // Whoever asked may be gone; the log has it.
+            let _ = reply.send(reloaded);
+        }
+    }
+}
+
+fn listen_for(kind: SignalKind) -> Result<Signal> {
+    signal(kind).map_err(|source| Error::io("listen for signals", source))
+}
+
 /// Ready when SIGTERM or SIGINT has come. Registered at once: a signal during the start counts.
 fn stop_signal() -> Result<impl Future<Output = &'static str>> {
-    let listen =
-        |kind| signal(kind).map_err(|source| Error::io("listen for signals to stop", source));
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen_for(SignalKind::terminate())?;
+    let mut interrupt = listen_for(SignalKind::interrupt())?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => "SIGTERM",
@@ -188,7 +218,7 @@ impl Front {
         config: &SiteConfig,
         site: &Site,
         sockets: Sockets,
-        (telemetry, credentials): (&Telemetry, &CredentialStore),
+        (telemetry, credentials, reloads): (&Telemetry, &CredentialStore, Reloads),
     ) -> Result<Self> {
         let Sockets { control: (listener, control), metrics: port, nbd, exports } = sockets;
         let groups = site.groups();
@@ -204,7 +234,8 @@ impl Front {
                 }
             });
         }
-        let served = Arc::new(Served::new(config.clone(), groups).with(credentials.clone()));
+        let served = Served::new(config.clone(), groups).with(credentials.clone());
+        let served = Arc::new(served.reloaded_by(reloads));
         rest.spawn(http::serve(listener, control::router(Arc::clone(&served)), stop.clone()));
         let server = Arc::new(MetricsServer::new(telemetry, served, counters));
         if let Some(port) = port {

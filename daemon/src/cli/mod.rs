@@ -10,6 +10,7 @@ mod client;
 mod exit;
 mod export;
 mod output;
+mod reload;
 mod run;
 mod status;
 mod takeover;
@@ -24,7 +25,7 @@ use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use trefoil_core::model::SiteName;
-use trefoil_site::config::{self, SiteConfig, Sources};
+use trefoil_site::config::{self, Problems, SiteConfig, Sources};
 
 /// Remote copy of block volumes over three sites.
 #[derive(Debug, Parser)]
@@ -39,7 +40,7 @@ struct Cli {
 }
 
 /// What every verb takes.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Common {
     /// The configuration file, the same for all sites
     #[arg(
@@ -67,6 +68,8 @@ enum Verb {
     Status(status::Args),
     /// Let a site lead a group
     Takeover(takeover::Args),
+    /// Let the daemon of a site read its configuration again
+    Reload(reload::Args),
     /// Wait until an update is at a site
     Wait(wait::Args),
     /// Write consistent images of all volumes of a group
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(&common, args),
         Verb::Status(args) => status::run(&common, &args),
         Verb::Takeover(args) => takeover::run(&common, &args),
+        Verb::Reload(args) => reload::run(&common, &args),
         Verb::Wait(args) => wait::run(&common, &args),
         Verb::Export(args) => export::run(&common, &args),
         Verb::Check(args) => check::run(&common, &args),
@@ -114,12 +118,16 @@ pub fn main() -> ExitCode {
 impl Common {
     /// The checked configuration: file < environment < options.
     fn load(&self) -> Result<SiteConfig, Failure> {
+        Ok(self.read()?)
+    }
+
+    fn read(&self) -> Result<SiteConfig, Problems> {
         let sources = Sources::file(&self.config)?
             .environment(std::env::vars_os().filter_map(|(name, value)| {
                 Some((name.into_string().ok()?, value.into_string().ok()?))
             }))
             .option("--site", "site", self.site.as_deref());
-        Ok(config::load(&sources, &builtin::registry())?)
+        config::load(&sources, &builtin::registry())
     }
 
     /// The site that the verb is about.
@@ -177,7 +185,7 @@ mod tests {
 
     #[test]
     fn every_verb_takes_config_site_and_at() {
-        for verb in ["run", "status", "takeover", "check"] {
+        for verb in ["run", "status", "takeover", "check", "reload"] {
             let words = ["trefoil", verb, "--config", "f", "--site", "a", "--at", "b"];
             let cli = Cli::try_parse_from(words).unwrap();
             assert_eq!(cli.common.at.as_deref(), Some("b"), "{verb}");

@@ -1,6 +1,7 @@
 //! `trefoil run`: the daemon of a site.
 
 use super::{Common, Failure};
+use crate::reload::Loader;
 use crate::{builtin, run};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -19,7 +20,9 @@ pub(super) fn run(common: &Common, args: Args) -> Result<(), Failure> {
     let config = common.load()?;
     run::check(&config)?;
     log();
-    Ok(run::run(run::Options { config, pid_file }, &builtin::Builtin::new())?)
+    let again = common.clone();
+    let load = Loader::new(move || again.read());
+    Ok(run::run(run::Options { config, pid_file, load }, &builtin::Builtin::new())?)
 }
 
 /// Logs go to standard error; `TREFOIL_LOG` chooses how much (`info` if not set).

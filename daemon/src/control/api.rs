@@ -19,6 +19,22 @@ pub const WAIT_SCHEMA: &str = "trefoil.wait/1";
 /// The schema of [`ExportDocument`].
 pub const EXPORT_SCHEMA: &str = "trefoil.export/1";
 
+/// The schema of [`ReloadDocument`].
+pub const RELOAD_SCHEMA: &str = "trefoil.reload/1";
+
+/// The answer to `POST /v1/actions/reload`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadDocument {
+    /// [`RELOAD_SCHEMA`].
+    pub schema: String,
+    /// The site that read its configuration again.
+    pub site: SiteName,
+    /// What it took over.
+    pub live: Vec<String>,
+    /// What it uses from its next start on.
+    pub restart: Vec<String>,
+}
+
 /// `GET /v1/status`: everything that a site knows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatusDocument {

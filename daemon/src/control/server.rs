@@ -2,13 +2,14 @@
 
 use super::api::{
     EXPORT_SCHEMA, ExportDocument, ExportRequest, ExportUri, GroupDocument, ProblemDocument,
-    STATUS_SCHEMA, StatusDocument, TAKEOVER_SCHEMA, TakeoverDocument, TakeoverRequest, WAIT_SCHEMA,
-    WaitDocument, WaitQuery,
+    RELOAD_SCHEMA, ReloadDocument, STATUS_SCHEMA, StatusDocument, TAKEOVER_SCHEMA,
+    TakeoverDocument, TakeoverRequest, WAIT_SCHEMA, WaitDocument, WaitQuery,
 };
 use super::warnings::warnings;
 use crate::credentials::CredentialStore;
 use crate::export::export_name;
 use crate::images;
+use crate::reload::{LastReload, Reloads};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -22,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use trefoil_core::model::{GroupName, UpdateNumber};
 use trefoil_core::{Error, ErrorKind, Result};
-use trefoil_site::config::{NbdSecurity, SiteConfig};
+use trefoil_site::config::{Changes, NbdSecurity, SiteConfig};
 use trefoil_site::{Group, Point, TakeoverOptions};
 
 /// The longest `wait`.
@@ -37,6 +38,7 @@ pub struct Served {
     credentials: CredentialStore,
     /// One export at a time: each holds a restorer.
     exporting: Semaphore,
+    reloads: Option<Reloads>,
 }
 
 impl Served {
@@ -44,7 +46,7 @@ impl Served {
     pub fn new(config: SiteConfig, groups: Vec<Group>) -> Self {
         let groups = groups.into_iter().map(|group| (group.name().clone(), group)).collect();
         let credentials = CredentialStore::default();
-        Self { config, groups, credentials, exporting: Semaphore::new(1) }
+        Self { config, groups, credentials, exporting: Semaphore::new(1), reloads: None }
     }
 
     /// The same, with the certificates that are in use.
@@ -56,6 +58,17 @@ impl Served {
     /// The certificates that are in use.
     pub fn credentials(&self) -> &CredentialStore {
         &self.credentials
+    }
+
+    /// Whom reloads are asked of.
+    #[must_use]
+    pub fn reloaded_by(self, reloads: Reloads) -> Self {
+        Self { reloads: Some(reloads), ..self }
+    }
+
+    /// What came of the newest reload; `None` where nobody reloads.
+    pub fn last_reload(&self) -> Option<LastReload> {
+        self.reloads.as_ref().map(Reloads::last)
     }
 
     /// The configuration.
@@ -104,6 +117,7 @@ pub fn router(served: Arc<Served>) -> Router {
     Router::new()
         .route("/v1/status", get(get_status))
         .route("/v1/groups/{group}/actions/takeover", post(takeover))
+        .route("/v1/actions/reload", post(reload))
         .route("/v1/groups/{group}/wait", get(wait))
         .route("/v1/groups/{group}/actions/export", post(export))
         .fallback(|| async {
@@ -184,6 +198,15 @@ async fn takeover(
     let exports = served.exports(Some(&name));
     let schema = TAKEOVER_SCHEMA.to_owned();
     Ok(Json(TakeoverDocument { schema, group: name, certificate, exports }))
+}
+
+async fn reload(State(served): State<Arc<Served>>) -> Answer<ReloadDocument> {
+    let Some(reloads) = &served.reloads else {
+        return Err(refused(Error::refused("reload configuration: this site has none to reload")));
+    };
+    let Changes { live, restart } = reloads.ask().await.map_err(refused)?;
+    let (schema, site) = (RELOAD_SCHEMA.to_owned(), served.config.site.clone());
+    Ok(Json(ReloadDocument { schema, site, live, restart }))
 }
 
 async fn wait(

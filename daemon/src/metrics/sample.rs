@@ -3,6 +3,7 @@
 use super::Telemetry;
 use super::table::{LINK_SECURITIES, NBD_SECURITIES, PAIR_STATES, POINTS, RESYNCS, ROLES};
 use crate::nbd::NbdCounters;
+use crate::reload::LastReload;
 use metrics::{Label, counter, gauge};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use trefoil_transports::tls::TlsCounts;
 pub struct Sampler {
     telemetry: Telemetry,
     config: SiteConfig,
-    loaded: Duration,
+    last_reload: Mutex<LastReload>,
     pairs: Mutex<BTreeMap<(GroupName, SiteName), &'static str>>,
 }
 
@@ -27,7 +28,13 @@ impl Sampler {
     /// A sampler for the site of `config`, which was loaded now.
     pub fn new(telemetry: &Telemetry, config: &SiteConfig) -> Self {
         let (telemetry, config) = (telemetry.clone(), config.clone());
-        Self { telemetry, config, loaded: since_1970(), pairs: Mutex::default() }
+        let last = LastReload { successful: true, loaded: since_1970() };
+        Self { telemetry, config, last_reload: Mutex::new(last), pairs: Mutex::default() }
+    }
+
+    /// Takes over what came of the newest reload.
+    pub fn reloaded(&self, last: LastReload) {
+        *self.last_reload.lock() = last;
     }
 
     /// Takes over what a status says.
@@ -109,9 +116,11 @@ impl Sampler {
         )
         .set(1.0);
         let site = vec![Label::new("site", self.config.site.to_string())];
-        gauge!("trefoil_config_last_reload_successful", site.clone()).set(1.0);
+        let last = self.last_reload.lock();
+        let successful = if last.successful { 1.0 } else { 0.0 };
+        gauge!("trefoil_config_last_reload_successful", site.clone()).set(successful);
         gauge!("trefoil_config_last_reload_success_timestamp_seconds", site)
-            .set(self.loaded.as_secs_f64());
+            .set(last.loaded.as_secs_f64());
     }
 
     fn configured(&self, labels: &Labels, status: &GroupStatus, entry: &GroupEntry) {

@@ -35,6 +35,9 @@ impl MetricsServer {
     }
 
     fn sample(&self) {
+        if let Some(last) = self.served.last_reload() {
+            self.sampler.reloaded(last);
+        }
         for group in self.served.groups().values() {
             self.sampler.sample(&group.status());
         }

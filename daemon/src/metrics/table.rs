@@ -105,7 +105,7 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "trefoil_config_last_reload_successful",
         &["site"],
-        "1 if the running configuration is the one that was read last.",
+        "1 if the configuration that was read last was taken over, 0 if it was refused.",
     ),
     gauge(
         "trefoil_config_last_reload_success_timestamp_seconds",

@@ -45,13 +45,13 @@ impl SiteConfig {
     }
 
     /// The transports of the own links, each once.
-    fn listening_words(&self) -> BTreeSet<String> {
+    pub(super) fn listening_words(&self) -> BTreeSet<String> {
         let own = |(one, other): &(SiteName, SiteName)| *one == self.site || *other == self.site;
         let links = self.links.iter().filter(|(ends, _)| own(ends));
         links.map(|(_, link)| link.transport.clone()).collect()
     }
 
-    fn open_transport(
+    pub(super) fn open_transport(
         &self,
         word: &str,
         peer: Option<&SiteName>,

@@ -14,6 +14,7 @@ mod file;
 mod links;
 mod problem;
 mod read;
+mod reload;
 mod resolve;
 mod security;
 mod site_config;
@@ -21,6 +22,7 @@ mod source;
 mod words;
 
 pub use problem::{Place, Problem, Problems};
+pub use reload::Changes;
 pub use site_config::{
     BackendEntry, GroupEntry, HostAccess, HostsEntry, LimitsEntry, LinkEntry, NbdSecurity,
     SiteConfig, SiteEntry, TimingEntry,

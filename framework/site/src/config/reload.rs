@@ -1,0 +1,261 @@
+//! From the configuration that runs to the one in the file: what a running site takes over, and
+//! what waits for a restart.
+
+use super::site_config::{LinkEntry, SiteConfig, SiteEntry};
+use crate::registry::Registry;
+use crate::{PeerLink, Site};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use trefoil_core::model::{GroupName, SiteName};
+use trefoil_core::port::Transport;
+use trefoil_core::{Error, Result};
+
+/// What differs between the configuration that runs and another one; each item for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// What was taken over.
+    pub live: Vec<String>,
+    /// What is used from the next start on.
+    pub restart: Vec<String>,
+}
+
+/// A way to another site, opened and not in use yet.
+struct Route {
+    peer: SiteName,
+    groups: Vec<GroupName>,
+    way: PeerLink,
+}
+
+impl Site {
+    /// Takes over from `next` what a running site can change: addresses, and the transport and
+    /// settings of links, without ending a session. Returns the configuration that runs from then
+    /// on, and what changed. Blocks until new listeners listen.
+    ///
+    /// A transport that no link is configured for any more is listened by until no link uses it;
+    /// the next reload after that closes it.
+    ///
+    /// # Errors
+    /// Where a transport cannot be opened or listened by; then nothing was changed.
+    pub fn reload(
+        &self,
+        running: &SiteConfig,
+        next: &SiteConfig,
+        registry: &Registry,
+    ) -> Result<(SiteConfig, Changes)> {
+        if running.site != next.site {
+            return Err(Error::refused(format!(
+                "reload configuration: this is site {}, the file is now that of site {}; restart \
+                 it, or name the site by --site",
+                running.site, next.site
+            )));
+        }
+        let taken = running.with_live(next);
+        let live = running.live_changes(&taken)?;
+        let restart = taken.other_changes(next);
+        let routes = running.changed_routes(&taken, registry)?;
+        self.listen_as(running, &taken, registry)?;
+        for Route { peer, groups, way } in routes {
+            for group in groups {
+                self.group(&group)?.change_link(&peer, way.clone())?;
+            }
+        }
+        self.close_unused(running, &taken, registry)?;
+        Ok((taken, Changes { live, restart }))
+    }
+
+    /// Opens what `taken` listens on and `running` does not. All of it, or none.
+    fn listen_as(
+        &self,
+        running: &SiteConfig,
+        taken: &SiteConfig,
+        registry: &Registry,
+    ) -> Result<()> {
+        let before = running.listens()?;
+        let mut opened: Vec<(String, String)> = Vec::new();
+        for (word, address) in taken.listens()?.difference(&before) {
+            let transport = taken.open_transport(word, None, registry)?;
+            let described = transport.describe();
+            if let Err(error) = self.listen(transport, address) {
+                for (word, address) in opened {
+                    self.stop_listening(&word, &address)?;
+                }
+                return Err(error);
+            }
+            opened.push((described, address.clone()));
+        }
+        Ok(())
+    }
+
+    /// Closes what is not configured any more, unless a link still goes that way.
+    fn close_unused(
+        &self,
+        running: &SiteConfig,
+        taken: &SiteConfig,
+        registry: &Registry,
+    ) -> Result<()> {
+        let used: BTreeSet<String> = self
+            .groups()
+            .iter()
+            .flat_map(|group| group.status().legs.clone().into_values())
+            .filter(|leg| leg.link_up)
+            .map(|leg| leg.transport)
+            .collect();
+        for (word, address) in running.listens()?.difference(&taken.listens()?) {
+            let transport: Arc<dyn Transport> = running.open_transport(word, None, registry)?;
+            let word = transport.describe();
+            if used.contains(&word) {
+                tracing::info!(%word, %address, "a link still uses it: it is listened by on");
+            } else {
+                self.stop_listening(&word, address)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl SiteConfig {
+    /// This configuration with everything from `next` that a running site can take over.
+    fn with_live(&self, next: &Self) -> Self {
+        let mut taken = self.clone();
+        for (ends, link) in &mut taken.links {
+            if let Some(new) = next.links.get(ends) {
+                link.clone_from(new);
+            }
+        }
+        for (site, entry) in &mut taken.sites {
+            if let Some(new) = next.sites.get(site) {
+                entry.address.clone_from(&new.address);
+                entry.listen.clone_from(&new.listen);
+            }
+        }
+        taken
+    }
+
+    /// What this site listens on: transport and address.
+    fn listens(&self) -> Result<BTreeSet<(String, String)>> {
+        let address = &self.own()?.listen;
+        let words = self.listening_words().into_iter();
+        Ok(words.map(|word| (word, address.clone())).collect())
+    }
+
+    /// In words, what this site took over.
+    fn live_changes(&self, taken: &Self) -> Result<Vec<String>> {
+        let mut changes = Vec::new();
+        for peer in self.peers() {
+            let (before, after) = (self.link(&self.site, &peer), taken.link(&self.site, &peer));
+            if let (Some(before), Some(after)) = (before, after) {
+                changes.extend(link_change(&self.site, &peer, before, after));
+            }
+            let (before, after) = (&self.entry(&peer)?.address, &taken.entry(&peer)?.address);
+            if before != after {
+                changes.push(format!("sites.{peer}.address: {before} -> {after}"));
+            }
+        }
+        let (before, after) = (&self.own()?.listen, &taken.own()?.listen);
+        if before != after {
+            changes.push(format!("sites.{}.listen: {before} -> {after}", self.site));
+        }
+        Ok(changes)
+    }
+
+    /// The ways of links that are another one in `taken`, opened.
+    fn changed_routes(&self, taken: &Self, registry: &Registry) -> Result<Vec<Route>> {
+        let mut routes = Vec::new();
+        for peer in self.peers() {
+            let (before, after) = (self.link(&self.site, &peer), taken.link(&self.site, &peer));
+            let address = taken.entry(&peer)?.address.clone();
+            let Some(link) = after else { continue };
+            if before == after && address == self.entry(&peer)?.address {
+                continue;
+            }
+            let transport = taken.open_transport(&link.transport, Some(&peer), registry)?;
+            let groups = self.groups_of(&self.site);
+            let groups = groups.filter(|(_, group)| group.sites().contains(&&peer));
+            let groups = groups.map(|(name, _)| name.clone()).collect();
+            routes.push(Route { peer, groups, way: PeerLink { transport, address } });
+        }
+        Ok(routes)
+    }
+
+    /// In words, what differs and concerns this site. Destructured, so that a new part does not
+    /// compile until it is decided here.
+    fn other_changes(&self, next: &Self) -> Vec<String> {
+        let Self { site, sites, groups, links, limits, timing, tls } = self;
+        let mut changes = named("sites", sites.keys(), next.sites.keys());
+        if let (Some(mine), Some(new)) = (sites.get(site), next.sites.get(site)) {
+            changes.extend(own_changes(site, mine, new));
+        }
+        changes.extend(named("group", groups.keys(), next.groups.keys()));
+        for (name, group) in groups {
+            if next.groups.get(name).is_some_and(|new| new != group) {
+                changes.push(format!("group.{name}"));
+            }
+        }
+        let ends = |(one, other): &(SiteName, SiteName)| format!("{one}_{other}");
+        let (mine, new): (Vec<_>, Vec<_>) =
+            (links.keys().map(ends).collect(), next.links.keys().map(ends).collect());
+        changes.extend(named("link", mine.iter(), new.iter()));
+        let rest = [
+            ("limits", *limits != next.limits),
+            ("timing", *timing != next.timing),
+            ("tls", *tls != next.tls),
+        ];
+        changes.extend(rest.iter().filter(|(_, differs)| *differs).map(|(name, _)| (*name).into()));
+        changes
+    }
+}
+
+/// In words, how a link changed.
+fn link_change(
+    one: &SiteName,
+    other: &SiteName,
+    before: &LinkEntry,
+    after: &LinkEntry,
+) -> Option<String> {
+    let (was, is) = (&before.transport, &after.transport);
+    match before == after {
+        true => None,
+        false if was != is => Some(format!("link {one}-{other}: transport {was} -> {is}")),
+        false => Some(format!("link {one}-{other}: settings")),
+    }
+}
+
+/// What was added and what was taken away.
+fn named<'a, T: Ord + std::fmt::Display + 'a>(
+    what: &str,
+    before: impl Iterator<Item = &'a T>,
+    after: impl Iterator<Item = &'a T>,
+) -> Vec<String> {
+    let (before, after): (BTreeSet<_>, BTreeSet<_>) = (before.collect(), after.collect());
+    let gone = before.difference(&after).map(|name| format!("{what}.{name}: taken out"));
+    let new = after.difference(&before).map(|name| format!("{what}.{name}: added"));
+    gone.chain(new).collect()
+}
+
+/// What differs in the own site's entry and is used from the next start on.
+fn own_changes(site: &SiteName, mine: &SiteEntry, new: &SiteEntry) -> Vec<String> {
+    let SiteEntry {
+        address: _,
+        listen: _,
+        volumes_dir,
+        journal_dir,
+        nbd,
+        nbd_insecure,
+        metrics,
+        control,
+        backend,
+        journal_capacity,
+    } = mine;
+    let differs = BTreeMap::from([
+        ("volumes_dir", *volumes_dir != new.volumes_dir),
+        ("journal_dir", *journal_dir != new.journal_dir),
+        ("nbd", *nbd != new.nbd),
+        ("nbd_insecure", *nbd_insecure != new.nbd_insecure),
+        ("metrics", *metrics != new.metrics),
+        ("control", *control != new.control),
+        ("backend", *backend != new.backend),
+        ("journal_capacity", *journal_capacity != new.journal_capacity),
+    ]);
+    let changed = differs.into_iter().filter(|(_, differs)| *differs);
+    changed.map(|(name, _)| format!("sites.{site}.{name}")).collect()
+}
