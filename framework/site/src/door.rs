@@ -14,10 +14,18 @@ pub(crate) const GREETINGS_MAX: usize = 64;
 /// How long a greeting may take.
 pub(crate) const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A link that another site opened.
+pub(crate) struct Arrival {
+    pub link: Link,
+    pub greeting: Greeting,
+    /// By which transport it came.
+    pub by: String,
+}
+
 /// What a group is told from outside its thread.
 pub(crate) enum Command {
-    /// A link with its greeting, and the transport that it came by.
-    Accept(Link, Greeting, String),
+    /// A link that another site opened.
+    Accept(Box<Arrival>),
     /// Stop in order.
     Stop(oneshot::Sender<Result<()>>),
 }
@@ -39,6 +47,7 @@ pub(crate) async fn greet(link: Link, by: String, doors: &BTreeMap<GroupName, Do
         let _ = link.control.sender.close().await;
         return Err(Error::refused(why));
     };
+    let arrival = Box::new(Arrival { link, greeting: theirs, by });
     let closed = |_| Error::closed("greet: the group is stopped");
-    door.0.send(Command::Accept(link, theirs, by)).await.map_err(closed)
+    door.0.send(Command::Accept(arrival)).await.map_err(closed)
 }

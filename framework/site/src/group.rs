@@ -6,6 +6,7 @@ use crate::actor::{
 };
 use crate::clock::Clock;
 use crate::crew::{Crew, CrewRef, Watermarks, post};
+use crate::door::Arrival;
 use crate::handle::Group;
 use crate::journal_io::JournalIo;
 use crate::open::{Opened, open};
@@ -25,7 +26,6 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use trefoil_core::engine::overlay::Overlay;
 use trefoil_core::model::{Role, SiteName};
-use trefoil_core::port::Link;
 use trefoil_core::wire::{ControlMessage, Greeting, PROTOCOL_VERSION, encode_control};
 use trefoil_core::{Error, ErrorKind, Result};
 
@@ -112,7 +112,8 @@ impl Running {
     }
 
     /// Takes a link that another site opened with this greeting; answers it.
-    pub async fn accept(&self, mut link: Link, theirs: Greeting, by: String) -> Result<()> {
+    pub async fn accept(&self, arrival: Arrival) -> Result<()> {
+        let Arrival { mut link, greeting: theirs, by } = arrival;
         if let Some(why) =
             link.security.refusal_of(&theirs.from).or_else(|| self.refusal_of(&theirs))
         {

@@ -253,8 +253,8 @@ async fn host_group(
     let _ = ready.send(running.handle());
     while let Some(command) = commands.recv().await {
         match command {
-            Command::Accept(link, greeting, by) => {
-                if let Err(error) = running.accept(link, greeting, by).await {
+            Command::Accept(arrival) => {
+                if let Err(error) = running.accept(*arrival).await {
                     tracing::warn!(%error, "a link was refused");
                 }
             }
