@@ -59,6 +59,7 @@ impl Site {
                 self.group(&group)?.change_link(&peer, way.clone())?;
             }
         }
+        self.send_as(&taken);
         self.close_unused(running, &taken, registry)?;
         Ok((taken, Changes { live, restart }))
     }
@@ -84,6 +85,18 @@ impl Site {
             opened.push((described, address.clone()));
         }
         Ok(())
+    }
+
+    /// Sends data from the next batch on as `taken` says.
+    fn send_as(&self, taken: &SiteConfig) {
+        for group in self.groups() {
+            for peer in taken.peers() {
+                let link = taken.link(&taken.site, &peer);
+                if let (Some(link), Some(rates)) = (link, group.link_rates(&peer)) {
+                    rates.set(link.traffic);
+                }
+            }
+        }
     }
 
     /// Closes what is not configured any more, unless a link still goes that way.
@@ -165,14 +178,15 @@ impl SiteConfig {
             let (before, after) = (self.link(&self.site, &peer), taken.link(&self.site, &peer));
             let address = taken.entry(&peer)?.address.clone();
             let Some(link) = after else { continue };
-            if before == after && address == self.entry(&peer)?.address {
+            let same = before.is_some_and(|before| goes_alike(before, link));
+            if same && address == self.entry(&peer)?.address {
                 continue;
             }
             let transport = taken.open_transport(&link.transport, Some(&peer), registry)?;
             let groups = self.groups_of(&self.site);
             let groups = groups.filter(|(_, group)| group.sites().contains(&&peer));
             let groups = groups.map(|(name, _)| name.clone()).collect();
-            routes.push(Route { peer, groups, way: PeerLink { transport, address } });
+            routes.push(Route { peer, groups, way: PeerLink::new(transport, address) });
         }
         Ok(routes)
     }
@@ -205,6 +219,16 @@ impl SiteConfig {
     }
 }
 
+/// Whether two entries are the same way: how much is sent on it makes no difference.
+fn goes_alike(one: &LinkEntry, other: &LinkEntry) -> bool {
+    let LinkEntry { transport, timeout, shape, traffic: _, insecure, settings } = one;
+    *transport == other.transport
+        && *timeout == other.timeout
+        && *shape == other.shape
+        && *insecure == other.insecure
+        && *settings == other.settings
+}
+
 /// In words, how a link changed.
 fn link_change(
     one: &SiteName,
@@ -216,6 +240,7 @@ fn link_change(
     match before == after {
         true => None,
         false if was != is => Some(format!("link {one}-{other}: transport {was} -> {is}")),
+        false if goes_alike(before, after) => Some(format!("link {one}-{other}: how data is sent")),
         false => Some(format!("link {one}-{other}: settings")),
     }
 }
