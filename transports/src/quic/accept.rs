@@ -1,13 +1,13 @@
 //! The listener's side: whoever connects has a deadline, a bounded place, and no way to hold
 //! up anybody else.
 
-use super::handshake::{lost, proven, take};
+use super::handshake::{lost, proven, refusal_of, take};
 use super::{Shared, WORD, endpoint};
 use crate::handshakes::Handshakes;
 use crate::resolve::{bind_error, resolve};
 use crate::stream::{Counters, Lanes};
 use async_trait::async_trait;
-use quinn::{Endpoint, Incoming};
+use quinn::{ConnectionError, Endpoint, Incoming};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -111,9 +111,9 @@ impl Desk {
     async fn handshake(&self, incoming: Incoming, from: SocketAddr) -> Result<()> {
         // As of now: certificates may have been changed since the listener was opened.
         let config = Arc::new(endpoint::server_config(&self.shared)?);
-        let connecting = incoming.accept_with(config);
-        let connecting = connecting.map_err(|error| lost("take connection", error))?;
-        let connection = connecting.await.map_err(|error| lost("take connection", error))?;
+        // Its first packet may be refused at once, what comes later in the handshake.
+        let connecting = incoming.accept_with(config).map_err(|error| self.refused(error))?;
+        let connection = connecting.await.map_err(|error| self.refused(error))?;
         let security = proven(&connection)?;
         let lanes = take(&connection).await?;
         // The answer comes only when there is a place for the link, so that the dialler's is real.
@@ -123,5 +123,12 @@ impl Desk {
         let who = (from.to_string(), security);
         place.send(Lanes::link(wires, who, self.shared.counters.clone()));
         Ok(())
+    }
+
+    fn refused(&self, error: ConnectionError) -> Error {
+        if let Some(refusal) = refusal_of(&error) {
+            self.shared.credentials.count(&refusal);
+        }
+        lost("take connection", error)
     }
 }

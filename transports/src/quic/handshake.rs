@@ -4,6 +4,7 @@ use super::wire::QuicWire;
 use crate::stream::{LaneKind, Wire};
 use crate::tls::{Identity, Refusal, explain_alert};
 use quinn::{Connection, ConnectionError, RecvStream, SendStream, TransportErrorCode};
+use rustls::AlertDescription;
 use rustls::pki_types::CertificateDer;
 use trefoil_core::model::SiteName;
 use trefoil_core::port::Security;
@@ -93,12 +94,25 @@ pub(super) fn proven(connection: &Connection) -> Result<Security> {
     Ok(Security::Proven(SiteName::new(&identity.name)?))
 }
 
+/// The alert of TLS inside a code of QUIC.
+fn crypto(code: TransportErrorCode) -> Option<u8> {
+    u64::from(code).checked_sub(0x100).and_then(|alert| u8::try_from(alert).ok())
+}
+
+/// The refusals that TLS decides itself, so that the judge of certificates never sees them.
+pub(super) fn refusal_of(error: &ConnectionError) -> Option<Refusal> {
+    let ConnectionError::TransportError(own) = error else { return None };
+    match AlertDescription::from(crypto(own.code)?) {
+        AlertDescription::CertificateRequired => Some(Refusal::Missing),
+        AlertDescription::NoApplicationProtocol | AlertDescription::ProtocolVersion => {
+            Some(Refusal::Protocol)
+        }
+        _ => None,
+    }
+}
+
 /// Why a connection was not made or did not last, for people.
 pub(super) fn lost(doing: &str, error: ConnectionError) -> Error {
-    let crypto = |code: TransportErrorCode| {
-        let code = u64::from(code);
-        (0x100..0x200).contains(&code).then(|| u8::try_from(code - 0x100).unwrap_or(u8::MAX))
-    };
     let what = match &error {
         ConnectionError::TransportError(own) if crypto(own.code).is_some() => {
             Some(format!("{doing}: prove sites to each other: {}", own.reason))

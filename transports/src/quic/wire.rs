@@ -1,17 +1,14 @@
 //! A stream of a QUIC connection as a lane.
 
 use crate::stream::Wire;
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use parking_lot::Mutex;
 use quinn::{Connection, RecvStream, SendStream, StoppedError, VarInt};
 use std::future::Future;
 use std::io::{Error, ErrorKind as Io, IoSlice, Result};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, ReadBuf};
-
-/// The most that one read takes out of a stream, in bytes.
-const READ_BYTES_MAX: usize = 64 << 10;
+use tokio::io::AsyncReadExt;
 
 /// "The link ended", as the other side is told.
 const ENDED: VarInt = VarInt::from_u32(0);
@@ -41,18 +38,9 @@ impl QuicWire {
 
 impl Wire for QuicWire {
     fn poll_read(&self, context: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<Result<usize>> {
-        let before = buffer.len();
-        // The room is zeroed first, since it is read into as initialised memory.
-        buffer.put_bytes(0, (buffer.capacity() - before).min(READ_BYTES_MAX));
-        let mut read = ReadBuf::new(&mut buffer[before..]);
-        let polled = Pin::new(&mut *self.receive.lock()).poll_read(context, &mut read);
-        let count = read.filled().len();
-        buffer.truncate(before + count);
-        match polled {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(count)),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        }
+        let mut receive = self.receive.lock();
+        // The future holds nothing between two polls: what came is in the stream or the buffer.
+        pin!(receive.read_buf(buffer)).poll(context)
     }
 
     fn poll_write(&self, context: &mut Context<'_>, from: &[IoSlice<'_>]) -> Poll<Result<usize>> {

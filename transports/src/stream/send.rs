@@ -21,12 +21,14 @@ pub(crate) struct Sender {
     /// What is still to be written. It is kept here so that a dropped `send` leaves no torn
     /// frame: the next call goes on where it stopped.
     outgoing: VecDeque<Bytes>,
+    /// Whether the stream took something that it may not have handed to the system yet.
+    unflushed: bool,
     closed: bool,
 }
 
 impl Sender {
     pub(crate) fn new(lanes: Arc<Lanes>, lane: LaneKind) -> Self {
-        Self { lanes, lane, outgoing: VecDeque::new(), closed: false }
+        Self { lanes, lane, outgoing: VecDeque::new(), unflushed: false, closed: false }
     }
 
     fn queue(&mut self, frames: Vec<Frame>) {
@@ -46,6 +48,7 @@ impl Sender {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                 wire.poll_write(context, fill(&mut slices, &self.outgoing))
             });
+            self.unflushed = true;
             match written.await {
                 Ok(0) => return Err(self.fail(Io::WriteZero.into())),
                 Ok(count) => advance(&mut self.outgoing, count),
@@ -54,7 +57,9 @@ impl Sender {
             }
         }
         let flushed = poll_fn(|context| wire.poll_flush(context)).await;
-        flushed.map_err(|error| self.fail(error))
+        flushed.map_err(|error| self.fail(error))?;
+        self.unflushed = false;
+        Ok(())
     }
 
     fn fail(&mut self, error: std::io::Error) -> Error {
@@ -122,7 +127,7 @@ impl FrameSender for Sender {
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        if !self.closed || !self.outgoing.is_empty() {
+        if !self.closed || self.unflushed || !self.outgoing.is_empty() {
             self.lanes.end(ErrorKind::Closed, "this side dropped a sender");
         }
     }

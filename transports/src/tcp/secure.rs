@@ -89,7 +89,9 @@ fn refused(credentials: &Credentials, error: std::io::Error) -> Error {
     };
     match tls {
         rustls::Error::NoCertificatesPresented => credentials.count(&Refusal::Missing),
-        rustls::Error::InvalidMessage(_) | rustls::Error::PeerIncompatible(_) => {
+        rustls::Error::InvalidMessage(_)
+        | rustls::Error::PeerIncompatible(_)
+        | rustls::Error::NoApplicationProtocol => {
             credentials.count(&Refusal::Protocol);
         }
         _ => {}

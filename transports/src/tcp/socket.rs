@@ -2,15 +2,15 @@
 
 use super::TcpOptions;
 use crate::stream::Wire;
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use parking_lot::Mutex;
 use socket2::{SockRef, Socket, TcpKeepalive};
 use std::io::{ErrorKind as Io, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 use trefoil_core::{Error, Result};
@@ -32,9 +32,6 @@ pub(crate) fn tune(stream: &TcpStream, options: &TcpOptions) -> Result<()> {
     socket.set_tcp_user_timeout(Some(options.user_timeout)).map_err(io)?;
     Ok(())
 }
-
-/// The most that one read takes out of a TLS session, in bytes.
-const SECURE_READ_BYTES_MAX: usize = 64 << 10;
 
 /// A new connection, while it becomes part of a link.
 pub(crate) enum Connection {
@@ -175,21 +172,11 @@ impl Wire for Secure {
         buffer: &mut BytesMut,
     ) -> Poll<std::io::Result<usize>> {
         let mut session = self.session.lock();
-        let before = buffer.len();
-        // The room is zeroed first, since it is read into as initialised memory: so no more of it
-        // than a few records of TLS fill.
-        let room = (buffer.capacity() - before).min(SECURE_READ_BYTES_MAX);
-        buffer.put_bytes(0, room);
-        let mut read = ReadBuf::new(&mut buffer[before..]);
-        let polled = Pin::new(&mut *session).poll_read(context, &mut read);
-        let count = read.filled().len();
-        buffer.truncate(before + count);
-        match polled {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(count)),
+        // The future holds nothing between two polls: what came is in the session or the buffer.
+        match pin!(session.read_buf(buffer)).poll(context) {
             // Whether the end was meant is told by the frames, not by TLS.
             Poll::Ready(Err(error)) if error.kind() == Io::UnexpectedEof => Poll::Ready(Ok(0)),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
+            polled => polled,
         }
     }
 

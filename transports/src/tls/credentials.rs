@@ -8,11 +8,13 @@ use super::refusal::{Counters, Refusal, TlsCounts};
 use super::verifier::{Verdict, Verifier, check_own};
 use arc_swap::ArcSwap;
 use rustls::client::Resumption;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::UnixTime;
 use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 use trefoil_core::model::SiteName;
@@ -32,8 +34,7 @@ pub struct Credentials {
 /// What was read from the files at one time.
 struct Held {
     roots: Arc<RootCertStore>,
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    shown: Arc<CertifiedKey>,
     accepted: Option<Arc<BTreeSet<String>>>,
     own: Identity,
 }
@@ -53,7 +54,8 @@ impl Credentials {
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`], naming the file and the remedy: it cannot be read, others can read
-    /// the key, the certificate is not `site`'s, is not of the authority, or is not valid now.
+    /// the key, the certificate is not `site`'s, is not of the authority, or is not valid now, or
+    /// the key is another's.
     pub fn load(site: &SiteName, files: TlsFiles) -> Result<Arc<Self>> {
         let held = Held::read(site, &files)?;
         Ok(Arc::new(Self {
@@ -68,9 +70,20 @@ impl Credentials {
     /// judged by, what is in the files now.
     ///
     /// # Errors
-    /// As [`Credentials::load`]; then what was read before stays in use.
+    /// As [`Credentials::load`], and when the list of accepted certificates was there and is not
+    /// any more: a file that got lost must not let in who was removed. Then what was read before
+    /// stays in use.
     pub fn reload(&self) -> Result<()> {
-        self.held.store(Arc::new(Held::read(&self.site, &self.files)?));
+        let held = Held::read(&self.site, &self.files)?;
+        if held.accepted.is_none() && self.held.load().accepted.is_some() {
+            let list = self.files.accepted.as_deref().unwrap_or(Path::new("accepted"));
+            return Err(Error::invalid(format!(
+                "read list of accepted certificates {}: it is gone, and with it who was removed; \
+                 put it back, or restart to accept every certificate of the authority",
+                list.display()
+            )));
+        }
+        self.held.store(Arc::new(held));
         Ok(())
     }
 
@@ -107,7 +120,7 @@ impl Credentials {
     /// What a listener for sites is configured with, as of now.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] if certificate and key do not belong together.
+    /// [`ErrorKind::Invalid`] if the authority cannot be used to judge others.
     pub fn server_config(&self, peers: &Peers, protocol: &[u8]) -> Result<ServerConfig> {
         let mut config = self.server_config_for(peers, SITES_SPEAK)?;
         config.alpn_protocols = vec![protocol.to_vec()];
@@ -130,8 +143,7 @@ impl Credentials {
             .with_protocol_versions(versions)
             .map_err(unusable)?
             .with_client_cert_verifier(verifier)
-            .with_single_cert(held.chain.clone(), held.key.clone_key())
-            .map_err(unusable)?;
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(held.shown.clone())));
         // Every connection proves itself anew: a removed certificate must not live on in a ticket.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -154,8 +166,7 @@ impl Credentials {
             .map_err(unusable)?
             .dangerous()
             .with_custom_certificate_verifier(verifier)
-            .with_client_auth_cert(held.chain.clone(), held.key.clone_key())
-            .map_err(unusable)?;
+            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(held.shown.clone())));
         config.resumption = Resumption::disabled();
         config.enable_early_data = false;
         config.enable_sni = false;
@@ -190,16 +201,18 @@ impl Held {
                 own.kind, own.name
             )));
         }
-        let (key, accepted) =
-            (files::key(&files.key)?, files::accepted(files.accepted.as_deref())?);
-        Ok(Self { roots: Arc::new(roots), chain, key, accepted: accepted.map(Arc::new), own })
+        // A renewal replaces two files: between the two they do not fit, and are not taken.
+        let shown = CertifiedKey::from_der(chain, files::key(&files.key)?, &provider());
+        let shown = shown.map_err(|source| {
+            let (cert, key) = (files.cert.display(), files.key.display());
+            let doing = format!("use certificate {cert} with key {key}: they do not fit");
+            Error::with_source(ErrorKind::Invalid, doing, source)
+        })?;
+        let accepted = files::accepted(files.accepted.as_deref())?.map(Arc::new);
+        Ok(Self { roots: Arc::new(roots), shown: Arc::new(shown), accepted, own })
     }
 }
 
 fn unusable(error: rustls::Error) -> Error {
-    Error::with_source(
-        ErrorKind::Invalid,
-        "use certificate and key: they do not belong together, or cannot be used here",
-        error,
-    )
+    Error::with_source(ErrorKind::Invalid, "set TLS up: its versions cannot be used here", error)
 }

@@ -31,9 +31,14 @@ fn read(path: &Path, what: &str) -> Result<Vec<u8>> {
         let doing = format!("read {what} {}: make it readable for this program", path.display());
         Error::with_source(ErrorKind::Invalid, doing, source)
     };
-    let file = File::open(path).map_err(failed)?;
+    read_open(&File::open(path).map_err(failed)?, path, what)
+}
+
+fn read_open(file: &File, path: &Path, what: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|source| {
+        Error::with_source(ErrorKind::Invalid, format!("read {what} {}", path.display()), source)
+    })?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         let what = format!("read {what} {}: it has more than 1 MiB", path.display());
         return Err(Error::invalid(what));
@@ -54,16 +59,21 @@ pub(crate) fn certificates(path: &Path, what: &str) -> Result<Vec<CertificateDer
 
 /// The key in a file that nobody else can read.
 pub(crate) fn key(path: &Path) -> Result<PrivateKeyDer<'static>> {
-    check_key_file(path)?;
+    let file = File::open(path).map_err(|source| {
+        let doing = format!("read key {}: make it readable for this program", path.display());
+        Error::with_source(ErrorKind::Invalid, doing, source)
+    })?;
+    // The file that was opened is judged, not what its name means a moment later.
+    check_key_file(&file, path)?;
     // What is wrong with it is told without a byte of it.
-    PrivateKeyDer::from_pem_slice(&read(path, "key")?).map_err(|_| {
+    PrivateKeyDer::from_pem_slice(&read_open(&file, path, "key")?).map_err(|_| {
         Error::invalid(format!("read key {}: it has no private key in PEM", path.display()))
     })
 }
 
 /// Only its owner may read a key, and its owner is this process's user (or root, who can anyway).
-fn check_key_file(path: &Path) -> Result<()> {
-    let metadata = std::fs::metadata(path).map_err(|source| {
+fn check_key_file(file: &File, path: &Path) -> Result<()> {
+    let metadata = file.metadata().map_err(|source| {
         let doing = format!("look at key {}", path.display());
         Error::with_source(ErrorKind::Invalid, doing, source)
     })?;
@@ -85,9 +95,17 @@ fn check_key_file(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The accepted fingerprints; `None` if there is no list.
+/// The accepted fingerprints; `None` if there is no list. One that is there and cannot be read is
+/// an error, so that nobody is let in by it.
 pub(crate) fn accepted(path: Option<&Path>) -> Result<Option<BTreeSet<String>>> {
-    let Some(path) = path.filter(|path| path.exists()) else { return Ok(None) };
+    let Some(path) = path else { return Ok(None) };
+    let there = path.try_exists().map_err(|source| {
+        let doing = format!("look for list of accepted certificates {}", path.display());
+        Error::with_source(ErrorKind::Invalid, doing, source)
+    })?;
+    if !there {
+        return Ok(None);
+    }
     let text = String::from_utf8_lossy(&read(path, "list of accepted certificates")?).into_owned();
     let mut found = BTreeSet::new();
     for (index, line) in text.lines().enumerate() {

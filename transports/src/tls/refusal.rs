@@ -181,6 +181,7 @@ pub fn explain(error: &TlsError) -> String {
         TlsError::AlertReceived(alert) => format!("the other side refused: {}", alert_of(*alert)),
         TlsError::InvalidMessage(_)
         | TlsError::PeerIncompatible(_)
+        | TlsError::NoApplicationProtocol
         | TlsError::InappropriateHandshakeMessage { .. }
         | TlsError::InappropriateMessage { .. } => Refusal::Protocol.to_string(),
         other => other.to_string(),
