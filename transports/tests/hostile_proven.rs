@@ -177,8 +177,8 @@ async fn ten_thousand_datagrams_of_rubbish_take_nothing() {
     let _turn = TURN.lock().await;
     let mut world = quic().await;
     let (mut ours, mut theirs) = world.link().await;
-    let (files, memory) = (open_files(), memory_kib());
     let socket = UdpSocket::bind(ANY).unwrap();
+    let (files, memory) = (open_files(), memory_kib());
     let mut slowest = Duration::ZERO;
     for number in 0..10_000_usize {
         // Among them long headers of an unknown version, of version 1, and short ones.
