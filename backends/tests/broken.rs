@@ -29,6 +29,8 @@ enum Breaks {
     ReadsTheNext,
     /// Saves half of a state.
     SavesHalfAState,
+    /// Refuses every generation but the first.
+    KnowsOneGeneration,
 }
 
 struct BrokenJournal {
@@ -43,6 +45,10 @@ impl JournalStore for BrokenJournal {
     }
 
     async fn append(&mut self, records: Vec<Record>) -> Result<()> {
+        let later = |record: &Record| record.generation().count > 3;
+        if self.breaks == Breaks::KnowsOneGeneration && records.iter().any(later) {
+            return Err(Error::invalid("append: another generation"));
+        }
         match (self.inner.append(records.clone()).await, self.breaks) {
             (Err(error), Breaks::AcceptsAGap) if error.kind() == ErrorKind::Invalid => Ok(()),
             (Err(error), Breaks::TearsABatchOnFull) if error.kind() == ErrorKind::Full => {
@@ -108,37 +114,43 @@ impl JournalStoreBench for BrokenJournals {
     }
 }
 
-async fn broken_claim(breaks: Breaks) -> String {
-    journal_store::check_all(&mut BrokenJournals(None, breaks)).await.unwrap_err().claim
+async fn broken_claim(breaks: Breaks) -> &'static str {
+    journal_store::prove_all(&mut BrokenJournals(None, breaks)).await.unwrap_err().claim
 }
 
 #[tokio::test]
 async fn a_journal_that_accepts_a_gap_is_caught() {
     let claim = broken_claim(Breaks::AcceptsAGap).await;
-    assert_eq!(claim, "records that do not follow are invalid");
+    assert_eq!(claim, "records_that_do_not_follow_are_invalid");
 }
 
 #[tokio::test]
 async fn a_journal_that_tears_a_batch_when_full_is_caught() {
     let claim = broken_claim(Breaks::TearsABatchOnFull).await;
-    assert_eq!(claim, "a batch that does not fit is refused whole");
+    assert_eq!(claim, "a_batch_that_does_not_fit_is_refused_whole");
 }
 
 #[tokio::test]
 async fn a_journal_that_trims_too_much_is_caught() {
     let claim = broken_claim(Breaks::TrimsTooMuch).await;
-    assert_eq!(claim, "trimming lets go of no more than asked");
+    assert_eq!(claim, "trimming_lets_go_of_no_more_than_asked");
 }
 
 #[tokio::test]
 async fn a_journal_that_reads_the_next_record_is_caught() {
     let claim = broken_claim(Breaks::ReadsTheNext).await;
-    assert_eq!(claim, "what was appended is read, byte for byte");
+    assert_eq!(claim, "what_was_appended_is_read_byte_for_byte");
 }
 
 #[tokio::test]
 async fn a_journal_that_saves_half_a_state_is_caught() {
-    assert_eq!(broken_claim(Breaks::SavesHalfAState).await, "a state is replaced whole");
+    assert_eq!(broken_claim(Breaks::SavesHalfAState).await, "a_state_is_replaced_whole");
+}
+
+#[tokio::test]
+async fn a_journal_that_knows_one_generation_is_caught() {
+    let claim = broken_claim(Breaks::KnowsOneGeneration).await;
+    assert_eq!(claim, "a_new_generation_follows_and_the_old_one_ends");
 }
 
 /// A disk that answers syncs without doing them.
@@ -181,14 +193,14 @@ impl BlockStoreBench for Lying {
 
 #[tokio::test]
 async fn a_journal_that_forgets_after_a_sync_is_caught() {
-    let broken = journal_store::check_all(&mut Lying::default()).await.unwrap_err();
-    assert_eq!(broken.claim, "what was synced survives a power loss");
+    let broken = journal_store::prove_all(&mut Lying::default()).await.unwrap_err();
+    assert_eq!(broken.claim, "what_was_synced_survives_a_power_loss");
 }
 
 #[tokio::test]
 async fn a_store_that_forgets_after_a_sync_is_caught() {
-    let broken = block_store::check_all(&mut Lying::default()).await.unwrap_err();
-    assert_eq!(broken.claim, "what was synced survives a power loss");
+    let broken = block_store::prove_all(&mut Lying::default()).await.unwrap_err();
+    assert_eq!(broken.claim, "what_was_synced_survives_a_power_loss");
     assert_eq!(volume().as_str(), "suite");
 }
 
@@ -236,6 +248,6 @@ impl BlockStoreBench for Careless {
 
 #[tokio::test]
 async fn a_store_that_writes_part_of_a_refused_batch_is_caught() {
-    let broken = block_store::check_all(&mut Careless).await.unwrap_err();
-    assert_eq!(broken.claim, "a range outside is invalid, and nothing is written");
+    let broken = block_store::prove_all(&mut Careless).await.unwrap_err();
+    assert_eq!(broken.claim, "a_range_outside_is_invalid_and_writes_nothing");
 }

@@ -19,12 +19,12 @@ fn names(group: &str, site: &str) -> (GroupName, SiteName) {
 
 #[tokio::test]
 async fn the_file_store_keeps_every_claim() {
-    block_store::check_all(&mut Files::default()).await.unwrap();
+    block_store::prove_all(&mut Files::default()).await.unwrap();
 }
 
 #[tokio::test]
 async fn the_file_journal_keeps_every_claim() {
-    journal_store::check_all(&mut Files::default()).await.unwrap();
+    journal_store::prove_all(&mut Files::default()).await.unwrap();
 }
 
 #[tokio::test]

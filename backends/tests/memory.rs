@@ -13,12 +13,12 @@ use trefoil_core::port::{BlockStore, BlockWrite, Content};
 
 #[tokio::test]
 async fn the_memory_store_keeps_every_claim() {
-    block_store::check_all(&mut MemoryBlocks::default()).await.unwrap();
+    block_store::prove_all(&mut MemoryBlocks::default()).await.unwrap();
 }
 
 #[tokio::test]
 async fn the_memory_journal_keeps_every_claim() {
-    journal_store::check_all(&mut Memory::default()).await.unwrap();
+    journal_store::prove_all(&mut Memory::default()).await.unwrap();
 }
 
 #[test]

@@ -53,12 +53,12 @@ fn records(before: Position, count: u64, bytes: usize) -> Vec<Record> {
 
 #[tokio::test]
 async fn the_mmap_store_keeps_every_claim() {
-    block_store::check_all(&mut Mapped::default()).await.unwrap();
+    block_store::prove_all(&mut Mapped::default()).await.unwrap();
 }
 
 #[tokio::test]
 async fn the_mmap_journal_keeps_every_claim() {
-    journal_store::check_all(&mut Mapped::default()).await.unwrap();
+    journal_store::prove_all(&mut Mapped::default()).await.unwrap();
 }
 
 #[tokio::test]

@@ -41,12 +41,12 @@ fn block(offset: u64, byte: u8) -> BlockWrite {
 
 #[tokio::test]
 async fn the_simulated_store_keeps_every_claim() {
-    block_store::check_all(&mut Simulated::default()).await.unwrap();
+    block_store::prove_all(&mut Simulated::default()).await.unwrap();
 }
 
 #[tokio::test]
 async fn the_simulated_journal_keeps_every_claim() {
-    journal_store::check_all(&mut Simulated::default()).await.unwrap();
+    journal_store::prove_all(&mut Simulated::default()).await.unwrap();
 }
 
 #[tokio::test]

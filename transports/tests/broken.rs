@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use trefoil_core::conformance::transport::{BoxSleep, Subject, prove};
+use trefoil_core::conformance::transport::{BoxSleep, Subject, prove, prove_all};
 use trefoil_core::port::{
     FRAME_BYTES_MAX, Frame, FrameReceiver, FrameSender, Lane, Link, Listener, Transport,
 };
@@ -28,6 +28,12 @@ enum Fault {
     ForgetsOnDrop,
     /// Closes without saying so.
     ClosesSilently,
+    /// Sends every frame of a single-frame batch twice.
+    Duplicates,
+    /// Says "closed" of a link that broke.
+    LiesAboutClose,
+    /// Flips a bit of a long frame.
+    Damages,
 }
 
 #[derive(Clone)]
@@ -72,7 +78,9 @@ impl FrameSender for BrokenSender {
                 }
                 return Ok(());
             }
-            Fault::ForgetsOnDrop | Fault::ClosesSilently => {}
+            Fault::Duplicates => frames = frames.into_iter().flat_map(|f| [f.clone(), f]).collect(),
+            Fault::Damages => frames = frames.into_iter().map(damage).collect(),
+            Fault::ForgetsOnDrop | Fault::ClosesSilently | Fault::LiesAboutClose => {}
         }
         self.inner.send(frames).await
     }
@@ -106,6 +114,14 @@ impl BrokenSender {
     }
 }
 
+fn damage(frame: Frame) -> Frame {
+    let mut bytes = frame.into_bytes().to_vec();
+    if bytes.len() > 4096 {
+        bytes[4000] ^= 1;
+    }
+    Frame::of(bytes.into())
+}
+
 struct Nothing;
 
 #[async_trait]
@@ -134,6 +150,9 @@ impl FrameReceiver for BrokenReceiver {
         let received = self.inner.receive().await;
         if matches!(self.fault, Fault::ForgetsOnDrop) {
             tokio::task::yield_now().await;
+        }
+        if matches!(self.fault, Fault::LiesAboutClose) {
+            return received.or(Ok(None));
         }
         received
     }
@@ -175,7 +194,7 @@ async fn broken_claim(fault: Fault) -> &'static str {
     let transport = Broken(MemoryNetwork::new().transport(), fault);
     let mut subject = Subject::new(&transport, &transport, "somewhere", &sleep);
     subject.deadline = Duration::from_secs(60);
-    let violation = prove(&subject).await.expect_err("the suite did not notice");
+    let violation = prove_all(&subject).await.expect_err("the suite did not notice");
     violation.claim
 }
 
@@ -189,7 +208,21 @@ async fn each_broken_transport_is_caught_by_name() {
         (Fault::SendsHalfABatch, "too_long_a_frame_sends_nothing"),
         (Fault::ForgetsOnDrop, "a_dropped_receive_loses_nothing"),
         (Fault::ClosesSilently, "close_is_seen_after_what_was_sent"),
+        (Fault::Duplicates, "frames_arrive_in_order"),
+        (Fault::Damages, "frames_arrive_whole"),
+        (Fault::LiesAboutClose, "an_end_that_nobody_closed_is_an_error"),
     ] {
         assert_eq!(broken_claim(fault).await, claim, "{fault:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_is_proved_by_its_name_and_an_unknown_one_is_a_violation() {
+    let transport = Broken(MemoryNetwork::new().transport(), Fault::Drops);
+    let subject = Subject::new(&transport, &transport, "somewhere", &sleep);
+    prove(&subject, "the_longest_frame_passes").await.unwrap();
+    let violation = prove(&subject, "frames_arrive_in_order").await.unwrap_err();
+    assert_eq!(violation.claim, "frames_arrive_in_order");
+    let violation = prove(&subject, "frames_are_blue").await.unwrap_err();
+    assert!(violation.what.contains("frames_are_blue"), "{violation}");
 }

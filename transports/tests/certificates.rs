@@ -13,7 +13,7 @@ use forged::{Forged, authority, forge, put};
 use papers::{Papers, site};
 use std::sync::Arc;
 use std::time::Duration;
-use trefoil_core::conformance::transport::{BoxSleep, Subject, prove};
+use trefoil_core::conformance::transport::{BoxSleep, Subject, prove_all};
 use trefoil_core::port::{Frame, Link, Security, Transport};
 use trefoil_core::{Error, ErrorKind, Result};
 use trefoil_transports::tls::authority::VALIDITY;
@@ -48,7 +48,7 @@ async fn what_is_inside_tls_conforms() {
         let dialer = make(papers.credentials("a"), Peers::one(site("b")));
         let acceptor = make(papers.credentials("b"), Peers::one(site("a")));
         let subject = Subject::new(&*dialer, &*acceptor, ANY, &sleep);
-        if let Err(violation) = prove(&subject).await {
+        if let Err(violation) = prove_all(&subject).await {
             panic!("{word}: {violation}");
         }
     }

@@ -1,7 +1,7 @@
 //! Every transport of this crate keeps the promises of the port.
 
 use std::time::Duration;
-use trefoil_core::conformance::transport::{BoxSleep, Subject, prove};
+use trefoil_core::conformance::transport::{BoxSleep, Subject, prove_all};
 use trefoil_core::port::Transport;
 use trefoil_transports::shaped::Way;
 use trefoil_transports::{
@@ -16,7 +16,7 @@ fn sleep(time: Duration) -> BoxSleep {
 /// Proves every claim between two transports.
 async fn conforms(dialer: &dyn Transport, acceptor: &dyn Transport, address: &str) {
     let subject = Subject::new(dialer, acceptor, address, &sleep);
-    if let Err(violation) = prove(&subject).await {
+    if let Err(violation) = prove_all(&subject).await {
         panic!("{}: {violation}", dialer.describe());
     }
 }

@@ -1,6 +1,7 @@
 //! Benches in files for the public suites.
 
 use async_trait::async_trait;
+use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
 use trefoil_backends::file::{FileJournal, FileStore};
@@ -40,6 +41,39 @@ impl JournalStoreBench for Files {
 
     async fn reopen(&mut self) -> Result<Option<Box<dyn JournalStore>>> {
         self.journal().map(Some)
+    }
+
+    async fn tear_tail(&mut self) -> Result<Option<Box<dyn JournalStore>>> {
+        tear(self.dir.as_ref().unwrap().path());
+        self.journal().map(Some)
+    }
+
+    async fn open_as_other(&mut self) -> Option<Result<Box<dyn JournalStore>>> {
+        let dir = self.dir.as_ref().unwrap().path();
+        let (group, site) = (GroupName::new("suite").unwrap(), SiteName::new("b").unwrap());
+        let opened = FileJournal::open(dir, &group, &site, CAPACITY_BYTES);
+        Some(opened.map(|journal| Box::new(journal) as Box<dyn JournalStore>))
+    }
+}
+
+/// Turns a bit of the last byte of the journal that is not zero.
+fn tear(dir: &Path) {
+    let mut files = Vec::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { dirs.push(path) } else { files.push(path) }
+        }
+    }
+    // The suite's records are below 1 MiB: they are in the first segment that holds any.
+    for path in files {
+        let mut bytes = std::fs::read(&path).unwrap();
+        let last = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+        if last > 20_000 {
+            bytes[last] ^= 4;
+            std::fs::write(&path, bytes).unwrap();
+        }
     }
 }
 

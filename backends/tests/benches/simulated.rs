@@ -48,6 +48,18 @@ impl JournalStoreBench for Simulated {
         self.disk().lose_power();
         Ok(Some(Box::new(self.disk().journal()?)))
     }
+
+    async fn tear_tail(&mut self) -> Result<Option<Box<dyn JournalStore>>> {
+        self.disk().crash_process();
+        let newest = self.disk().received().number;
+        assert!(self.disk().damage_record(newest));
+        Ok(Some(Box::new(self.disk().journal()?)))
+    }
+
+    fn fail_next_sync(&mut self) -> bool {
+        self.disk().fail_next_sync();
+        true
+    }
 }
 
 #[async_trait]
@@ -65,5 +77,15 @@ impl BlockStoreBench for Simulated {
     async fn lose_power(&mut self) -> Result<Option<Arc<dyn BlockStore>>> {
         self.disk().lose_power();
         Ok(Some(Arc::new(self.disk().volume(&volume(), self.size)?)))
+    }
+
+    fn fill_device(&mut self) -> bool {
+        self.disk().set_full(true);
+        true
+    }
+
+    fn fail_next_sync(&mut self) -> bool {
+        self.disk().fail_next_sync();
+        true
     }
 }

@@ -13,7 +13,7 @@
 //! | [`port`] | the traits that transports and backends implement |
 //! | [`engine`] | the decisions, in the order a write travels |
 //! | [`topology`] | who follows whom, and how |
-//! | [`conformance`] | suites that prove a third party's transport or backend |
+//! | [`conformance`] | kits that prove a third party's transport, backend, arbiter or topology |
 
 pub mod conformance;
 pub mod engine;

@@ -1,9 +1,11 @@
 //! The traits that adapters implement: small, batch-shaped, `dyn`, with owned buffers.
 
+mod arbiter;
 mod block_store;
 mod journal_store;
 mod transport;
 
+pub use arbiter::{Arbiter, ChangeOutcome, LeaseRequest, Recorded};
 pub use block_store::{BlockStore, BlockWrite, Content};
 pub use journal_store::{JournalStore, Recovery, SyncFuture};
 pub use transport::{

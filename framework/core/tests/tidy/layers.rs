@@ -32,7 +32,7 @@ const MODULES: [(&str, &[&str]); 7] = [
     ("wire", &["model", "record", "port"]),
     ("engine", &["model", "record", "port", "wire"]),
     ("topology", &["model", "record", "port", "wire", "engine"]),
-    ("conformance", &["model", "record", "port", "wire"]),
+    ("conformance", &["model", "record", "port", "wire", "topology"]),
 ];
 
 /// Core does nothing itself: it takes events and returns effects.

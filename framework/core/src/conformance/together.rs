@@ -1,6 +1,6 @@
 //! Two futures in one, without a runtime.
 
-use super::BoxSleep;
+use super::transport::BoxSleep;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;

@@ -1,7 +1,20 @@
 //! The suite for block stores: every claim of [`BlockStore`]'s "To be correct" list that can be
 //! seen from outside.
+//!
+//! ```ignore
+//! #[async_trait]
+//! impl BlockStoreBench for Mine {
+//!     async fn fresh(&mut self, size: u64) -> Result<Arc<dyn BlockStore>> {
+//!         Ok(Arc::new(MyStore::create(self.next_path(), size)?))
+//!     }
+//! }
+//! block_store::prove_all(&mut Mine::default()).await.unwrap();
+//! ```
 
-use super::{Broken, Claim, break_claim, run_claims};
+mod survive;
+
+use super::together::join;
+use super::{Claim, Violation, break_claim, names, prove_claim, prove_claims};
 use crate::port::{BlockStore, BlockWrite, Content};
 use crate::{ErrorKind, Result};
 use async_trait::async_trait;
@@ -24,27 +37,67 @@ pub trait BlockStoreBench: Send {
     async fn lose_power(&mut self) -> Result<Option<Arc<dyn BlockStore>>> {
         Ok(None)
     }
+
+    /// Leaves the newest store no room for anything new. False if that cannot be tried.
+    fn fill_device(&mut self) -> bool {
+        false
+    }
+
+    /// Lets the next sync of the newest store fail. False if that cannot be tried.
+    fn fail_next_sync(&mut self) -> bool {
+        false
+    }
 }
 
 /// The size of the volumes that the suite makes, in bytes.
-const SIZE: u64 = 1 << 20;
+pub const SIZE: u64 = 1 << 20;
 
-/// Tries every claim, each on a fresh store.
+/// A bench, whoever made it.
+type Bench = dyn BlockStoreBench + 'static;
+
+/// A claim by name, and its trial.
+macro_rules! claim {
+    ($name:literal, $trial:path) => {
+        Claim { name: $name, trial: |bench: &mut Bench| Box::pin($trial(bench)) }
+    };
+}
+
+const TABLE: [Claim<Bench>; 13] = [
+    claim!("what_was_never_written_reads_as_zeroes", zeroes),
+    claim!("a_read_returns_the_last_write", last_write),
+    claim!("the_edges_of_a_write_are_exact", edges),
+    claim!("a_range_outside_is_invalid_and_writes_nothing", outside),
+    claim!("what_may_be_other_than_zero_is_listed", allocated),
+    claim!("an_empty_batch_and_an_empty_read_are_allowed", empty),
+    claim!("calls_at_the_same_time_do_not_mix", at_once),
+    claim!("a_full_device_is_full_and_still_reads", survive::full),
+    claim!("what_was_written_survives_the_process", survive::process),
+    claim!("what_was_synced_survives_a_power_loss", survive::power),
+    claim!("a_power_loss_leaves_old_or_new_bytes", survive::unsynced),
+    claim!("zeroes_survive_too", survive::zeroed),
+    claim!("after_a_failed_sync_none_succeeds", survive::failed_sync),
+];
+
+/// What is proved, by name and in this order.
+pub const CLAIMS: [&str; TABLE.len()] = names(&TABLE);
+
+/// Proves every claim, each on a fresh store.
 ///
 /// # Errors
 /// The first claim that does not hold, and what was seen.
-pub async fn check_all(bench: &mut (dyn BlockStoreBench + 'static)) -> Result<(), Broken> {
-    let claims: [Claim<'_, dyn BlockStoreBench>; 8] = [
-        ("what was never written reads as zeroes", |bench| Box::pin(zeroes(bench))),
-        ("a read returns what was written last", |bench| Box::pin(last_write(bench))),
-        ("a range outside is invalid, and nothing is written", |bench| Box::pin(outside(bench))),
-        ("what may be other than zero is listed", |bench| Box::pin(allocated(bench))),
-        ("an empty batch and an empty read are allowed", |bench| Box::pin(empty(bench))),
-        ("what was written survives the process", |bench| Box::pin(survives_process(bench))),
-        ("what was synced survives a power loss", |bench| Box::pin(survives_power(bench))),
-        ("zeroes survive the process and a power loss too", |bench| Box::pin(zeroed(bench))),
-    ];
-    run_claims(bench, &claims).await
+pub async fn prove_all(bench: &mut (dyn BlockStoreBench + 'static)) -> Result<(), Violation> {
+    prove_claims(bench, &TABLE).await
+}
+
+/// Proves the claim of that name, one of [`CLAIMS`].
+///
+/// # Errors
+/// That it does not hold, or that there is no such claim.
+pub async fn prove(
+    bench: &mut (dyn BlockStoreBench + 'static),
+    claim: &str,
+) -> Result<(), Violation> {
+    prove_claim(bench, &TABLE, claim).await
 }
 
 fn data(offset: u64, bytes: Vec<u8>) -> BlockWrite {
@@ -174,46 +227,49 @@ async fn empty(bench: &mut dyn BlockStoreBench) -> Result<()> {
     Ok(())
 }
 
-async fn survives_process(bench: &mut dyn BlockStoreBench) -> Result<()> {
-    let store = bench.fresh(SIZE).await?;
-    let bytes = pattern(3, 10_000);
-    store.write(vec![data(777, bytes.clone())]).await?;
-    drop(store);
-    match bench.reopen().await? {
-        Some(store) => expect(&*store, 777, &bytes, "after reopening").await,
-        None => Ok(()),
-    }
-}
-
-async fn survives_power(bench: &mut dyn BlockStoreBench) -> Result<()> {
-    for round in 0..8 {
+async fn edges(bench: &mut dyn BlockStoreBench) -> Result<()> {
+    for (at, length) in [(0, 1), (511, 2), (4095, 4098), (65_535, 3), (SIZE - 1, 1), (3, 512)] {
         let store = bench.fresh(SIZE).await?;
-        let bytes = pattern(round, 10_000);
-        store.write(vec![data(777, bytes.clone())]).await?;
-        store.sync().await?;
-        store.write(vec![data(50_000, pattern(round + 1, 9_000))]).await?;
-        drop(store);
-        match bench.lose_power().await? {
-            Some(store) => expect(&*store, 777, &bytes, "after a power loss").await?,
-            None => return Ok(()),
-        }
+        let mut model = pattern(7, SIZE as usize);
+        store.write(vec![data(0, model.clone())]).await?;
+        let inner = pattern(8, length);
+        store.write(vec![data(at, inner.clone())]).await?;
+        let range = at as usize..at as usize + length;
+        model.get_mut(range.clone()).unwrap_or_default().copy_from_slice(&inner);
+        expect(&*store, 0, &model, &format!("{length} bytes written at {at}")).await?;
+        store.write(vec![BlockWrite { offset: at, content: Content::Zero(length as u64) }]).await?;
+        model.get_mut(range).unwrap_or_default().fill(0);
+        expect(&*store, 0, &model, &format!("{length} bytes zeroed at {at}")).await?;
     }
     Ok(())
 }
 
-async fn zeroed(bench: &mut dyn BlockStoreBench) -> Result<()> {
+/// Two write every other piece, one reads what neither touches.
+async fn at_once(bench: &mut dyn BlockStoreBench) -> Result<()> {
+    const PIECE: u64 = 3000;
+    const PIECES: u64 = 40;
     let store = bench.fresh(SIZE).await?;
-    store.write(vec![data(0, pattern(1, 300_000))]).await?;
-    store.sync().await?;
-    store.write(vec![BlockWrite { offset: 100, content: Content::Zero(250_000) }]).await?;
-    store.sync().await?;
-    expect(&*store, 100, &vec![0; 250_000], "after zeroing").await?;
-    drop(store);
-    if let Some(store) = bench.reopen().await? {
-        expect(&*store, 100, &vec![0; 250_000], "after reopening").await?;
-    }
-    if let Some(store) = bench.lose_power().await? {
-        expect(&*store, 100, &vec![0; 250_000], "after a power loss").await?;
+    let apart = PIECE * PIECES;
+    let still = pattern(5, 10_000);
+    store.write(vec![data(apart, still.clone())]).await?;
+    let write = async |first: u64| {
+        for i in (first..PIECES).step_by(2) {
+            store.write(vec![data(i * PIECE, pattern(i, PIECE as usize))]).await?;
+        }
+        store.sync().await
+    };
+    let read = async {
+        for _ in 0..PIECES {
+            expect(&*store, apart, &still, "read while others write").await?;
+        }
+        Ok(())
+    };
+    let (written, done) = join(join(write(0), write(1)), read).await;
+    let ((), ()) = (written.0?, written.1?);
+    done?;
+    for i in 0..PIECES {
+        let when = "after two wrote at the same time";
+        expect(&*store, i * PIECE, &pattern(i, PIECE as usize), when).await?;
     }
     Ok(())
 }
