@@ -61,8 +61,8 @@ fn first() -> Vec<Record> {
 
 #[tokio::test]
 async fn wrappers_that_were_told_nothing_keep_every_claim() {
-    block_store::check_all(&mut Behaving).await.unwrap();
-    journal_store::check_all(&mut Behaving).await.unwrap();
+    block_store::prove_all(&mut Behaving).await.unwrap();
+    journal_store::prove_all(&mut Behaving).await.unwrap();
 }
 
 #[tokio::test]

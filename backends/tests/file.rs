@@ -3,9 +3,11 @@
 
 #[path = "benches/file.rs"]
 mod bench;
+#[path = "benches/direct.rs"]
+mod direct;
 
 use bench::Files;
-use trefoil_backends::file::{FileJournal, FileStore};
+use trefoil_backends::file::{FileJournal, FileStore, Medium};
 use trefoil_core::ErrorKind;
 use trefoil_core::conformance::{block_store, journal_store};
 use trefoil_core::model::{GroupName, SiteName, VolumeName};
@@ -25,6 +27,27 @@ async fn the_file_store_keeps_every_claim() {
 #[tokio::test]
 async fn the_file_journal_keeps_every_claim() {
     journal_store::prove_all(&mut Files::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_journal_past_the_page_cache_keeps_every_claim() {
+    journal_store::prove_all(&mut direct::Direct::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_journal_past_the_page_cache_says_so_or_is_cached_where_that_is_impossible() {
+    let (group, site) = names("g", "a");
+    let describe = |dir: &std::path::Path| {
+        let names = (&group, &site);
+        FileJournal::open_with(dir, names, CAPACITY, Medium::Direct).unwrap().describe()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let text = describe(dir.path());
+    assert!(
+        text.starts_with("direct file journal ") || text.starts_with("file journal "),
+        "{text}"
+    );
+    assert!(!dir.path().join("g/probe").exists());
 }
 
 #[tokio::test]

@@ -79,10 +79,10 @@ async fn a_volume_is_changed_from_file_to_mmap_and_back() {
 }
 
 #[tokio::test]
-async fn a_journal_is_changed_from_file_to_mmap_and_back() {
+async fn a_journal_is_changed_from_each_medium_to_the_others() {
     let dir = tempfile::tempdir().unwrap();
     let all = records(Position::START, 30, 200_000);
-    let turns = [Medium::Written, Medium::Mapped, Medium::Written, Medium::Mapped];
+    let turns = [Medium::Written, Medium::Mapped, Medium::Direct, Medium::Mapped, Medium::Direct];
     for (turn, medium) in turns.into_iter().enumerate() {
         let mut journal = open_journal(dir.path(), medium);
         let recovery = journal.recover().await.unwrap();

@@ -22,7 +22,7 @@ impl JournalStoreBench for Nothing {
 
 #[tokio::test]
 async fn the_journal_keeps_every_claim_but_durability() {
-    journal_store::check_all(&mut Nothing).await.unwrap();
+    journal_store::prove_all(&mut Nothing).await.unwrap();
     let journal = Nothing.fresh().await.unwrap();
     assert!(journal.describe().contains("measuring only"), "{}", journal.describe());
 }

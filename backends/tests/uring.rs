@@ -33,7 +33,7 @@ impl BlockStoreBench for Rings {
 
 #[tokio::test]
 async fn the_ring_store_keeps_every_claim() {
-    block_store::check_all(&mut Rings::default()).await.unwrap();
+    block_store::prove_all(&mut Rings::default()).await.unwrap();
 }
 
 /// A sorted batch: whole blocks in runs of several lengths, some odd writes, some zeroes.

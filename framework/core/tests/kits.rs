@@ -1,5 +1,7 @@
 //! The kits of core's own parts: what is built in passes, what is broken is caught by name.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::pin::pin;

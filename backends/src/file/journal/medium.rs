@@ -1,5 +1,6 @@
-//! How bytes come into a journal's segment: the one place where `file` and `mmap` differ.
+//! How bytes come into a journal's segment: by a write, past the page cache, or by a mapping.
 
+use super::direct::Direct;
 use crate::file::store::write_parts;
 use crate::mmap::{Map, check_whole, reserve};
 use std::fs::File;
@@ -14,6 +15,9 @@ pub enum Medium {
     /// By one vectored write; made durable by fdatasync.
     #[default]
     Written,
+    /// By writes of whole blocks past the page cache (`O_DIRECT`), each on a thread for I/O;
+    /// made durable by fdatasync.
+    Direct,
     /// By copying into the mapped segment; made durable by msync.
     Mapped,
 }
@@ -25,6 +29,7 @@ pub(super) struct SegmentFile {
     file: File,
     medium: Medium,
     map: OnceLock<Map>,
+    direct: Option<Direct>,
 }
 
 impl SegmentFile {
@@ -32,13 +37,17 @@ impl SegmentFile {
     pub(super) fn open(path: &Path, medium: Medium) -> Result<Self> {
         let mut options = File::options();
         let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
-        Ok(Self { file, medium, map: OnceLock::new() })
+        let direct = match medium {
+            Medium::Direct => Some(Direct::open(path)?),
+            Medium::Written | Medium::Mapped => None,
+        };
+        Ok(Self { file, medium, map: OnceLock::new(), direct })
     }
 
     /// Does ahead what the first append would wait for; the file has its size.
     pub(super) fn make_ready(&self) -> Result<()> {
         match self.medium {
-            Medium::Written => Ok(()),
+            Medium::Written | Medium::Direct => Ok(()),
             Medium::Mapped => self.mapped().map(drop),
         }
     }
@@ -56,9 +65,16 @@ impl SegmentFile {
 
     /// Writes parts one after the other at `offset`, all of them.
     pub(super) fn append(&self, offset: u64, parts: &[&[u8]]) -> Result<()> {
-        if self.medium == Medium::Written {
-            return write_parts(&self.file, offset, parts);
+        if let Some(direct) = &self.direct {
+            return direct.append(&self.file, offset, parts);
         }
+        match self.medium {
+            Medium::Written | Medium::Direct => write_parts(&self.file, offset, parts),
+            Medium::Mapped => self.copy(offset, parts),
+        }
+    }
+
+    fn copy(&self, offset: u64, parts: &[&[u8]]) -> Result<()> {
         let map = self.mapped()?;
         check_whole(&self.file, map.length())?;
         let mut at = offset;

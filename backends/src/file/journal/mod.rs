@@ -10,6 +10,7 @@
 //! block of the newest segment say now and then how far the journal was durable; by them recovery
 //! tells a torn tail, which is cut, from damage, which is not.
 
+mod direct;
 mod log;
 mod medium;
 mod poison;
@@ -107,6 +108,7 @@ impl FileJournal {
         make_directory(&directory)?;
         let lock = take_lock(&directory.join("lock"))?;
         segment::check_identity(&directory, group, site)?;
+        let medium = possible(medium, &directory);
         let segment_bytes =
             (capacity_bytes / 16).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX) & !4095;
         let state = Arc::new(StateFile::open(&directory)?);
@@ -135,6 +137,21 @@ impl FileJournal {
     }
 }
 
+/// The medium, or the one that takes its place where the file system does not have it.
+fn possible(medium: Medium, directory: &Path) -> Medium {
+    match medium {
+        Medium::Direct => match direct::probe(directory) {
+            Ok(()) => medium,
+            Err(error) => {
+                let journal = directory.display();
+                tracing::warn!(%journal, %error, "no O_DIRECT here, the journal is written cached");
+                Medium::Written
+            }
+        },
+        Medium::Written | Medium::Mapped => medium,
+    }
+}
+
 #[async_trait]
 impl JournalStore for FileJournal {
     async fn recover(&mut self) -> Result<Recovery> {
@@ -154,8 +171,14 @@ impl JournalStore for FileJournal {
             Err(error) if error.kind() == ErrorKind::Full => return Err(error),
             Err(error) => return Err(self.poison.by(error)),
         };
-        // No await from here on: a batch is written whole or the journal is poisoned.
-        self.log.lock().write(&records, spares).map_err(|error| self.poison.by(error))
+        // A batch is written whole or the journal is poisoned, also when nobody waits any more.
+        let poison = self.poison.clone();
+        let write =
+            move |log: &mut Log| log.write(&records, spares).map_err(|error| poison.by(error));
+        match self.medium {
+            Medium::Written | Medium::Mapped => write(&mut self.log.lock()),
+            Medium::Direct => self.on_log(write).await,
+        }
     }
 
     fn sync(&mut self) -> SyncFuture {
@@ -235,6 +258,7 @@ impl JournalStore for FileJournal {
     fn describe(&self) -> String {
         let word = match self.medium {
             Medium::Written => "file",
+            Medium::Direct => "direct file",
             Medium::Mapped => "mmap",
         };
         format!("{word} journal {}", self.directory.display())
