@@ -214,15 +214,14 @@ impl<'a> World<'a> {
         let received = || c.status().newest.number;
         let tenth = UpdateNumber::new(from.value() + to.since(from) / 10);
         await_until("C begins", || received() >= tenth)?;
-        let (begun, first, sent) = (Instant::now(), received(), self.sent_to_c()?);
+        // What C took is counted at C: nothing that was sent in vain is in it.
+        let taken = || c.status().totals.appended_bytes;
+        let (begun, first) = (Instant::now(), taken());
         await_until("C has it all", || received() >= to)?;
-        let seconds = begun.elapsed().as_secs_f64();
+        let payload = (taken() - first) as f64 / begun.elapsed().as_secs_f64();
         let end = self.sent_to_c()?;
-        // What came meanwhile is a share of all that was sent for it.
-        let share = to.since(first) as f64 / to.since(from) as f64;
-        let _ = sent;
-        let (payload, wire) = ((end.0 - before.0) as f64, (end.1 - before.1) as f64);
-        Ok((payload * share / seconds, wire * share / seconds))
+        let packed = (end.1 - before.1) as f64 / (end.0 - before.0) as f64;
+        Ok((payload, payload * packed))
     }
 
     fn stop(self) -> Result<()> {
