@@ -119,7 +119,8 @@ impl PeerActor {
         let Some(up) = &mut self.up else { return };
         let Known { id, way, by, answer } = as_known;
         tracing::info!(
-            site = %self.crew.site(), peer = %self.site, at = %link.peer, by, "link goes another way"
+            site = %self.crew.site(), peer = %self.site, at = %link.peer, by,
+            "link goes another way"
         );
         let security = LinkSecurity::from(&link.security);
         if !up.ways.give(link, answer) {
