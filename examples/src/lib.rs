@@ -1,5 +1,8 @@
 //! What the examples share: three sites in one process, from one configuration text.
 
+pub mod archive;
+pub mod unix;
+
 use std::time::{Duration, Instant};
 use trefoil_core::{Error, Result};
 use trefoil_daemon::builtin;
