@@ -19,6 +19,10 @@ use trefoil_site::registry::{BackendFactory, JournalOptions, VolumeOptions};
 /// Three free ports in a row, near enough for an example.
 const PORT: u16 = 27_547;
 
+/// So small that records are let go soon: what fits stays, so that a site that was away needs no
+/// more than what it lacks.
+const JOURNAL_BYTES: u64 = 8 << 20;
+
 /// Volumes and journal in memory; the journal's history in an archive.
 struct Archived {
     disk: MemoryDisk,
@@ -40,7 +44,7 @@ impl BackendFactory for Archived {
 async fn main() -> Result<()> {
     // A bucket or a directory would be another type here, and nothing else.
     let archive = Archive::new(Arc::new(InMemory::new()), "c/orders");
-    let backend = Archived { disk: MemoryDisk::new(64 << 20), archive: archive.clone() };
+    let backend = Archived { disk: MemoryDisk::new(JOURNAL_BYTES), archive: archive.clone() };
     let registry = registry().backend("archived", backend);
     let text = config("memory", PORT);
     let at_c = text.replace(
@@ -54,8 +58,11 @@ async fn main() -> Result<()> {
     let volume = group.volume(&VolumeName::new("db0")?)?;
     let update = volume.write_at(0, Bytes::from_static(b"kept for ever")).await?;
     volume.wait_for(update, &SiteName::new("c")?, Point::Restored).await?;
+    for n in 0..64 {
+        volume.write_at(n * (128 << 10), Bytes::from(vec![7; 128 << 10])).await?;
+    }
     let begun = Instant::now();
-    // Records are let go once every site has them for good: some moments later.
+    // Records are let go when room is needed, and every site has them for good.
     let found = loop {
         let records = archive.records().await?;
         if let Some(found) = records.into_iter().find(|record| record.number() == update) {

@@ -12,17 +12,17 @@ use trefoil_examples::{await_pairing, config, registry, start};
 use trefoil_site::Point;
 use trefoil_site::registry::{Inside, TransportOptions};
 
-fn open(_: &TransportOptions) -> Result<Arc<dyn Transport>> {
-    Ok(Arc::new(UnixTransport))
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    // The frames do not leave the host, so the sites need no certificates.
-    let registry = registry().transport("unix", Inside(open));
     let place = std::env::temp_dir().join(format!("trefoil-unix-{}", std::process::id()));
     std::fs::create_dir(&place).map_err(|error| Error::io("make directory", error))?;
-    let text = config("unix", 1).replace("127.0.0.1:", &format!("{}/site.", place.display()));
+    let dir = place.clone();
+    let open = move |_: &TransportOptions| -> Result<Arc<dyn Transport>> {
+        Ok(Arc::new(UnixTransport { dir: dir.clone() }))
+    };
+    // The frames do not leave the host, so the sites need no certificates.
+    let registry = registry().transport("unix", Inside(open));
+    let text = config("unix", 1);
     let sites = ["a", "b", "c"].map(|name| start(&text, name, &registry));
     let [a, b, c] = sites;
     let (a, b, c) = (a?, b?, c?);

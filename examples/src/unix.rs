@@ -10,6 +10,7 @@ use socket2::SockRef;
 use std::collections::BTreeMap;
 use std::io::ErrorKind as Io;
 use std::net::Shutdown;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -32,9 +33,12 @@ fn io(error: std::io::Error) -> Error {
     Error::io("use unix socket", error)
 }
 
-/// Connects to and listens on paths.
-#[derive(Clone, Copy, Debug)]
-pub struct UnixTransport;
+/// Connects to and listens on sockets in a directory: an address is the name of one.
+#[derive(Clone, Debug)]
+pub struct UnixTransport {
+    /// The directory.
+    pub dir: PathBuf,
+}
 
 #[async_trait]
 impl Transport for UnixTransport {
@@ -44,7 +48,7 @@ impl Transport for UnixTransport {
         let open = async {
             let mut lanes = Vec::new();
             for lane in [0, 1] {
-                let mut stream = UnixStream::connect(address).await.map_err(io)?;
+                let mut stream = UnixStream::connect(self.dir.join(address)).await.map_err(io)?;
                 let mut preamble = std::process::id().to_le_bytes().to_vec();
                 preamble.extend(count.to_le_bytes());
                 preamble.push(lane);
@@ -61,17 +65,18 @@ impl Transport for UnixTransport {
 
     async fn listen(&self, address: &str) -> Result<Box<dyn Listener>> {
         // The socket of a process that is gone; one that answers belongs to somebody.
-        if UnixStream::connect(address).await.is_ok_and(|_| true) {
+        let path = self.dir.join(address);
+        if UnixStream::connect(&path).await.is_ok() {
             return Err(Error::invalid(format!("listen on {address}: another process does")));
         }
-        match std::fs::remove_file(address) {
+        match std::fs::remove_file(&path) {
             Err(error) if error.kind() != Io::NotFound => return Err(io(error)),
             _ => {}
         }
-        let listener = UnixListener::bind(address).map_err(io)?;
+        let listener = UnixListener::bind(&path).map_err(io)?;
         let (ready, links) = mpsc::channel(HANDSHAKES_MAX);
         let door = tokio::spawn(keep_door(listener, ready, address.to_owned()));
-        Ok(Box::new(Door { address: address.to_owned(), links, door }))
+        Ok(Box::new(Door { address: address.to_owned(), path, links, door }))
     }
 
     fn describe(&self) -> String {
@@ -81,6 +86,7 @@ impl Transport for UnixTransport {
 
 struct Door {
     address: String,
+    path: PathBuf,
     links: mpsc::Receiver<Link>,
     door: JoinHandle<()>,
 }
@@ -101,7 +107,7 @@ impl Drop for Door {
     fn drop(&mut self) {
         self.door.abort();
         // It may be gone already, and nothing can be done if it stays: the next `listen` takes it.
-        let _removed = std::fs::remove_file(&self.address).is_ok();
+        let _removed = std::fs::remove_file(&self.path).is_ok();
     }
 }
 

@@ -18,9 +18,9 @@ fn sleep(time: Duration) -> BoxSleep {
 
 #[tokio::test]
 async fn the_unix_transport_keeps_every_claim() {
-    let place = std::env::temp_dir().join(format!("trefoil-kits-{}", std::process::id()));
-    let address = place.display().to_string();
-    let subject = Subject::new(&UnixTransport, &UnixTransport, &address, &sleep);
+    let transport = UnixTransport { dir: std::env::temp_dir() };
+    let address = format!("trefoil-kits-{}", std::process::id());
+    let subject = Subject::new(&transport, &transport, &address, &sleep);
     let proved = prove_all(&subject).await;
     assert_eq!(proved, Ok(()));
 }

@@ -17,7 +17,7 @@ pub enum Work {
         bytes_max: u64,
     },
     /// Send the beginning of this range: at most
-    /// [`COPY_CHUNK_BYTES_MAX`](super::copy::COPY_CHUNK_BYTES_MAX) of data, or as many zeroes as
+    /// [`COPY_CHUNK_BYTES_MAX`] of data, or as many zeroes as
     /// it begins with.
     Copy(Extent),
 }
