@@ -1,7 +1,7 @@
 //! Frames over Unix sockets: a whole transport, to copy from.
 //!
 //! A link is two connections, a lane each, which the dialer names by the same token. A frame is its
-//! length and its bytes; the length [`END`] is the orderly end of a lane. Whatever else ends a
+//! length and its bytes; a length of all ones is the orderly end of a lane. Whatever else ends a
 //! connection is an error, and a half that is dropped takes both connections down.
 
 use async_trait::async_trait;

@@ -15,6 +15,8 @@ class Layout:
     #: The words: `tcp+tls` is tcp with a table `[tls]`, and `quic` needs one.
     transport: str = "tcp"
     backend: str = "file"
+    #: Words of single links, where they differ: {"ac": "quic"}.
+    words: dict = field(default_factory=dict)
     #: Volumes of the group and their sizes.
     volumes: dict = field(default_factory=lambda: {"db0": "96MiB", "scratch": "128MiB"})
     durability: str = "flush"
@@ -60,7 +62,7 @@ class Layout:
                 f'journal_capacity = "{self.journal[site]}"',
             ]
         for link in ("ab", "ac", "bc"):
-            word = self.transport.removesuffix("+tls")
+            word = self.words.get(link, self.transport.removesuffix("+tls"))
             lines += [f"[link.{link}]", f'transport = "{word}"', *self.links.get(link, [])]
         if self.tls:
             lines += ["[tls]", 'dir = "tls"']

@@ -22,6 +22,7 @@ import failover
 import flood
 import old_primary
 import pair
+import reload
 import restart
 import strangers
 import trio
@@ -52,6 +53,7 @@ def scenarios(short):
         ("short-journal-write", failover.short_journal_durable, LONG),
         ("restart", restart.all_three_are_killed, IN_SHORT),
         ("pair", pair.every_export_is_a_prefix, IN_SHORT),
+        ("reload", reload.another_transport, IN_SHORT),
         ("flood", flood.third_site_is_paused, LONG),
         ("bad-configurations", bad_config.configurations, IN_SHORT),
         ("bad-surroundings", bad_config.surroundings, IN_SHORT),

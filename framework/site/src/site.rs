@@ -32,6 +32,8 @@ struct Listening {
     word: String,
     /// As it was asked for.
     address: String,
+    /// With the port that was chosen.
+    actual: String,
     task: JoinHandle<()>,
 }
 
@@ -102,16 +104,23 @@ impl LocalSite {
 
     /// Takes links in by this listener from now on.
     fn open_doors(&mut self, word: String, address: String, listener: Box<dyn Listener>) {
+        let actual = listener.address();
         let (site, doors) = (self.name.clone(), Arc::new(self.doors.clone()));
         let task = tokio::task::spawn_local(listen(site, word.clone(), listener, doors));
-        self.listeners.push(Listening { word, address, task });
+        self.listeners.push(Listening { word, address, actual, task });
     }
 
     /// Listens on `address` by `transport` as well; returns the address with the port chosen.
+    /// Where it listens like that already, it goes on.
     ///
     /// # Errors
     /// What the transport says.
     pub async fn listen(&mut self, transport: &dyn Transport, address: &str) -> Result<String> {
+        let word = transport.describe();
+        let same = |open: &&Listening| open.word == word && open.address == address;
+        if let Some(open) = self.listeners.iter().find(same) {
+            return Ok(open.actual.clone());
+        }
         let listener = transport.listen(address).await?;
         let actual = listener.address();
         self.addresses.push(actual.clone());

@@ -79,6 +79,8 @@ pub(crate) struct PeerActor {
     links: u64,
     heard_us: u64,
     pub(super) attempts: u32,
+    /// The name of the link that was dialled last.
+    pub(super) dialled_id: u64,
     pub(super) dialling: bool,
     asked: BTreeMap<u64, oneshot::Sender<Option<Position>>>,
 }
@@ -94,6 +96,7 @@ impl PeerActor {
             links: 0,
             heard_us: 0,
             attempts: 0,
+            dialled_id: 0,
             dialling: false,
             asked: BTreeMap::new(),
         }

@@ -75,13 +75,20 @@ impl PeerActor {
         // wanted: the other site may not know of that one yet.
         let proven = self.proven.clone().filter(|_| replaces.is_none() && self.attempts % 2 == 1);
         let way = proven.unwrap_or_else(|| self.way.clone());
-        let (id, address) = (self.crew.random(), ctx.address());
+        let (id, address) = (self.next_id(), ctx.address());
         let greeting = greeting(&self.crew, &self.site, id, replaces);
         actix::spawn(async move {
             let link = tokio::time::timeout(GREETING_TIMEOUT, dial(&way.link, greeting)).await;
             let late = |_| Err(Error::unavailable("connect: no answer in time"));
             post(&address, Dialled { link: link.unwrap_or_else(late), id, replaces, way });
         });
+    }
+
+    /// The name of the next link: unique among those between these two sites, since one side dials
+    /// them all, over its restarts, too. Nothing is drawn for it, so that seeds replay.
+    fn next_id(&mut self) -> u64 {
+        self.dialled_id = self.crew.shared.clock.now_us().max(self.dialled_id + 1);
+        self.dialled_id
     }
 
     fn is_wanted(&self, up: &Up) -> bool {

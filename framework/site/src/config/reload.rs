@@ -31,8 +31,8 @@ impl Site {
     /// settings of links, without ending a session. Returns the configuration that runs from then
     /// on, and what changed. Blocks until new listeners listen.
     ///
-    /// A transport that no link is configured for any more is listened by until no link uses it;
-    /// the next reload after that closes it.
+    /// A transport that no link is configured for any more is listened by on while a link uses it:
+    /// until a later reload finds it changed again, or the site is restarted.
     ///
     /// # Errors
     /// Where a transport cannot be opened or listened by; then nothing was changed.
