@@ -102,7 +102,8 @@ pub(crate) struct JournalActor {
     engine: JournalEngine,
     retention: Retention,
     quiesce: Vec<oneshot::Sender<()>>,
-    trimming: bool,
+    /// Up to where a trim is under way.
+    trimming: Option<UpdateNumber>,
     /// A reset waits for the trim that is under way; and none begins before the reset is done.
     preparing: Option<PrepareReset>,
     resetting: bool,
@@ -132,7 +133,7 @@ impl JournalActor {
             engine,
             retention,
             quiesce: Vec::new(),
-            trimming: false,
+            trimming: None,
             preparing: None,
             resetting: false,
         }

@@ -19,7 +19,7 @@ impl JournalActor {
     /// Lets records go, where that is due.
     pub(super) fn trim(&mut self, ctx: &mut Context<Self>) {
         let (crew, marks) = (&self.crew, &self.crew.marks);
-        if self.trimming || self.resetting || crew.failed.borrow().is_some() {
+        if self.trimming.is_some() || self.resetting || crew.failed.borrow().is_some() {
             return;
         }
         let members: BTreeSet<SiteName> = {
@@ -63,7 +63,7 @@ impl JournalActor {
 
     /// Trims; after the maps are durable, where records go that a site lacks (rule `purge_safe`).
     fn start_trim(&mut self, up_to: UpdateNumber, save_first: bool, ctx: &mut Context<Self>) {
-        self.trimming = true;
+        self.trimming = Some(up_to);
         self.publish_retention();
         let (crew, address) = (self.crew.clone(), ctx.address());
         actix::spawn(async move {
@@ -100,7 +100,10 @@ impl Handler<RaiseFloor> for JournalActor {
                 self.retention.follow(&site, fork, &state.lineage);
             }
             self.retention.raise(&site, position, &state.lineage, &newest);
-            self.retention.end_maps(self.crew.marks.base.get().number);
+            // A map that a trim is waiting for is needed as soon as that trim is done, whatever the
+            // base is until then.
+            let base = self.crew.marks.base.get().number;
+            self.retention.end_maps(base.max(self.trimming.unwrap_or(base)));
         }
         self.publish_retention();
     }
@@ -110,7 +113,7 @@ impl Handler<Trimmed> for JournalActor {
     type Result = ();
 
     fn handle(&mut self, done: Trimmed, ctx: &mut Context<Self>) {
-        self.trimming = false;
+        self.trimming = None;
         let preparing = self.preparing.take();
         match done.result {
             Ok((base, usage)) => {
@@ -134,7 +137,7 @@ impl Handler<PrepareReset> for JournalActor {
 
     fn handle(&mut self, prepare: PrepareReset, _: &mut Context<Self>) {
         self.resetting = true;
-        if self.trimming {
+        if self.trimming.is_some() {
             self.preparing = Some(prepare);
             return;
         }
