@@ -1,7 +1,7 @@
 //! Sockets for QUIC, and what its connections are configured with.
 
 use super::{QuicOptions, Shared};
-use crate::tls::Verdict;
+use crate::tls::{PROTOCOL, Verdict};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
     ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
@@ -11,9 +11,6 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use trefoil_core::{Error, ErrorKind, Result};
-
-/// What is spoken inside: a connection for something else ends in its handshake.
-pub(super) const PROTOCOL: &[u8] = b"trefoil-site/1";
 
 /// The buffers of a socket in bytes, as far as the system allows: bursts of a window do not fit
 /// into the usual ones, and what does not fit is lost.

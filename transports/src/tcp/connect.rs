@@ -3,35 +3,17 @@
 use super::Shared;
 use super::preamble::Preamble;
 use super::socket::tune;
-use crate::resolve::resolve;
+use crate::resolve::connect_within;
 use crate::stream::{LaneKind, Lanes};
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use trefoil_core::port::Link;
-use trefoil_core::{Error, ErrorKind, Result};
+use trefoil_core::{Error, Result};
 
 /// Connects within the limit; tries every address that the name has.
 pub(crate) async fn connect(shared: &Shared, address: &str) -> Result<Link> {
     let limit = shared.options.connect_timeout;
-    let doing = format!("connect to {address}");
-    match tokio::time::timeout(limit, try_addresses(shared, address)).await {
-        Ok(done) => done.map_err(|error| error.context(doing)),
-        Err(_) => {
-            let what = format!("{doing}: no answer within {limit:?}");
-            Err(Error::new(ErrorKind::Timeout, what))
-        }
-    }
-}
-
-async fn try_addresses(shared: &Shared, address: &str) -> Result<Link> {
-    let mut last = Error::unavailable("resolve name: it has no address");
-    for to in resolve(address).await? {
-        match try_one(shared, to, address).await {
-            Ok(link) => return Ok(link),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+    connect_within(limit, address, |to| try_one(shared, to, address)).await
 }
 
 async fn try_one(shared: &Shared, to: SocketAddr, address: &str) -> Result<Link> {

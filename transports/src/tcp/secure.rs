@@ -1,7 +1,7 @@
 //! How a connection becomes one of a known site: the handshake of TLS, on either side.
 
 use super::socket::Connection;
-use crate::tls::{Credentials, Identity, Peers, Refusal, explain};
+use crate::tls::{Credentials, Identity, NO_HOST, PROTOCOL, Peers, Refusal, explain};
 use rustls::pki_types::ServerName;
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -9,12 +9,6 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use trefoil_core::model::SiteName;
 use trefoil_core::port::Security;
 use trefoil_core::{Error, ErrorKind, Result};
-
-/// What is spoken inside TLS: a connection for something else ends in its handshake.
-const PROTOCOL: &[u8] = b"trefoil-site/1";
-
-/// What a host name is put in place of: sites are not found by the names of hosts.
-const NO_HOST: &str = "trefoil.invalid";
 
 /// How connections are made: as they are, or proven.
 #[derive(Clone, Debug)]

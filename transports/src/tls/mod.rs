@@ -36,6 +36,13 @@ pub(crate) use verifier::Verdict;
 use rustls::crypto::CryptoProvider;
 use std::sync::Arc;
 
+/// What is spoken inside, over TCP and QUIC alike: a connection for something else ends in its
+/// handshake.
+pub(crate) const PROTOCOL: &[u8] = b"trefoil-site/1";
+
+/// What a host name is put in place of: sites are not found by the names of hosts.
+pub(crate) const NO_HOST: &str = "trefoil.invalid";
+
 /// The one provider of cryptography. It is named with every builder: a default of the process
 /// could be another.
 pub(crate) fn provider() -> Arc<CryptoProvider> {

@@ -14,8 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use trefoil_core::model::{GroupName, SiteName};
 
-/// The list of accepted certificates in the directory of `[tls]`.
-const ACCEPTED: &str = "accepted";
 const MAKE_CERTIFICATES: &str =
     "make certificates (`trefoil certs init`, `trefoil certs issue`) and add [tls]";
 
@@ -26,11 +24,11 @@ pub(super) fn resolve(
     report: &mut Report,
 ) -> Option<TlsPaths> {
     let TlsTable { dir, ca, cert, key, accepted } = table?;
-    let dir = dir.map(|dir| dir.value);
     let site = site?;
-    let mut file = |named: Option<Spot<PathBuf>>, what: &str, name: String| {
+    let within = dir.map(|dir| TlsPaths::within(&dir.value, site));
+    let mut file = |named: Option<Spot<PathBuf>>, what: &str, usual: fn(&TlsPaths) -> &PathBuf| {
         let path = named.map(|named| named.value);
-        let path = path.or_else(|| dir.as_ref().map(|dir| dir.join(name)));
+        let path = path.or_else(|| within.as_ref().map(usual).cloned());
         if path.is_none() && report.is_clean(&format!("tls.{what}")) {
             let help = "say where `trefoil certs` put the files (dir = \"tls\"), or name ca, cert \
                         and key";
@@ -38,11 +36,11 @@ pub(super) fn resolve(
         }
         path
     };
-    let ca = file(ca, "ca", "ca.pem".to_owned());
-    let cert = file(cert, "cert", format!("{site}.pem"));
-    let key = file(key, "key", format!("{site}.key"));
+    let ca = file(ca, "ca", |usual| &usual.ca);
+    let cert = file(cert, "cert", |usual| &usual.cert);
+    let key = file(key, "key", |usual| &usual.key);
     let accepted = accepted.map(|named| named.value);
-    let accepted = accepted.or_else(|| dir.map(|dir| dir.join(ACCEPTED)));
+    let accepted = accepted.or_else(|| within.and_then(|usual| usual.accepted));
     Some(TlsPaths { ca: ca?, cert: cert?, key: key?, accepted })
 }
 
