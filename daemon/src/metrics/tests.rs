@@ -70,6 +70,8 @@ pub(crate) fn group_status() -> GroupStatus {
             settled: generation,
             in_sync: vec![member("a"), member("b")],
             fence: Fence::Status,
+            untold: None,
+            consented: Generation::NONE,
         }),
         durability: Durability::Flush,
         volumes: vec![

@@ -98,6 +98,8 @@ fn h1_a_site_in_another_incarnation_is_not_the_member() {
         active: true,
         in_sync: vec![member.clone()],
         fence: Fence::Status,
+        untold: None,
+        consented: Generation::NONE,
     };
     assert!(charter.names(&site("b"), Incarnation(7)));
     assert!(!charter.names(&site("b"), Incarnation(8)), "it lost power since");

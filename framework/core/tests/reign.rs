@@ -340,3 +340,44 @@ fn a_member_that_came_back_while_the_charter_was_on_its_way_is_taken_out() {
     let charter = charter_of(&world, "a");
     assert!(charter.member(&site("b")).is_none_or(|member| member.incarnation.0 == 999));
 }
+
+#[test]
+fn a_loss_that_was_told_to_nobody_is_told_by_the_next_takeover() {
+    // The takeover with consent was recorded only at its own site, and was reported as failed.
+    let mut world = World::paired();
+    world.cut("a", "b");
+    world.run(6000);
+    assert!(charter_of(&world, "c").member(&site("b")).is_none(), "b is out");
+    world.kill("a");
+    let consent = TakeoverOptions { accept_loss: true, primary_is_fenced: true };
+    world.event("b", Event::Takeover(consent));
+    for _ in 0..500 {
+        world.run(20);
+        let charter = charter_of(&world, "b");
+        if charter.active && charter.primary == site("b") {
+            break;
+        }
+    }
+    world.cut("b", "c");
+    world.run(3000);
+    assert!(!world.serves("b"), "nobody else recorded it");
+    assert!(world.completed("b").is_none());
+    world.kill("b");
+    world.heal("b", "c");
+    world.restart("b");
+    world.run(10_000);
+    assert!(!world.serves("b"), "its charter names only b, yet the loss was never told");
+    world.event("b", Event::Takeover(consent));
+    world.run(4000);
+    assert!(world.serves("b"));
+    let verdict = world.completed("b").unwrap().verdict.clone();
+    assert!(matches!(verdict, Verdict::Unknown(_)), "{verdict:?}");
+    let charter = charter_of(&world, "c");
+    assert_eq!(charter.untold, None, "from here on it is told");
+    assert_eq!(charter.consented, charter.generation);
+    world.kill("b");
+    world.restart("b");
+    world.run(6000);
+    assert!(world.serves("b"), "a restart asks for no second consent");
+    assert_eq!(charter_of(&world, "c").consented, charter.generation, "it stays known");
+}

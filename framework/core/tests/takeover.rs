@@ -54,6 +54,8 @@ fn charter(in_sync: &[(&str, u64)]) -> Charter {
         settled: generation(1),
         in_sync: in_sync.iter().map(member).collect(),
         fence: Fence::Status,
+        untold: None,
+        consented: Generation::NONE,
     }
 }
 

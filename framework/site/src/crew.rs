@@ -23,7 +23,7 @@ use trefoil_core::engine::reign::{LegReport, Own};
 use trefoil_core::model::{Generation, Marks, Position, Role, SiteName, SiteState, UpdateNumber};
 use trefoil_core::port::Frame;
 use trefoil_core::wire::{ControlMessage, SiteView};
-use trefoil_core::{Error, ErrorKind, Result};
+use trefoil_core::{Error, Result};
 
 /// Room in an actor's mailbox. What may be in it is bounded by permits and credits long before.
 pub(crate) const MAILBOX_MAX: usize = 1 << 16;
@@ -176,9 +176,7 @@ impl Crew {
         let state = {
             let mut state = self.state.borrow_mut();
             state.durable_mark = self.marks.durable.get();
-            postcard::to_stdvec(&*state).map_err(|source| {
-                Error::with_source(ErrorKind::Invalid, "encode site state", source)
-            })?
+            crate::saved::encode(&state)?
         };
         self.io()?.save(state).await
     }

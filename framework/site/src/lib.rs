@@ -27,6 +27,7 @@ mod journal_io;
 mod open;
 mod parts;
 pub mod registry;
+mod saved;
 mod shared;
 mod site;
 mod snapshot;

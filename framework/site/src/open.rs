@@ -5,7 +5,7 @@ use std::sync::Arc;
 use trefoil_core::engine::restorer::{RestorerEngine, RestorerLimits};
 use trefoil_core::model::{Generation, Incarnation, Position, SiteName, SiteState};
 use trefoil_core::port::{BlockStore, JournalStore, Recovery};
-use trefoil_core::{Error, ErrorKind, Result};
+use trefoil_core::{Error, Result};
 
 /// Records are read back in pieces of so many bytes.
 const REPLAY_BYTES: usize = 8 << 20;
@@ -23,9 +23,9 @@ pub(crate) struct Opened {
 /// the journal.
 ///
 /// # Errors
-/// Whatever the store says; [`ErrorKind::Refused`] if journal or state are another site's or
-/// group's, or the volumes are configured otherwise; [`ErrorKind::Corrupt`] if they contradict
-/// each other.
+/// Whatever the store says; `Refused` if journal or state are another site's, another group's or
+/// another version's, or the volumes are configured otherwise; `Corrupt` if they contradict each
+/// other.
 pub(crate) async fn open(
     site: &SiteName,
     config: &GroupConfig,
@@ -81,20 +81,11 @@ fn check_stores(config: &GroupConfig, stores: &[Arc<dyn BlockStore>]) -> Result<
 
 async fn load_state(journal: &mut dyn JournalStore) -> Result<Option<SiteState>> {
     let Some(bytes) = journal.load_state().await? else { return Ok(None) };
-    let state = postcard::from_bytes(&bytes).map_err(|source| {
-        Error::with_source(
-            ErrorKind::Corrupt,
-            format!("decode the state beside {}", journal.describe()),
-            source,
-        )
-    })?;
-    Ok(Some(state))
+    Ok(Some(crate::saved::decode(&bytes, &journal.describe())?))
 }
 
 async fn save(journal: &mut dyn JournalStore, state: &SiteState) -> Result<()> {
-    let bytes = postcard::to_stdvec(state)
-        .map_err(|source| Error::with_source(ErrorKind::Invalid, "encode site state", source))?;
-    journal.save_state(bytes).await
+    journal.save_state(crate::saved::encode(state)?).await
 }
 
 fn check_state(site: &SiteName, config: &GroupConfig, state: &SiteState) -> Result<()> {

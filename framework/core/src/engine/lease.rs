@@ -136,6 +136,8 @@ mod tests {
             settled: G1,
             in_sync: Vec::new(),
             fence: Fence::Status,
+            untold: None,
+            consented: Generation::NONE,
         };
         assert!(grants.left(&site("b"), Some(&charter), 600) > 0);
         assert_eq!(grants.left(&site("a"), Some(&charter), 600), 0);

@@ -1,32 +1,9 @@
 //! May this site lead, and what would be lost? Rule R8, as one pure function over the evidence.
 
+pub use crate::model::Verdict;
 use crate::model::{Charter, Generation, Lineage, SiteName, UpdateNumber};
 use crate::wire::{Evidence, SiteView};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
-
-/// What is known of losses when a site begins to lead.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Everything that was answered to the host is here: proved.
-    Zero,
-    /// Every site lost its unsynced tail and is back: every flushed write is here.
-    Flushed,
-    /// Nothing is proved; the facts, in words. Leading so needs consent.
-    Unknown(String),
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Zero => f.write_str("ZERO: nothing that was answered is lost"),
-            Self::Flushed => f.write_str("FLUSHED: every flushed write is here"),
-            Self::Unknown(facts) => write!(f, "UNKNOWN: {facts}"),
-        }
-    }
-}
 
 /// What a candidate does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,8 +104,18 @@ fn go_towards(standing: &Standing<'_>, site: &SiteName, evidence: &Evidence) -> 
     Assessment::GiveWay { to: Some(site.clone()), why }
 }
 
-/// What is known of losses, given that nobody in the evidence is ahead.
+/// What is known of losses, given that nobody in the evidence is ahead: since the set was made that
+/// the charter names, and by the reign that made it, if nobody was told what that one lost.
 fn verdict(standing: &Standing<'_>) -> Verdict {
+    let since = verdict_on_the_set(standing);
+    match standing.charter.and_then(|charter| charter.untold.as_ref()) {
+        Some(untold) => since.with_untold(untold),
+        None => since,
+    }
+}
+
+/// What is known of losses since the charter's set was made.
+fn verdict_on_the_set(standing: &Standing<'_>) -> Verdict {
     let blank = standing.view.blank && standing.evidence.values().all(|their| their.view.blank);
     let Some(charter) = standing.charter else {
         return if blank {

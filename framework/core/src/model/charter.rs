@@ -1,6 +1,6 @@
 //! Who leads, and whose journals must hold an update before the host is answered.
 
-use super::{Generation, Incarnation, SiteName};
+use super::{Generation, Incarnation, SiteName, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// One member of the in-sync set: a site in one incarnation.
@@ -45,6 +45,14 @@ pub struct Charter {
     pub in_sync: Vec<Member>,
     /// What happens when the sync leg is lost.
     pub fence: Fence,
+    /// What may be lost of what was answered before the set was made, for as long as nobody was
+    /// told of it: the reign that made it has begun, or tried to, and was not heard of. A takeover
+    /// from here on says it again (rule `no_silent_loss`).
+    pub untold: Option<Verdict>,
+    /// The newest reign that was begun by consent, with a loss that nobody could rule out;
+    /// [`Generation::NONE`] when there never was one. What a site holds beyond a fork before it
+    /// may have been answered to a host.
+    pub consented: Generation,
 }
 
 impl Charter {

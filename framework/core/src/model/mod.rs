@@ -13,6 +13,7 @@ mod number;
 mod plan;
 mod position;
 mod state;
+mod verdict;
 
 pub use chain::Chain;
 pub use charter::{Charter, Fence, Member};
@@ -27,3 +28,4 @@ pub use number::UpdateNumber;
 pub use plan::{Plan, PlanDebt, PlanKind};
 pub use position::Position;
 pub use state::{Durability, Intent, MissedMap, SiteState, VolumeSpec};
+pub use verdict::Verdict;

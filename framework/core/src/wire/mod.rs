@@ -5,6 +5,7 @@
 //! | 1 | the first |
 //! | 2 | every frame of a data lane says in front how it is packed, and how long it is unpacked |
 //! | 3 | a greeting names its link, and the link that it replaces, so that a way can be changed |
+//! | 4 | a charter says which loss was not told yet, and which reign was begun by consent |
 
 mod codec;
 mod message;
@@ -22,4 +23,4 @@ pub use message::{
 pub use packing::{MESSAGE_BYTES_MAX, PACKING_BYTES, Packed, Packing};
 
 /// The protocol version that this program speaks.
-pub const PROTOCOL_VERSION: u16 = 3;
+pub const PROTOCOL_VERSION: u16 = 4;

@@ -102,6 +102,8 @@ fn charter(count: u64, version: u64, primary: &str) -> Result<Charter> {
         settled: Generation::NONE,
         in_sync: Vec::new(),
         fence: Fence::Status,
+        untold: None,
+        consented: Generation::NONE,
     })
 }
 

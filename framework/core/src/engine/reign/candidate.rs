@@ -3,8 +3,8 @@
 use super::primary::Primary;
 use super::proposal::Proposal;
 use super::{Completed, Effect, Own, Refusal, Reign, Standing, TakeoverOptions};
-use crate::engine::takeover::{self, Assessment, Verdict, assess};
-use crate::model::{Charter, Generation, Position, SiteName};
+use crate::engine::takeover::{self, Assessment, assess};
+use crate::model::{Charter, Generation, Position, SiteName, Verdict};
 use crate::wire::{Evidence, PromiseReply};
 use std::collections::BTreeMap;
 
@@ -344,6 +344,9 @@ impl Reign {
         }
         let settled = old.map_or(Generation::NONE, |charter| charter.settled);
         let in_sync = old.map_or_else(|| vec![self.member()], |charter| charter.in_sync.clone());
+        // The set stays as it is, so what is not told of it stays untold.
+        let untold = old.and_then(|charter| charter.untold.clone());
+        let consented = old.map_or(Generation::NONE, |charter| charter.consented);
         let charter = Charter {
             generation,
             version: 1,
@@ -352,6 +355,8 @@ impl Reign {
             settled,
             in_sync,
             fence: self.config.fence,
+            untold,
+            consented,
         };
         let proposal = self.propose(own.now, charter, effects);
         (Phase::Fencing(proposal), true)

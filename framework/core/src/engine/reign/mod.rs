@@ -18,10 +18,9 @@ mod proposal;
 mod secondary;
 
 use super::lease::{Grants, Lease};
-use super::takeover::Verdict;
 use crate::model::{
     Charter, Fence, Generation, Incarnation, LegMode, Lineage, Marks, Member, Position, Role,
-    SiteName, UpdateNumber,
+    SiteName, UpdateNumber, Verdict,
 };
 use crate::wire::{CharterReply, Evidence, Heartbeat, PromiseReply, SiteView};
 use crate::{Error, Result};

@@ -4,7 +4,7 @@
 use super::proposal::Proposal;
 use super::{Completed, Effect, Own, Refusal, Reign, Standing};
 use crate::model::{
-    Charter, Generation, Incarnation, LegMode, Marks, Member, SiteName, UpdateNumber,
+    Charter, Generation, Incarnation, LegMode, Marks, Member, SiteName, UpdateNumber, Verdict,
 };
 use crate::wire::CharterReply;
 use crate::{Error, Result};
@@ -316,19 +316,54 @@ impl Reign {
         let generation = primary.generation;
         let version = self.charter.as_ref().map_or(0, |charter| charter.version) + 1;
         let (primary, fence) = (self.config.site.clone(), self.config.fence);
-        let (active, settled) = (true, generation);
-        let charter = Charter { generation, version, primary, active, settled, in_sync, fence };
+        let charter = Charter {
+            generation,
+            version,
+            primary,
+            active: true,
+            settled: generation,
+            in_sync,
+            fence,
+            untold: self.untold(),
+            consented: self.consented(),
+        };
         let proposal = self.propose(own.now, charter, effects);
         if let Standing::Primary(primary) = &mut self.standing {
             primary.proposal = Some(proposal);
         }
     }
 
+    /// What nobody was told of losses yet: nothing once the host is answered, for what is known of
+    /// them was told with that. Until then all that this reign knows of them, for its charter may
+    /// outlive it.
+    fn untold(&self) -> Option<Verdict> {
+        let Standing::Primary(primary) = &self.standing else { return None };
+        let verdict = &primary.completed.verdict;
+        (!primary.serves() && *verdict != Verdict::Zero).then(|| verdict.clone())
+    }
+
+    /// The newest reign begun by consent, this one included.
+    fn consented(&self) -> Generation {
+        let before = self.charter.as_ref().map_or(Generation::NONE, |charter| charter.consented);
+        match &self.standing {
+            Standing::Primary(primary)
+                if matches!(primary.completed.verdict, Verdict::Unknown(_)) =>
+            {
+                primary.generation
+            }
+            _ => before,
+        }
+    }
+
     /// Lets legs join and leave the acking set, one charter at a time.
     fn keep_set(&mut self, own: &Own, effects: &mut Vec<Effect>) {
-        let Some(in_sync) = self.charter.as_ref().map(|charter| charter.in_sync.clone()) else {
+        let Some(charter) = &self.charter else { return };
+        let (in_sync, untold) = (charter.in_sync.clone(), charter.untold.is_some());
+        if untold {
+            // Told when the host was answered first: no takeover has to say it again.
+            self.propose_set(own, in_sync, effects);
             return;
-        };
+        }
         if let Some(out) = self.to_exclude(own, &in_sync) {
             let rest = in_sync.into_iter().filter(|member| member.site != out).collect();
             if let Standing::Primary(primary) = &mut self.standing {
