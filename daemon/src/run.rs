@@ -47,15 +47,16 @@ pub fn run(options: Options, builtin: &Builtin) -> Result<()> {
     runtime.block_on(daemon(options, builtin))
 }
 
-/// Refuses what a daemon of one site cannot carry out, though it is well formed.
+/// Refuses what a daemon of one machine cannot carry out, though it is well formed.
 ///
 /// # Errors
-/// A link of the own site that reaches sites of the same process only.
+/// A spread site without a word on which machine of it this is; a link of the own site that
+/// reaches sites of the same process only.
 pub fn check(config: &SiteConfig) -> Result<(), Problems> {
     let own = |site: &SiteName| config.site == *site;
     let links = config.links.iter().filter(|((one, other), _)| own(one) || own(other));
     let inside = links.filter(|(_, link)| link.transport == IN_PROCESS);
-    let problems: Vec<_> = inside
+    let mut problems: Vec<_> = inside
         .map(|((one, other), _)| Problem {
             code: "config::in_process".to_owned(),
             path: format!("link between {one} and {other}"),
@@ -67,6 +68,14 @@ pub fn check(config: &SiteConfig) -> Result<(), Problems> {
             set_by: None,
         })
         .collect();
+    problems.extend(config.own().err().map(|error| Problem {
+        code: "config::no_machine".to_owned(),
+        path: "machine".to_owned(),
+        what: error.to_string().trim_start_matches("find machine: ").to_owned(),
+        help: Some("machine = \"…\" on this one, TREFOIL__MACHINE=… or --machine …".to_owned()),
+        place: None,
+        set_by: None,
+    }));
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }
 
@@ -88,15 +97,16 @@ async fn daemon(options: Options, builtin: &Builtin) -> Result<()> {
             return Err(error);
         }
     };
+    let name = config.own()?.shown(&config.site);
     for warning in control::warnings(&config, credentials) {
-        tracing::warn!(site = %config.site, "{warning}");
+        tracing::warn!(site = %name, "{warning}");
     }
-    tracing::info!(site = %config.site, "ready");
-    let name = serve(&site, reloader, hang_up, stopping).await;
-    tracing::info!(signal = name, "stopping");
+    tracing::info!(site = %name, "ready");
+    let signal = serve(&site, reloader, hang_up, stopping).await;
+    tracing::info!(signal, "stopping");
     front.close().await;
     stop(site).await?;
-    tracing::info!(site = %config.site, "stopped");
+    tracing::info!(site = %name, "stopped");
     Ok(())
 }
 

@@ -23,6 +23,8 @@ struct Document {
     schema: &'static str,
     ok: bool,
     site: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    machine: Option<String>,
     groups: Vec<String>,
     warnings: Vec<String>,
 }
@@ -40,8 +42,9 @@ pub(super) fn run(common: &Common, args: &Args) -> Result<(), Failure> {
             schema: "trefoil.check/1",
             ok: true,
             site: config.site.to_string(),
+            machine: config.machine.as_ref().map(ToString::to_string),
             warnings,
-            groups: config.groups_of(&config.site).map(|(name, _)| name.to_string()).collect(),
+            groups: config.own_groups().map(|(name, _)| name.to_string()).collect(),
         }),
     }
 }
@@ -60,10 +63,14 @@ fn certificates(config: &SiteConfig) -> Result<Vec<String>, Failure> {
 fn tell(common: &Common, config: &SiteConfig) -> String {
     let mut text = format!("{}: ok\n", common.config.display());
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "\n`trefoil run` here would run site {}", config.site);
-    let rows = config.sites.iter().map(|(name, site)| {
+    let here = config.own().map_or_else(|_| config.site.to_string(), |own| own.shown(&config.site));
+    let _ = writeln!(text, "\n`trefoil run` here would run site {here}");
+    let machines = config.sites.iter().flat_map(|(name, site)| {
+        site.machines.iter().map(move |machine| (machine.shown(name), machine))
+    });
+    let rows = machines.map(|(name, site)| {
         vec![
-            name.to_string(),
+            name,
             site.address.clone(),
             site.nbd.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
             site.metrics.clone().unwrap_or_else(|| "-".to_owned()),
@@ -76,7 +83,11 @@ fn tell(common: &Common, config: &SiteConfig) -> String {
     let header = ["SITE", "ADDRESS", "NBD", "METRICS", "BACKEND", "JOURNAL", "VOLUMES", "CONTROL"];
     let _ = writeln!(text, "\n{}", table(&header, rows.collect()));
     let rows = config.groups.iter().flat_map(|(name, group)| {
-        let roles = format!("{} => {} -> {}", group.primary, group.sync, group.r#async);
+        let [primary, sync, r#async] = group.sites().map(|site| {
+            let machine = config.machine_of(site, name);
+            machine.map_or_else(|_| site.to_string(), |machine| machine.shown(site))
+        });
+        let roles = format!("{primary} => {sync} -> {async}", async = r#async);
         group.volumes.iter().map(move |volume| {
             vec![name.to_string(), volume.name.to_string(), bytes(volume.size), roles.clone()]
         })

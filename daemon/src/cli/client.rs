@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use trefoil_core::Error;
-use trefoil_core::model::SiteName;
-use trefoil_site::config::SiteConfig;
+use trefoil_core::model::{GroupName, MachineName, SiteName};
+use trefoil_site::config::{MachineEntry, SiteConfig};
 
 /// The longest answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -26,17 +26,47 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Client {
     site: SiteName,
+    machine: Option<MachineName>,
     socket: PathBuf,
 }
 
 impl Client {
-    /// A client of the daemon of `site`.
+    /// A client of the daemon that runs `group` at `site`.
+    ///
+    /// # Errors
+    /// When the configuration has no such site, or the site has no role in the group.
+    pub fn of(config: &SiteConfig, site: &SiteName, group: &str) -> Result<Self, Failure> {
+        let group = GroupName::new(group)?;
+        Ok(Self::to(site, config.machine_of(site, &group)?))
+    }
+
+    /// Clients of every daemon of `site`; of the own machine's only, where it was said which one
+    /// that is.
     ///
     /// # Errors
     /// When the configuration has no such site.
-    pub fn of(config: &SiteConfig, site: &SiteName) -> Result<Self, Failure> {
-        let entry = config.entry(site)?;
-        Ok(Self { site: site.clone(), socket: entry.control.clone() })
+    pub fn all(config: &SiteConfig, site: &SiteName) -> Result<Vec<Self>, Failure> {
+        if *site == config.site && config.machine.is_some() {
+            return Ok(vec![Self::to(site, config.own()?)]);
+        }
+        let machines = &config.entry(site)?.machines;
+        Ok(machines.iter().map(|machine| Self::to(site, machine)).collect())
+    }
+
+    fn to(site: &SiteName, machine: &MachineEntry) -> Self {
+        let MachineEntry { name, control, .. } = machine;
+        Self { site: site.clone(), machine: name.clone(), socket: control.clone() }
+    }
+
+    /// The machine of its site; `None` where it has one only.
+    pub fn machine(&self) -> Option<&MachineName> {
+        self.machine.as_ref()
+    }
+
+    /// What it is called in messages.
+    fn name(&self) -> String {
+        let Self { site, machine, socket: _ } = self;
+        machine.as_ref().map_or_else(|| site.to_string(), |machine| format!("{site}/{machine}"))
     }
 
     /// `GET path`, answered within `limit`.
@@ -83,7 +113,7 @@ impl Client {
             Ok(answer) => answer,
             Err(_) => Err(Failure::new(
                 Exit::Timeout,
-                format!("site {} did not answer within {} s", self.site, limit.as_secs_f64()),
+                format!("site {} did not answer within {} s", self.name(), limit.as_secs_f64()),
             )),
         }
     }
@@ -117,20 +147,22 @@ impl Client {
         match serde_json::from_slice::<ProblemDocument>(&body) {
             Ok(problem) => {
                 let error = Error::from(problem);
-                Err(Failure::new(exit_of(error.kind()), format!("site {}: {error}", self.site)))
+                Err(Failure::new(exit_of(error.kind()), format!("site {}: {error}", self.name())))
             }
             Err(error) => Err(self.other_version(&error)),
         }
     }
 
     fn unreachable(&self, why: &dyn std::fmt::Display) -> Failure {
-        let (site, socket) = (&self.site, self.socket.display());
+        let (site, name, socket) = (&self.site, self.name(), self.socket.display());
+        let machine = self.machine.as_ref();
+        let option = machine.map_or_else(String::new, |name| format!(" --machine {name}"));
         Failure::new(
             Exit::Unreachable,
             format!(
-                "the daemon of site {site} cannot be reached at {socket}: {why}\n  = help: is \
-                 `trefoil run --site {site}` running on this host, and may this user open the \
-                 socket?"
+                "the daemon of site {name} cannot be reached at {socket}: {why}\n  = help: is \
+                 `trefoil run --site {site}{option}` running on this host, and may \
+                 this user open the socket?"
             ),
         )
     }
@@ -141,7 +173,7 @@ impl Client {
             format!(
                 "the daemon of site {} answers in words that this `trefoil` does not know \
                  ({error}); is it of another version?",
-                self.site
+                self.name()
             ),
         )
     }

@@ -34,7 +34,7 @@ pub(super) fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     let dir = std::path::absolute(dir)
         .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", dir.display())))?;
     let request = ExportRequest { dir, update: update.map(UpdateNumber::new) };
-    let client = Client::of(&config, &site)?;
+    let client = Client::of(&config, &site, &group)?;
     let path = format!("/v1/groups/{group}/actions/export");
     let document: ExportDocument = block_on(client.post(&path, &request, LIMIT))?;
     match output {

@@ -12,6 +12,7 @@ mod export;
 mod output;
 mod reload;
 mod run;
+mod spread;
 mod status;
 mod takeover;
 mod wait;
@@ -55,6 +56,10 @@ pub struct Common {
     /// Which site of the file this is; overrides `site` in it
     #[arg(long, global = true, value_name = "NAME")]
     site: Option<String>,
+    /// Which machine of the site this is, where its groups are spread over several; overrides
+    /// `machine` in the file
+    #[arg(long, global = true, value_name = "NAME")]
+    machine: Option<String>,
     /// The site that the verb is about; by default the same
     #[arg(long, global = true, value_name = "NAME")]
     at: Option<String>,
@@ -126,7 +131,8 @@ impl Common {
             .environment(std::env::vars_os().filter_map(|(name, value)| {
                 Some((name.into_string().ok()?, value.into_string().ok()?))
             }))
-            .option("--site", "site", self.site.as_deref());
+            .option("--site", "site", self.site.as_deref())
+            .option("--machine", "machine", self.machine.as_deref());
         config::load(&sources, &builtin::registry())
     }
 
@@ -156,9 +162,10 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
     runtime.block_on(work)
 }
 
-/// The group that a verb is about: the one named, or the only one.
+/// The group that a verb is about: the one named, or the only one, here or at all.
 fn group_of(config: &SiteConfig, asked: Option<&str>) -> Result<String, Failure> {
     let known: Vec<&str> = config.groups.keys().map(|name| name.as_str()).collect();
+    let here: Vec<&str> = config.own_groups().map(|(name, _)| name.as_str()).collect();
     match (asked, known.as_slice()) {
         (Some(asked), known) if known.contains(&asked) => Ok(asked.to_owned()),
         (Some(asked), known) => Err(Failure::new(
@@ -166,10 +173,13 @@ fn group_of(config: &SiteConfig, asked: Option<&str>) -> Result<String, Failure>
             format!("--group: no group named `{asked}`; configured: {}", known.join(", ")),
         )),
         (None, [only]) => Ok((*only).to_owned()),
-        (None, known) => Err(Failure::new(
-            Exit::Usage,
-            format!("say which group with --group: {}", known.join(", ")),
-        )),
+        (None, known) => match here.as_slice() {
+            [only] if config.machine.is_some() => Ok((*only).to_owned()),
+            _ => Err(Failure::new(
+                Exit::Usage,
+                format!("say which group with --group: {}", known.join(", ")),
+            )),
+        },
     }
 }
 

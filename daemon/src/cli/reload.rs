@@ -1,7 +1,7 @@
 //! `trefoil reload`: the daemon reads its configuration again, and says what it made of it.
 
-use super::output::{Format, say, say_json};
-use super::{Client, Common, Exit, Failure, block_on};
+use super::output::Format;
+use super::{Client, Common, Exit, Failure, block_on, group_of, spread};
 use crate::control::api::ReloadDocument;
 use std::fmt::Write;
 use std::time::Duration;
@@ -12,27 +12,33 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Options of `trefoil reload`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Only the machine that has this group; every machine of the site, if it is not said
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
     /// The form of the output
     #[arg(long, short, value_enum, default_value_t)]
     output: Format,
 }
 
 pub(super) fn run(common: &Common, args: &Args) -> Result<(), Failure> {
-    let Args { output } = args;
+    let Args { group, output } = args;
     let config = common.load()?;
     let site = common.about(&config)?;
-    let client = Client::of(&config, &site)?;
-    let answer = block_on(client.post("/v1/actions/reload", &(), LIMIT));
-    let document: ReloadDocument =
-        answer.map_err(|failure| match failure.text.contains("error[") {
-            // The daemon found what this verb did not: it has another environment.
-            true => Failure { exit: Exit::Config, ..failure },
-            false => failure,
-        })?;
-    match output {
-        Format::Json => say_json(&document),
-        Format::Table => say(&tell(&document)),
-    }
+    let clients = match group {
+        Some(group) => vec![Client::of(&config, &site, &group_of(&config, Some(group))?)?],
+        None => Client::all(&config, &site)?,
+    };
+    let answers = block_on(async { Ok(spread::ask(clients, reload).await) })?;
+    spread::show(&site, answers, *output, tell)
+}
+
+async fn reload(client: &Client) -> Result<ReloadDocument, Failure> {
+    let answer = client.post("/v1/actions/reload", &(), LIMIT).await;
+    answer.map_err(|failure: Failure| match failure.text.contains("error[") {
+        // The daemon found what this verb did not: it has another environment.
+        true => Failure { exit: Exit::Config, ..failure },
+        false => failure,
+    })
 }
 
 fn tell(document: &ReloadDocument) -> String {

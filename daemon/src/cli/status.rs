@@ -1,7 +1,7 @@
 //! `trefoil status`: what a site knows of its groups.
 
-use super::output::{Format, age, alarm, bytes, say, say_json, table};
-use super::{Client, Common, Failure, block_on};
+use super::output::{Format, age, alarm, bytes, table};
+use super::{Client, Common, Failure, block_on, group_of, spread};
 use crate::control::api::{GroupDocument, StatusDocument};
 use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,18 +26,19 @@ pub(super) struct Args {
 pub(super) fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     let config = common.load()?;
     let site = common.about(&config)?;
-    if let Some(group) = &args.group {
-        super::group_of(&config, Some(group))?;
-    }
-    let client = Client::of(&config, &site)?;
-    let mut document: StatusDocument = block_on(client.get("/v1/status", LIMIT))?;
-    if let Some(group) = &args.group {
-        document.groups.retain(|known| known.status.group.as_str() == group);
-    }
-    match args.output {
-        Format::Json => say_json(&document),
-        Format::Table => say(&tell(&document, now_us())),
-    }
+    let clients = match &args.group {
+        Some(group) => vec![Client::of(&config, &site, &group_of(&config, Some(group))?)?],
+        None => Client::all(&config, &site)?,
+    };
+    let ask = async |client: &Client| -> Result<StatusDocument, Failure> {
+        let mut document: StatusDocument = client.get("/v1/status", LIMIT).await?;
+        if let Some(group) = &args.group {
+            document.groups.retain(|known| known.status.group.as_str() == group);
+        }
+        Ok(document)
+    };
+    let answers = block_on(async { Ok(spread::ask(clients, ask).await) })?;
+    spread::show(&site, answers, args.output, |document| tell(document, now_us()))
 }
 
 fn now_us() -> u64 {

@@ -17,6 +17,7 @@ fn document(status: GroupStatus) -> StatusDocument {
         schema: crate::control::api::STATUS_SCHEMA.to_owned(),
         version: "0".to_owned(),
         site: SiteName::new("a").unwrap(),
+        machine: None,
         pid: 1,
         as_of: String::new(),
         exports: Vec::new(),

@@ -31,7 +31,7 @@ pub(super) fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     let config = common.load()?;
     let site = common.about(&config)?;
     let group = group_of(&config, group.as_deref())?;
-    let client = Client::of(&config, &site)?;
+    let client = Client::of(&config, &site, &group)?;
     let request =
         TakeoverRequest { accept_loss: *accept_loss, primary_is_fenced: *primary_is_fenced };
     let path = format!("/v1/groups/{group}/actions/takeover");

@@ -52,10 +52,10 @@ pub(super) fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     let limit = *timeout + MARGIN;
     // The site itself knows first. Where its socket is on another host, the own one is asked.
     let document: WaitDocument = block_on(async {
-        let first = Client::of(&config, &at)?.get(&path, limit).await;
+        let first = Client::of(&config, &at, &group)?.get(&path, limit).await;
         match first {
             Err(Failure { exit: Exit::Unreachable, text }) if at != config.site => {
-                let second = Client::of(&config, &config.site)?.get(&path, limit).await;
+                let second = Client::of(&config, &config.site, &group)?.get(&path, limit).await;
                 second.map_err(|failure| match failure.exit {
                     Exit::Unreachable => Failure::new(Exit::Unreachable, text),
                     _ => failure,

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use trefoil_core::model::{GroupName, Position, SiteName, UpdateNumber, VolumeName};
+use trefoil_core::model::{GroupName, MachineName, Position, SiteName, UpdateNumber, VolumeName};
 use trefoil_core::{Error, ErrorKind};
 use trefoil_site::{Certificate, GroupStatus};
 
@@ -44,6 +44,9 @@ pub struct StatusDocument {
     pub version: String,
     /// The site that speaks.
     pub site: SiteName,
+    /// Which of its machines; `None` where it has one only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineName>,
     /// Its process.
     pub pid: u32,
     /// When this was put together, RFC 3339, UTC.

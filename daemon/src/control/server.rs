@@ -84,6 +84,13 @@ impl Served {
     fn group(&self, name: &str) -> Result<&Group> {
         let found = GroupName::new(name).ok().and_then(|name| self.groups.get(&name));
         found.ok_or_else(|| {
+            let elsewhere = GroupName::new(name).ok();
+            let elsewhere =
+                elsewhere.and_then(|name| self.config.machine_of(&self.config.site, &name).ok());
+            if let Some(machine) = elsewhere {
+                let machine = machine.shown(&self.config.site);
+                return Error::invalid(format!("find group: `{name}` is on machine {machine}"));
+            }
             let known: Vec<_> = self.groups.keys().map(GroupName::as_str).collect();
             let (site, known) = (&self.config.site, known.join(", "));
             Error::invalid(format!("find group: site {site} has no `{name}`; it has: {known}"))
@@ -95,7 +102,7 @@ impl Served {
         let Ok(Some(nbd)) = self.config.own().map(|own| own.nbd.as_ref()) else {
             return Vec::new();
         };
-        let groups = self.config.groups_of(&self.config.site);
+        let groups = self.config.own_groups();
         let groups = groups.filter(|(name, _)| of.is_none_or(|of| of == *name));
         let uri = |group: &GroupName, volume: &trefoil_core::model::VolumeName| {
             let export = export_name(group, volume);
@@ -147,6 +154,7 @@ pub fn status(served: &Served) -> StatusDocument {
         schema: STATUS_SCHEMA.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         site: served.config.site.clone(),
+        machine: served.config.machine.clone(),
         pid: std::process::id(),
         as_of: jiff::Timestamp::now().to_string(),
         exports: served.exports(None),

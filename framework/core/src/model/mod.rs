@@ -23,7 +23,7 @@ pub use generation::Generation;
 pub use leg::{LegMode, LegState, Role};
 pub use lineage::{Lineage, Reign};
 pub use marks::Marks;
-pub use name::{GroupName, Incarnation, SessionId, SiteName, VolumeId, VolumeName};
+pub use name::{GroupName, Incarnation, MachineName, SessionId, SiteName, VolumeId, VolumeName};
 pub use number::UpdateNumber;
 pub use plan::{Plan, PlanDebt, PlanKind};
 pub use position::Position;

@@ -1,4 +1,4 @@
-//! Names and identities of sites, groups, volumes and sessions.
+//! Names and identities of sites, machines, groups, volumes and sessions.
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,10 @@ name!(
 name!(
     /// The name of a consistency group: volumes with one order of updates.
     GroupName, "group"
+);
+name!(
+    /// The name of a machine of a site whose groups are spread over several.
+    MachineName, "machine"
 );
 name!(
     /// The name of a volume in its group.

@@ -1,6 +1,6 @@
 //! From a checked configuration to a site: opens what it stores, and starts it.
 
-use super::site_config::{GroupEntry, LimitsEntry, SiteConfig, SiteEntry, TimingEntry};
+use super::site_config::{GroupEntry, LimitsEntry, MachineEntry, SiteConfig, TimingEntry};
 use crate::registry::{JournalOptions, Registry, TransportOptions, VolumeOptions};
 use crate::{GroupConfig, GroupParts, Limits, LinkRates, PeerLink, Site, SiteBuilder, Timing};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,8 @@ use trefoil_core::topology::ThreeSite;
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Site {
-    /// Opens everything that `config` names for its own site, and starts it.
+    /// Opens everything that `config` names for its own site, or for its own machine of it, and
+    /// starts it.
     ///
     /// # Errors
     /// What cannot be opened, or does not belong to this site; the message names it.
@@ -38,7 +39,7 @@ impl SiteConfig {
             let transport = self.open_transport(&word, None, registry)?;
             builder = builder.listen(transport, own.listen.clone());
         }
-        for (name, group) in self.groups_of(&self.site) {
+        for (name, group) in self.own_groups() {
             builder = builder.group(self.group_parts(name, group, own, registry)?);
         }
         Ok(builder)
@@ -46,9 +47,9 @@ impl SiteConfig {
 
     /// The transports of the own links, each once.
     pub(super) fn listening_words(&self) -> BTreeSet<String> {
-        let own = |(one, other): &(SiteName, SiteName)| *one == self.site || *other == self.site;
-        let links = self.links.iter().filter(|(ends, _)| own(ends));
-        links.map(|(_, link)| link.transport.clone()).collect()
+        let peers = self.peers();
+        let links = peers.iter().filter_map(|peer| self.link(&self.site, peer));
+        links.map(|link| link.transport.clone()).collect()
     }
 
     pub(super) fn open_transport(
@@ -75,7 +76,7 @@ impl SiteConfig {
         &self,
         name: &GroupName,
         group: &GroupEntry,
-        own: &SiteEntry,
+        own: &MachineEntry,
         registry: &Registry,
     ) -> Result<GroupParts> {
         let backend = registry.backend_factory(&own.backend.word)?;
@@ -98,7 +99,7 @@ impl SiteConfig {
         }
         let mut peers = BTreeMap::new();
         for peer in group.sites().into_iter().filter(|site| **site != self.site) {
-            let address = self.entry(peer)?.address.clone();
+            let address = self.machine_of(peer, name)?.address.clone();
             let Some(link) = self.link(&self.site, peer) else { continue };
             let transport = self.open_transport(&link.transport, Some(peer), registry)?;
             let rates = LinkRates::new(link.traffic);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use trefoil_core::engine::retention::OnFull;
-use trefoil_core::model::{Durability, GroupName, SiteName, VolumeName};
+use trefoil_core::model::{Durability, GroupName, MachineName, SiteName, VolumeName};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const KIB: u64 = 1 << 10;
@@ -20,6 +20,7 @@ const GIB: u64 = 1 << 30;
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) site: Option<Spot<SiteName>>,
+    pub(super) machine: Option<Spot<String>>,
     pub(super) sites: BTreeMap<SiteName, SiteTable>,
     pub(super) groups: BTreeMap<GroupName, GroupTable>,
     pub(super) backends: BTreeMap<String, BackendTable>,
@@ -31,9 +32,18 @@ pub(super) struct File {
     pub(super) tls: Option<TlsTable>,
 }
 
+/// A site on one machine says all of it in its own table. A spread one says there what its
+/// machines have in common.
 #[derive(Debug)]
 pub(super) struct SiteTable {
+    pub(super) own: MachineTable,
+    pub(super) machines: BTreeMap<MachineName, MachineTable>,
+}
+
+#[derive(Debug)]
+pub(super) struct MachineTable {
     pub(super) path: String,
+    pub(super) groups: Option<Spot<Vec<String>>>,
     pub(super) address: Option<Spot<String>>,
     pub(super) listen: Option<Spot<String>>,
     pub(super) dir: Option<Spot<PathBuf>>,
@@ -119,6 +129,7 @@ pub(super) fn read(
     report: &mut Report,
 ) -> File {
     let site = root.parsed("site", report, site_name);
+    let machine = root.text("machine", report);
     let sites = named(root.named("sites", report), report, site_name, |section, report| {
         site_table(section, resolve, report)
     });
@@ -140,7 +151,19 @@ pub(super) fn read(
     let timing = timing_table(arbiter, root.section("timing", report), report);
     let tls = root.optional("tls", report).map(|section| tls_table(section, resolve, report));
     root.finish(report);
-    File { site, sites, groups, backends, links, journal_capacity, on_full, limits, timing, tls }
+    File {
+        site,
+        machine,
+        sites,
+        groups,
+        backends,
+        links,
+        journal_capacity,
+        on_full,
+        limits,
+        timing,
+        tls,
+    }
 }
 
 fn site_table(
@@ -148,9 +171,28 @@ fn site_table(
     resolve: &dyn Fn(&str) -> PathBuf,
     report: &mut Report,
 ) -> SiteTable {
+    let own = machine_table(&mut section, resolve, report);
+    let machines = section.named("machines", report);
+    let machines = named(machines, report, machine_name, |mut section, report| {
+        let table = machine_table(&mut section, resolve, report);
+        let groups = section.texts("groups", report);
+        section.finish(report);
+        MachineTable { groups, ..table }
+    });
+    section.finish(report);
+    SiteTable { own, machines }
+}
+
+/// What a machine has, but for its groups: a site's own table has none.
+fn machine_table(
+    section: &mut Section,
+    resolve: &dyn Fn(&str) -> PathBuf,
+    report: &mut Report,
+) -> MachineTable {
     let dir = words::path(resolve);
-    let table = SiteTable {
+    MachineTable {
         path: section.path().to_owned(),
+        groups: None,
         address: section.parsed("address", report, words::address),
         listen: section.parsed("listen", report, words::address),
         dir: section.parsed("dir", report, &dir),
@@ -162,9 +204,7 @@ fn site_table(
         control: section.parsed("control", report, |text| words::socket(resolve(text))),
         backend: section.text("backend", report),
         journal_capacity: value(section.parsed("journal_capacity", report, capacity)),
-    };
-    section.finish(report);
-    table
+    }
 }
 
 fn group_table(mut section: Section, report: &mut Report) -> GroupTable {
@@ -371,6 +411,10 @@ pub(super) fn site_name(text: &str) -> Result<SiteName, String> {
 
 fn group_name(text: &str) -> Result<GroupName, String> {
     GroupName::new(text).map_err(|error| error.to_string())
+}
+
+fn machine_name(text: &str) -> Result<MachineName, String> {
+    MachineName::new(text).map_err(|error| error.to_string())
 }
 
 fn volume_name(text: &str) -> Result<VolumeName, String> {

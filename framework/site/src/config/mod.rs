@@ -6,12 +6,15 @@
 //! at once, each with its place, what was expected and a remedy.
 //!
 //! A value travels: `source` merges (file < environment < command line) → `read` takes it out of
-//! the tree and remembers where it stood → `file` gives it a type → `resolve`, `links` and
-//! `security` check it against the rest → [`SiteConfig`].
+//! the tree and remembers where it stood → `file` gives it a type → `resolve`, `machines`,
+//! `links` and `security` check it against the rest → [`SiteConfig`].
 
 mod assemble;
+mod conflicts;
+mod directory;
 mod file;
 mod links;
+mod machines;
 mod problem;
 mod read;
 mod reload;
@@ -24,8 +27,8 @@ mod words;
 pub use problem::{Place, Problem, Problems};
 pub use reload::Changes;
 pub use site_config::{
-    BackendEntry, GroupEntry, HostAccess, HostsEntry, LimitsEntry, LinkEntry, NbdSecurity,
-    SiteConfig, SiteEntry, TimingEntry,
+    BackendEntry, GroupEntry, HostAccess, HostsEntry, LimitsEntry, LinkEntry, MachineEntry,
+    NbdSecurity, SiteConfig, SiteEntry, TimingEntry,
 };
 pub use source::{FILE_BYTES_MAX, Sources};
 pub use words::NbdAddress;
@@ -47,5 +50,7 @@ pub fn load(sources: &Sources, registry: &Registry) -> Result<SiteConfig, Proble
     }
 }
 
+#[cfg(test)]
+mod machines_tests;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! From the configuration that runs to the one in the file: what a running site takes over, and
 //! what waits for a restart.
 
-use super::site_config::{LinkEntry, SiteConfig, SiteEntry};
+use super::site_config::{LinkEntry, MachineEntry, SiteConfig};
 use crate::registry::Registry;
 use crate::{PeerLink, Site};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,17 +19,18 @@ pub struct Changes {
     pub restart: Vec<String>,
 }
 
-/// A way to another site, opened and not in use yet.
+/// A way to another site for one group, opened and not in use yet.
 struct Route {
     peer: SiteName,
-    groups: Vec<GroupName>,
+    group: GroupName,
     way: PeerLink,
 }
 
 impl Site {
-    /// Takes over from `next` what a running site can change: addresses, and the transport and
-    /// settings of links, without ending a session. Returns the configuration that runs from then
-    /// on, and what changed. Blocks until new listeners listen.
+    /// Takes over from `next` what a running site can change: addresses, the machine of each group
+    /// at other sites, and the transport and settings of links, without ending a session. Returns
+    /// the configuration that runs from then on, and what changed. Blocks until new listeners
+    /// listen.
     ///
     /// A transport that no link is configured for any more is listened by on while a link uses it:
     /// until a later reload finds it changed again, or the site is restarted.
@@ -42,11 +43,11 @@ impl Site {
         next: &SiteConfig,
         registry: &Registry,
     ) -> Result<(SiteConfig, Changes)> {
-        if running.site != next.site {
+        let (this, that) = (running.own()?.shown(&running.site), next.own()?.shown(&next.site));
+        if this != that {
             return Err(Error::refused(format!(
-                "reload configuration: this is site {}, the file is now that of site {}; restart \
-                 it, or name the site by --site",
-                running.site, next.site
+                "reload configuration: this is site {this}, the file is now that of site {that}; \
+                 restart it, or name it by --site and --machine"
             )));
         }
         let taken = running.with_live(next);
@@ -54,10 +55,8 @@ impl Site {
         let restart = taken.other_changes(next);
         let routes = running.changed_routes(&taken, registry)?;
         self.listen_as(running, &taken, registry)?;
-        for Route { peer, groups, way } in routes {
-            for group in groups {
-                self.group(&group)?.change_link(&peer, way.clone())?;
-            }
+        for Route { peer, group, way } in routes {
+            self.group(&group)?.change_link(&peer, way)?;
         }
         self.send_as(&taken);
         self.close_unused(running, &taken, registry)?;
@@ -135,13 +134,23 @@ impl SiteConfig {
                 link.clone_from(new);
             }
         }
+        // Of other sites only the directory is of use here: where each group is.
         for (site, entry) in &mut taken.sites {
-            if let Some(new) = next.sites.get(site) {
-                entry.address.clone_from(&new.address);
-                entry.listen.clone_from(&new.listen);
+            if let Some(new) = next.sites.get(site).filter(|_| *site != self.site) {
+                entry.clone_from(new);
             }
         }
+        if let (Some(own), Ok(new)) = (taken.own_mut(), next.own()) {
+            own.address.clone_from(&new.address);
+            own.listen.clone_from(&new.listen);
+        }
         taken
+    }
+
+    fn own_mut(&mut self) -> Option<&mut MachineEntry> {
+        let name = self.own().ok()?.name.clone();
+        let entry = self.sites.get_mut(&self.site)?;
+        entry.machines.iter_mut().find(|machine| machine.name == name)
     }
 
     /// What this site listens on: transport and address.
@@ -159,14 +168,18 @@ impl SiteConfig {
             if let (Some(before), Some(after)) = (before, after) {
                 changes.extend(link_change(&self.site, &peer, before, after));
             }
-            let (before, after) = (&self.entry(&peer)?.address, &taken.entry(&peer)?.address);
-            if before != after {
-                changes.push(format!("sites.{peer}.address: {before} -> {after}"));
-            }
+            let moves = self.own_groups().filter_map(|(group, _)| {
+                let before = self.entry(&peer).ok()?.machine_of(group)?;
+                let after = taken.entry(&peer).ok()?.machine_of(group)?;
+                moved(&peer, group, before, after)
+            });
+            // Groups of one machine move together.
+            changes.extend(moves.collect::<BTreeSet<_>>());
         }
-        let (before, after) = (&self.own()?.listen, &taken.own()?.listen);
+        let own = self.own()?;
+        let (before, after) = (&own.listen, &taken.own()?.listen);
         if before != after {
-            changes.push(format!("sites.{}.listen: {before} -> {after}", self.site));
+            changes.push(format!("{}.listen: {before} -> {after}", own.path(&self.site)));
         }
         Ok(changes)
     }
@@ -174,19 +187,23 @@ impl SiteConfig {
     /// The ways of links that are another one in `taken`, opened.
     fn changed_routes(&self, taken: &Self, registry: &Registry) -> Result<Vec<Route>> {
         let mut routes = Vec::new();
-        for peer in self.peers() {
-            let (before, after) = (self.link(&self.site, &peer), taken.link(&self.site, &peer));
-            let address = taken.entry(&peer)?.address.clone();
-            let Some(link) = after else { continue };
-            let same = before.is_some_and(|before| goes_alike(before, link));
-            if same && address == self.entry(&peer)?.address {
-                continue;
+        for (group, entry) in self.own_groups() {
+            for peer in entry.sites().into_iter().filter(|site| **site != self.site) {
+                let (before, after) = (self.link(&self.site, peer), taken.link(&self.site, peer));
+                let machine = |config: &Self| {
+                    let machine = config.machine_of(peer, group).ok();
+                    machine.map(|machine| machine.address.clone())
+                };
+                // A group that the file has no more runs on where it is, until a restart.
+                let (Some(link), Some(address)) = (after, machine(taken)) else { continue };
+                let same = before.is_some_and(|before| goes_alike(before, link));
+                if same && machine(self).as_ref() == Some(&address) {
+                    continue;
+                }
+                let transport = taken.open_transport(&link.transport, Some(peer), registry)?;
+                let way = PeerLink::new(transport, address);
+                routes.push(Route { peer: peer.clone(), group: group.clone(), way });
             }
-            let transport = taken.open_transport(&link.transport, Some(&peer), registry)?;
-            let groups = self.groups_of(&self.site);
-            let groups = groups.filter(|(_, group)| group.sites().contains(&&peer));
-            let groups = groups.map(|(name, _)| name.clone()).collect();
-            routes.push(Route { peer, groups, way: PeerLink::new(transport, address) });
         }
         Ok(routes)
     }
@@ -194,9 +211,9 @@ impl SiteConfig {
     /// In words, what differs and concerns this site. Destructured, so that a new part does not
     /// compile until it is decided here.
     fn other_changes(&self, next: &Self) -> Vec<String> {
-        let Self { site, sites, groups, links, limits, timing, tls } = self;
+        let Self { site, machine: _, sites, groups, links, limits, timing, tls } = self;
         let mut changes = named("sites", sites.keys(), next.sites.keys());
-        if let (Some(mine), Some(new)) = (sites.get(site), next.sites.get(site)) {
+        if let (Ok(mine), Ok(new)) = (self.own(), next.own()) {
             changes.extend(own_changes(site, mine, new));
         }
         changes.extend(named("group", groups.keys(), next.groups.keys()));
@@ -257,9 +274,26 @@ fn named<'a, T: Ord + std::fmt::Display + 'a>(
     gone.chain(new).collect()
 }
 
-/// What differs in the own site's entry and is used from the next start on.
-fn own_changes(site: &SiteName, mine: &SiteEntry, new: &SiteEntry) -> Vec<String> {
-    let SiteEntry {
+/// In words, where a group of another site is now.
+fn moved(
+    peer: &SiteName,
+    group: &GroupName,
+    before: &MachineEntry,
+    after: &MachineEntry,
+) -> Option<String> {
+    let (was, is) = (&before.address, &after.address);
+    if before.name != after.name {
+        let (from, to) = (before.shown(peer), after.shown(peer));
+        return Some(format!("group {group}: from {from} ({was}) to {to} ({is})"));
+    }
+    (was != is).then(|| format!("{}.address: {was} -> {is}", after.path(peer)))
+}
+
+/// What differs in the own machine's entry and is used from the next start on.
+fn own_changes(site: &SiteName, mine: &MachineEntry, new: &MachineEntry) -> Vec<String> {
+    let MachineEntry {
+        name,
+        groups,
         address: _,
         listen: _,
         volumes_dir,
@@ -272,6 +306,8 @@ fn own_changes(site: &SiteName, mine: &SiteEntry, new: &SiteEntry) -> Vec<String
         journal_capacity,
     } = mine;
     let differs = BTreeMap::from([
+        // Of a site on one machine it is no key: the groups themselves tell.
+        ("groups", name.is_some() && *groups != new.groups),
         ("volumes_dir", *volumes_dir != new.volumes_dir),
         ("journal_dir", *journal_dir != new.journal_dir),
         ("nbd", *nbd != new.nbd),
@@ -282,5 +318,5 @@ fn own_changes(site: &SiteName, mine: &SiteEntry, new: &SiteEntry) -> Vec<String
         ("journal_capacity", *journal_capacity != new.journal_capacity),
     ]);
     let changed = differs.into_iter().filter(|(_, differs)| *differs);
-    changed.map(|(name, _)| format!("sites.{site}.{name}")).collect()
+    changed.map(|(key, _)| format!("{}.{key}", mine.path(site))).collect()
 }

@@ -1,16 +1,14 @@
 //! Checks a file for sense, and fills in what it leaves out.
 
-use super::file::{BackendTable, File, GroupTable, LimitsTable, SiteTable, TimingTable, missing};
+use super::file::{File, GroupTable, LimitsTable, TimingTable, missing};
 use super::links;
+use super::machines;
 use super::read::{Report, Spot, meant};
 use super::security;
-use super::site_config::{
-    BackendEntry, GroupEntry, LimitsEntry, SiteConfig, SiteEntry, TimingEntry,
-};
-use super::words::{host, overlap, show, socket};
+use super::site_config::{GroupEntry, LimitsEntry, SiteConfig, TimingEntry};
+use super::words::show;
 use crate::registry::Registry;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use trefoil_core::model::{Fence, GroupName, SiteName, VolumeName, VolumeSpec};
 
 /// The most volumes that a group has.
@@ -19,14 +17,12 @@ const VOLUMES_MAX: usize = 256;
 const TABLES_MAX: usize = 64;
 /// The largest volume, in bytes.
 const VOLUME_BYTES_MAX: u64 = 1 << 50;
-const JOURNAL_CAPACITY: u64 = 1 << 30;
-const VOLUMES_ROOT: &str = "/var/lib/trefoil";
-const CONTROL_ROOT: &str = "/run/trefoil";
 
 /// The checked configuration; `None` when a problem was reported.
 pub(super) fn resolve(file: File, registry: &Registry, report: &mut Report) -> Option<SiteConfig> {
     let File {
         site,
+        machine,
         sites,
         groups,
         backends,
@@ -51,22 +47,16 @@ pub(super) fn resolve(file: File, registry: &Registry, report: &mut Report) -> O
         }
     }
     let site = own_site(site, &names, report);
-    let mut context = Context { registry, backends: &backends, journal_capacity, report };
-    unused_kinds(&mut context);
-    let mut entries = BTreeMap::new();
-    for (name, table) in sites {
-        if let Some(entry) = context.site(&name, table) {
-            entries.insert(name, entry);
-        }
-    }
-    let report = context.report;
-    conflicts(&entries, report);
+    let group_names: Vec<GroupName> = groups.keys().cloned().collect();
     let mut all = BTreeMap::new();
     for (name, table) in groups {
         if let Some(group) = group(&name, table, &names, report) {
             all.insert(name, group);
         }
     }
+    let known = machines::Known { registry, backends, journal_capacity, group_names, groups: &all };
+    let entries = machines::resolve(sites, known, report);
+    let machine = machines::own(machine, site.as_ref(), &entries, report);
     let links = links::resolve(links, &names, &all, registry, report);
     let secured = tls.is_some();
     let tls = security::resolve(tls, site.as_ref(), report);
@@ -79,7 +69,8 @@ pub(super) fn resolve(file: File, registry: &Registry, report: &mut Report) -> O
         return None;
     }
     let limits = LimitsEntry { window, overlay, tail, credit, on_full };
-    Some(SiteConfig { site: site?, sites: entries, groups: all, links, limits, timing, tls })
+    let (site, sites, groups) = (site?, entries, all);
+    Some(SiteConfig { site, machine, sites, groups, links, limits, timing, tls })
 }
 
 fn own_site(
@@ -106,140 +97,6 @@ fn known_site(text: &str, path: &str, names: &[SiteName], report: &mut Report) -
         report.value("unknown_site", path, what, meant(text, &known));
     }
     found.cloned()
-}
-
-struct Context<'a> {
-    registry: &'a Registry,
-    backends: &'a BTreeMap<String, BackendTable>,
-    journal_capacity: Option<u64>,
-    report: &'a mut Report,
-}
-
-impl Context<'_> {
-    fn site(&mut self, name: &SiteName, table: SiteTable) -> Option<SiteEntry> {
-        let SiteTable {
-            path,
-            address,
-            listen,
-            dir,
-            volumes_dir,
-            journal_dir,
-            nbd,
-            nbd_insecure,
-            metrics,
-            control,
-            backend,
-            journal_capacity,
-        } = table;
-        if address.is_none() && self.report.is_clean(&format!("{path}.address")) {
-            let help = "say where other sites connect to: address = \"127.0.0.1:7447\"";
-            missing(self.report, &format!("{path}.address"), help);
-        }
-        let backend = self.backend(backend, &path);
-        let root = dir.map_or_else(|| Path::new(VOLUMES_ROOT).join(name.as_str()), |dir| dir.value);
-        let below = |dir: Option<Spot<PathBuf>>, name: &str| {
-            dir.map_or_else(|| root.join(name), |dir| dir.value)
-        };
-        let control = control.map_or_else(
-            || socket(Path::new(CONTROL_ROOT).join(format!("{name}.sock"))).ok(),
-            |control| Some(control.value),
-        );
-        let address = address?.value;
-        Some(SiteEntry {
-            listen: listen.map_or_else(|| address.clone(), |listen| listen.value),
-            address,
-            volumes_dir: below(volumes_dir, "volumes"),
-            journal_dir: below(journal_dir, "journal"),
-            nbd: nbd.map(|nbd| nbd.value),
-            nbd_insecure: nbd_insecure.is_some_and(|insecure| insecure.value),
-            metrics: metrics.map(|metrics| metrics.value),
-            control: control?,
-            backend: backend?,
-            journal_capacity: journal_capacity
-                .or(self.journal_capacity)
-                .unwrap_or(JOURNAL_CAPACITY),
-        })
-    }
-
-    /// A named `[backend.…]` table, or a registered word with its defaults.
-    fn backend(&mut self, backend: Option<Spot<String>>, site: &str) -> Option<BackendEntry> {
-        let Spot { value, path } = backend
-            .unwrap_or_else(|| Spot { value: "file".to_owned(), path: format!("{site}.backend") });
-        if let Some(BackendTable { path: _, kind, settings }) = self.backends.get(&value) {
-            let word = kind.as_ref()?.value.clone();
-            return Some(BackendEntry { word, settings: settings.clone() });
-        }
-        match self.registry.backend_factory(&value) {
-            Ok(_) => Some(BackendEntry { word: value, settings: BTreeMap::new() }),
-            Err(error) => {
-                let words = self.registry.backend_words();
-                let tables = self.backends.keys().map(String::as_str);
-                let known: Vec<_> = tables.chain(words).collect();
-                let help = meant(&value, &known);
-                self.report.value("unknown_backend", &path, error.to_string(), help);
-                None
-            }
-        }
-    }
-}
-
-/// A backend table without a known kind is wrong even where no site uses it.
-fn unused_kinds(context: &mut Context<'_>) {
-    let words = context.registry.backend_words();
-    for BackendTable { path, kind, settings: _ } in context.backends.values() {
-        let at = format!("{path}.kind");
-        match kind {
-            None if context.report.is_clean(&at) => {
-                let help = format!("say how it stores: kind = one of {}", words.join(", "));
-                missing(context.report, &at, &help);
-            }
-            None => {}
-            Some(kind) => {
-                if let Err(error) = context.registry.backend_factory(&kind.value) {
-                    let help = meant(&kind.value, &words);
-                    context.report.value("unknown_backend", &at, error.to_string(), help);
-                }
-            }
-        }
-    }
-}
-
-/// Two sites on one host must not share an address, a socket or a directory.
-fn conflicts(sites: &BTreeMap<SiteName, SiteEntry>, report: &mut Report) {
-    let all: Vec<_> = sites.iter().collect();
-    for (index, (name, site)) in all.iter().enumerate() {
-        for (other_name, other) in &all[..index] {
-            let mut clash = |key: &str, value: &str| {
-                let what = format!("site `{other_name}` on the same host has {value} too");
-                let help = format!("give `{name}` one of its own");
-                report.value("conflict", &format!("sites.{name}.{key}"), what, Some(help));
-            };
-            if site.address == other.address {
-                clash("address", &site.address);
-                continue;
-            }
-            if host(&site.address) != host(&other.address) {
-                continue;
-            }
-            match (&site.nbd, &other.nbd) {
-                (Some(one), Some(two)) if one == two => clash("nbd", &one.to_string()),
-                _ => {}
-            }
-            match (&site.metrics, &other.metrics) {
-                (Some(one), Some(two)) if one == two => clash("metrics", one),
-                _ => {}
-            }
-            if site.control == other.control {
-                clash("control", &site.control.display().to_string());
-            }
-            if overlap(&site.volumes_dir, &other.volumes_dir) {
-                clash("volumes_dir", &other.volumes_dir.display().to_string());
-            }
-            if overlap(&site.journal_dir, &other.journal_dir) {
-                clash("journal_dir", &other.journal_dir.display().to_string());
-            }
-        }
-    }
 }
 
 fn group(

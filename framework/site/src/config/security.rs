@@ -7,7 +7,7 @@ use super::NbdAddress;
 use super::file::{TlsTable, missing};
 use super::links::Links;
 use super::read::{Report, Spot};
-use super::site_config::{GroupEntry, HostsEntry, LinkEntry, SiteEntry};
+use super::site_config::{GroupEntry, HostsEntry, LinkEntry, MachineEntry, SiteEntry};
 use super::words::is_loopback;
 use crate::registry::{Reach, Registry, TlsPaths};
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,7 +84,9 @@ impl Rules<'_> {
             self.link(ends, link, factory.reach(), report);
         }
         for (name, site) in self.sites {
-            self.nbd(name, site, report);
+            for machine in &site.machines {
+                nbd(self.secured, name, machine, report);
+            }
         }
         for (name, group) in self.groups {
             self.hosts(name, &group.hosts, report);
@@ -108,8 +110,9 @@ impl Rules<'_> {
             report.value("mixed", &format!("{path}.insecure"), what.to_owned(), Some(help));
         }
         let (Some(near), Some(far)) = (self.sites.get(one), self.sites.get(other)) else { return };
-        let addresses = [&near.address, &near.listen, &far.address, &far.listen];
-        let out = addresses.into_iter().find(|address| !is_loopback(address));
+        let machines = near.machines.iter().chain(&far.machines);
+        let mut addresses = machines.flat_map(|machine| [&machine.address, &machine.listen]);
+        let out = addresses.find(|address| !is_loopback(address));
         match (reach, out) {
             (Reach::Secured, _) if !self.secured => {
                 let what =
@@ -130,21 +133,6 @@ impl Rules<'_> {
         }
     }
 
-    fn nbd(&self, name: &SiteName, site: &SiteEntry, report: &mut Report) {
-        let Some(NbdAddress::Tcp(address)) = &site.nbd else { return };
-        if self.secured || site.nbd_insecure || is_loopback(address) {
-            return;
-        }
-        let what = format!(
-            "hosts would read and write volumes at {address} in plain text: whoever reaches it \
-             can do the same"
-        );
-        let help = format!(
-            "{MAKE_CERTIFICATES}; or use a Unix socket or loopback; or say nbd_insecure = true"
-        );
-        report.value("plain_nbd", &format!("sites.{name}.nbd"), what, Some(help));
-    }
-
     fn hosts(&self, name: &GroupName, hosts: &HostsEntry, report: &mut Report) {
         let HostsEntry { writers, readers } = hosts;
         for (key, list) in [("hosts", writers), ("read_only_hosts", readers)] {
@@ -162,4 +150,19 @@ impl Rules<'_> {
             report.value("two_lists", &path, what, Some(help));
         }
     }
+}
+
+fn nbd(secured: bool, site: &SiteName, machine: &MachineEntry, report: &mut Report) {
+    let Some(NbdAddress::Tcp(address)) = &machine.nbd else { return };
+    if secured || machine.nbd_insecure || is_loopback(address) {
+        return;
+    }
+    let what = format!(
+        "hosts would read and write volumes at {address} in plain text: whoever reaches it can \
+         do the same"
+    );
+    let help = format!(
+        "{MAKE_CERTIFICATES}; or use a Unix socket or loopback; or say nbd_insecure = true"
+    );
+    report.value("plain_nbd", &format!("{}.nbd", machine.path(site)), what, Some(help));
 }

@@ -8,14 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 use trefoil_core::engine::retention::OnFull;
-use trefoil_core::model::{Durability, Fence, GroupName, SiteName, VolumeSpec};
-use trefoil_core::{Error, Result};
+use trefoil_core::model::{Durability, Fence, GroupName, MachineName, SiteName, VolumeSpec};
 
-/// A checked configuration, as seen from one site.
+/// A checked configuration, as seen from one site, or from one machine of a site that is spread
+/// over several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteConfig {
     /// The own site.
     pub site: SiteName,
+    /// Which of its machines this is; `None` where it has one only, or where it was not said.
+    pub machine: Option<MachineName>,
     /// Every site in the file, the own one included.
     pub sites: BTreeMap<SiteName, SiteEntry>,
     /// Every group in the file.
@@ -31,9 +33,22 @@ pub struct SiteConfig {
     pub tls: Option<TlsPaths>,
 }
 
-/// One site: where it is reached, and where it stores.
+/// One site: the machines that its groups are spread over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteEntry {
+    /// One without a name, or several with names, in order. Each group of the site is on exactly
+    /// one.
+    pub machines: Vec<MachineEntry>,
+}
+
+/// One machine of a site, which is one process: what it runs, where it is reached, and where it
+/// stores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineEntry {
+    /// Its name; `None` for the only one of a site that is not spread.
+    pub name: Option<MachineName>,
+    /// The groups that it runs.
+    pub groups: BTreeSet<GroupName>,
     /// Where other sites connect to.
     pub address: String,
     /// Where it listens for them; the same as `address` unless said otherwise.
@@ -207,48 +222,15 @@ impl NbdSecurity {
 }
 
 impl SiteConfig {
-    /// Who may connect as a host of the own site; `None` where it serves none.
+    /// Who may connect as a host of the own machine; `None` where it serves none.
     pub fn nbd_security(&self) -> Option<NbdSecurity> {
-        let own = self.sites.get(&self.site)?;
+        let own = self.own().ok()?;
         Some(match own.nbd.as_ref()? {
             NbdAddress::Unix(_) => NbdSecurity::Socket,
             NbdAddress::Tcp(address) if is_loopback(address) => NbdSecurity::Loopback,
             NbdAddress::Tcp(_) if own.nbd_insecure => NbdSecurity::Insecure,
             NbdAddress::Tcp(_) => NbdSecurity::Tls,
         })
-    }
-
-    /// The entry of the own site.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Invalid`](trefoil_core::ErrorKind::Invalid) if the value was put together by
-    /// hand and lacks it.
-    pub fn own(&self) -> Result<&SiteEntry> {
-        self.entry(&self.site)
-    }
-
-    /// The entry of `site`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Invalid`](trefoil_core::ErrorKind::Invalid), with the known sites.
-    pub fn entry(&self, site: &SiteName) -> Result<&SiteEntry> {
-        self.sites.get(site).ok_or_else(|| {
-            let known: Vec<_> = self.sites.keys().map(SiteName::as_str).collect();
-            let known = known.join(", ");
-            Error::invalid(format!("find site: no site named `{site}`; configured: {known}"))
-        })
-    }
-
-    /// The groups in which `site` has a role.
-    pub fn groups_of(&self, site: &SiteName) -> impl Iterator<Item = (&GroupName, &GroupEntry)> {
-        self.groups.iter().filter(move |(_, group)| group.sites().contains(&site))
-    }
-
-    /// The sites that share a group with the own one, in order.
-    pub fn peers(&self) -> Vec<SiteName> {
-        let groups = self.groups_of(&self.site);
-        let all: BTreeSet<_> = groups.flat_map(|(_, group)| group.sites()).collect();
-        all.into_iter().filter(|site| **site != self.site).cloned().collect()
     }
 
     /// The link between two sites.

@@ -62,7 +62,7 @@ impl TransportFactory for Sealed {
     }
 }
 
-fn registry() -> Registry {
+pub(super) fn registry() -> Registry {
     Registry::new()
         .transport("memory", Inside(no_transport))
         .transport("tcp", no_transport)
@@ -72,21 +72,21 @@ fn registry() -> Registry {
         .shaper(|transport, _| transport)
 }
 
-fn read(text: &str) -> Result<SiteConfig, Problems> {
+pub(super) fn read(text: &str) -> Result<SiteConfig, Problems> {
     load(&Sources::text("site.toml", text), &registry())
 }
 
-fn with_variable(text: &str, name: &str, value: &str) -> Result<SiteConfig, Problems> {
+pub(super) fn with_variable(text: &str, name: &str, value: &str) -> Result<SiteConfig, Problems> {
     let variables = [(name.to_owned(), value.to_owned())];
     load(&Sources::text("site.toml", text).environment(variables), &registry())
 }
 
-fn site(name: &str) -> SiteName {
+pub(super) fn site(name: &str) -> SiteName {
     SiteName::new(name).unwrap()
 }
 
 /// The whole report about `text`.
-fn report(text: &str) -> String {
+pub(super) fn report(text: &str) -> String {
     read(text).unwrap_err().to_string()
 }
 
@@ -377,7 +377,7 @@ fn a_link_says_how_its_data_is_sent() {
 fn a_backend_table_gives_its_own_keys_to_the_factory() {
     let more = "backend = \"fast\"\n[backend.fast]\nkind = \"file\"\ndirect = true\n";
     let config = read(&format!("{SMALL}{more}")).unwrap();
-    let backend = &config.entry(&site("c")).unwrap().backend;
+    let backend = &config.entry(&site("c")).unwrap().machines[0].backend;
     assert_eq!(backend.word, "file");
     assert_eq!(backend.settings["direct"], "true");
 }
@@ -460,7 +460,7 @@ fn hosts_elsewhere_need_certificates_or_a_word() {
     assert!(problems.contains("error[config::plain_nbd]: sites.b.nbd"), "{problems}");
     assert!(problems.contains("nbd_insecure = true"), "{problems}");
     let config = nbd("0.0.0.0:10809", "nbd_insecure = true").unwrap();
-    assert!(config.entry(&site("b")).unwrap().nbd_insecure);
+    assert!(config.entry(&site("b")).unwrap().machines[0].nbd_insecure);
     assert!(read(&format!("{SMALL}nbd = \"10.0.0.1:1\"\n[tls]\ndir = \"t\"\n")).is_ok());
 }
 
