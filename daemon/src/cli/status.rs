@@ -82,6 +82,7 @@ fn tell_group(document: &GroupDocument, now_us: u64) -> String {
         let _ = write!(text, "\nlinks: {}", links.join("; "));
     }
     let _ = write!(text, "\n{}", readiness(status));
+    let _ = write!(text, "\nautomatic takeover: {}", status.automatic_takeover);
     if let Some(trouble) = &status.trouble {
         let _ = write!(text, "\n{}", alarm(&format!("trouble: {trouble}")));
     }

@@ -49,6 +49,7 @@ fn a_primary_shows_every_site_with_its_lag_and_when_it_was_seen() {
         assert!(words.iter().all(|word| line.contains(word)), "{line} lacks one of {words:?}");
     }
     assert!(text.contains("if a is lost now: b loses nothing"), "{text}");
+    assert!(text.contains("automatic takeover: off"), "{text}");
     let links = "links: b plain: neither encrypted nor authenticated; c plain";
     assert!(text.contains(links), "{text}");
     assert!(text.ends_with("warning: hosts are served in plain text"), "{text}");

@@ -294,6 +294,7 @@ fn totals(labels: &Labels, status: &GroupStatus) {
         reconnects,
         stale_refused,
         takeovers,
+        automatic_takeovers,
     } = status.totals;
     total("trefoil_writes_total", labels, writes);
     total("trefoil_write_bytes_total", labels, write_bytes);
@@ -309,8 +310,10 @@ fn totals(labels: &Labels, status: &GroupStatus) {
     total("trefoil_resync_sent_bytes_total", labels, copied_bytes);
     total("trefoil_link_reconnects_total", labels, reconnects);
     total("trefoil_stale_generation_rejected_total", labels, stale_refused);
-    let takeover = labels.with("cause", "operator").with("outcome", "ok");
-    total("trefoil_takeovers_total", &takeover, takeovers);
+    for (cause, count) in [("operator", takeovers), ("automatic", automatic_takeovers)] {
+        let takeover = labels.with("cause", cause).with("outcome", "ok");
+        total("trefoil_takeovers_total", &takeover, count);
+    }
 }
 
 /// One series for each possible source, so that a changed source leaves no series behind at 1.

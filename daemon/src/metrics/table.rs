@@ -351,7 +351,7 @@ pub const METRICS: &[Metric] = &[
     counter(
         "trefoil_takeovers_total",
         &["site", "group", "cause", "outcome"],
-        "Takeovers completed here.",
+        "Takeovers completed here, by who started them: an operator, or nobody (automatic).",
     ),
     later(histogram(
         "trefoil_takeover_duration_seconds",

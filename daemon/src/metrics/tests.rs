@@ -101,7 +101,8 @@ pub(crate) fn group_status() -> GroupStatus {
             (site("c"), leg(LegMode::Async, 4170)),
         ]),
         trouble: None,
-        totals: Totals { writes: 4000, takeovers: 1, ..Totals::default() },
+        automatic_takeover: "off".to_owned(),
+        totals: Totals { writes: 4000, takeovers: 1, automatic_takeovers: 2, ..Totals::default() },
     }
 }
 
@@ -217,6 +218,8 @@ async fn the_figures_are_those_of_the_status() {
         (r#"trefoil_link_security{site="a",group="orders",peer="b",security="plain"}"#, 1.0),
         (r#"trefoil_link_security{site="a",group="orders",peer="b",security="proven"}"#, 0.0),
         (r#"trefoil_nbd_security{site="a",security="loopback"}"#, 1.0),
+        (r#"trefoil_takeovers_total{site="a",group="orders",cause="operator",outcome="ok"}"#, 1.0),
+        (r#"trefoil_takeovers_total{site="a",group="orders",cause="automatic",outcome="ok"}"#, 2.0),
         (r#"trefoil_writes_total{site="a",group="orders"}"#, 4000.0),
     ] {
         let found = value(&text, name);

@@ -29,6 +29,15 @@ impl Trio {
 
     /// The same, with more in the configuration.
     pub fn start_with(more: &str) -> Self {
+        let mut trio = Self::laid_out(more);
+        for site in SITES {
+            trio.run(site);
+        }
+        trio
+    }
+
+    /// The configuration of three daemons, none of which runs yet.
+    pub fn laid_out(more: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let free: Vec<u16> = (0..9).map(|_| free_port()).collect();
         let mut text = String::from(
@@ -51,11 +60,7 @@ impl Trio {
         }
         text.push_str(more);
         std::fs::write(dir.path().join("trefoil.toml"), text).unwrap();
-        let mut trio = Self { dir, running: BTreeMap::new(), ports };
-        for site in SITES {
-            trio.run(site);
-        }
-        trio
+        Self { dir, running: BTreeMap::new(), ports }
     }
 
     /// The directory of everything.
@@ -75,8 +80,14 @@ impl Trio {
 
     /// Starts the daemon of a site.
     pub fn run(&mut self, site: &'static str) {
+        self.run_with(&[], site);
+    }
+
+    /// The same, with variables that override the configuration.
+    pub fn run_with(&mut self, variables: &[(&str, String)], site: &'static str) {
         let log = std::fs::File::create(self.path(&format!("{site}.log"))).unwrap();
         let mut command = self.command();
+        command.envs(variables.iter().map(|(name, value)| (*name, value)));
         command.args(["run", "--site", site, "--pid-file"]).arg(self.path(&format!("{site}.pid")));
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         self.running.insert(site, child.unwrap());

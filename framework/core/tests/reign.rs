@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod reign_automatic;
 mod reign_world;
 
 use reign_world::{World, charter_of, marks, site};

@@ -125,6 +125,10 @@ pub(crate) struct Crew {
     pub leads: Cell<Option<Generation>>,
     pub role: Cell<Role>,
     pub trouble: RefCell<Option<String>>,
+    /// What is said of automatic takeovers.
+    pub stands_by: RefCell<String>,
+    /// When each other site was last heard, by this site's clock.
+    pub heard: RefCell<BTreeMap<SiteName, u64>>,
     /// What is seen of the other sites.
     pub seen: RefCell<BTreeMap<SiteName, Seen>>,
     /// The legs of this primary, as last reported.
@@ -225,6 +229,13 @@ impl Crew {
         let own = Position { generation, number: durable, ..Position::START };
         floors.insert(self.site().clone(), own);
         floors
+    }
+
+    /// How long each other site has been silent, for heartbeats.
+    pub fn silent_us(&self) -> BTreeMap<SiteName, u64> {
+        let now = self.shared.clock.now_us();
+        let heard = self.heard.borrow();
+        heard.iter().map(|(site, at)| (site.clone(), now.saturating_sub(*at))).collect()
     }
 
     /// Bytes owed; a debt that only waits for its end counts as one byte.

@@ -219,6 +219,14 @@ fn check<'a>(
             format!("open group {}: only fence = \"status\" is in this release", config.group),
         ));
     }
+    let timing = &config.timing;
+    if timing.takeover_delay.is_some_and(|delay| delay < timing.lease) {
+        return Err(Error::invalid(format!(
+            "open group {}: its takeover_delay is shorter than its lease of {:?}; a primary may \
+             be silent for that long and still answer",
+            config.group, timing.lease
+        )));
+    }
     Ok(())
 }
 
@@ -258,6 +266,8 @@ fn crew(
         leads: Cell::new(None),
         role: Cell::new(Role::Secondary),
         trouble: RefCell::default(),
+        stands_by: RefCell::default(),
+        heard: RefCell::default(),
         seen: RefCell::default(),
         legs: RefCell::default(),
         plans: RefCell::default(),

@@ -80,6 +80,10 @@ pub struct Timing {
     /// A follower that was refused or cut off asks again after this, and up to eight times it.
     /// Default 200 ms.
     pub follow_again: Duration,
+    /// A site of the in-sync set takes over by itself when it and another site have not heard the
+    /// primary for so long, and nothing is lost for certain. At least the lease. Default `None`:
+    /// only an operator starts a takeover.
+    pub takeover_delay: Option<Duration>,
 }
 
 impl Default for Timing {
@@ -95,6 +99,7 @@ impl Default for Timing {
             sync_interval: Duration::from_millis(10),
             checkpoint: Duration::from_secs(1),
             follow_again: Duration::from_millis(200),
+            takeover_delay: None,
         }
     }
 }

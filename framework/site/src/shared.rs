@@ -86,6 +86,7 @@ counters!(
     reconnects,
     stale_refused,
     takeovers,
+    automatic_takeovers,
 );
 
 /// Adds to a counter.

@@ -61,6 +61,9 @@ pub struct GroupStatus {
     pub legs: BTreeMap<SiteName, LegStatus>,
     /// What stops this site from doing its job, in words, with the remedy; `None` when nothing.
     pub trouble: Option<String>,
+    /// Whether this site takes over by itself, and why not now, in words.
+    #[serde(default)]
+    pub automatic_takeover: String,
     /// Totals since the site was started.
     pub totals: Totals,
 }
@@ -211,8 +214,11 @@ pub struct Totals {
     pub reconnects: u64,
     /// Messages refused because their generation or session was old.
     pub stale_refused: u64,
-    /// Takeovers completed here.
+    /// Takeovers completed here that an operator started.
     pub takeovers: u64,
+    /// Takeovers completed here that nobody started.
+    #[serde(default)]
+    pub automatic_takeovers: u64,
 }
 
 /// Proof of a completed takeover.

@@ -42,6 +42,7 @@ pub(crate) fn blank_status(site: &SiteName, config: &GroupConfig) -> GroupStatus
         follows: None,
         legs: BTreeMap::new(),
         trouble: None,
+        automatic_takeover: String::new(),
         totals: Totals::default(),
     }
 }
@@ -81,6 +82,7 @@ fn status(crew: &CrewRef) -> GroupStatus {
         follows: follows(crew),
         legs: legs(crew),
         trouble: trouble(crew),
+        automatic_takeover: crew.stands_by.borrow().clone(),
         totals: shared.totals.read(),
         ..blank_status(&shared.site, &shared.config)
     }

@@ -71,6 +71,9 @@ pub struct Heartbeat {
     pub horizon: UpdateNumber,
     /// What the sender knows durable on its own history at each other site.
     pub floors: BTreeMap<SiteName, Position>,
+    /// How long the sender has not heard each other site, in microseconds: two sites must agree
+    /// that the primary is silent before one takes over by itself.
+    pub silent_us: BTreeMap<SiteName, u64>,
 }
 
 /// A follower asks to be judged and served.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use trefoil_core::engine::reign::{
-    Completed, Effect, Event, LegReport, Own, Refusal, Reign, ReignConfig,
+    Completed, Effect, Event, LegReport, Own, Refusal, Reign, ReignConfig, StandsBy,
 };
 use trefoil_core::model::{
     Chain, Charter, Fence, Generation, Incarnation, LegMode, Lineage, Marks, Position, Role,
@@ -55,9 +55,10 @@ pub struct World {
     nodes: BTreeMap<SiteName, Node>,
     cuts: BTreeSet<(SiteName, SiteName)>,
     mail: Vec<(SiteName, SiteName, Mail)>,
+    takeover_delay_us: Option<u64>,
 }
 
-fn config(name: &str) -> ReignConfig {
+fn config(name: &str, takeover_delay_us: Option<u64>) -> ReignConfig {
     let registered: Vec<SiteName> = NAMES.iter().map(|name| site(name)).collect();
     let mode = |other: &SiteName| {
         if name == "c" || other.as_str() == "c" { LegMode::Async } else { LegMode::Sync }
@@ -75,15 +76,28 @@ fn config(name: &str) -> ReignConfig {
         leg_grace_us: 3000 * MS,
         deposed_pause_us: 2000 * MS,
         join_updates_max: 100,
+        takeover_delay_us,
     }
 }
 
 impl World {
     pub fn new() -> Self {
+        Self::with_takeovers(None)
+    }
+
+    /// Sites that take over by themselves after so many milliseconds of silence.
+    fn with_takeovers(after_ms: Option<u64>) -> Self {
+        let takeover_delay_us = after_ms.map(|ms| ms * MS);
         let now = 10_000_000;
         let node = |(index, name): (usize, &&str)| {
             let incarnation = Incarnation(index as u64 + 1);
-            let engine = Reign::new(config(name), incarnation, Generation::NONE, None, now);
+            let engine = Reign::new(
+                config(name, takeover_delay_us),
+                incarnation,
+                Generation::NONE,
+                None,
+                now,
+            );
             let node = Node {
                 engine,
                 alive: true,
@@ -101,22 +115,35 @@ impl World {
             (site(name), node)
         };
         let nodes = NAMES.iter().enumerate().map(node).collect();
-        let mut world = Self { now, random: 100, nodes, cuts: BTreeSet::new(), mail: Vec::new() };
+        let (cuts, mail) = (BTreeSet::new(), Vec::new());
+        let mut world = Self { now, random: 100, nodes, cuts, mail, takeover_delay_us };
         world.link_all();
         world
     }
 
     /// A serves alone; B is reachable and not in sync.
     pub fn paired_without_b() -> Self {
-        let mut world = Self::new();
-        world.run(4000);
-        assert!(world.serves("a"));
-        world
+        Self::new().led_by_a()
     }
 
     /// A serves with B in sync.
     pub fn paired() -> Self {
-        let mut world = Self::paired_without_b();
+        Self::paired_without_b().with_b_in_sync()
+    }
+
+    /// A serves with B in sync, and both take over by themselves after so many milliseconds.
+    pub fn paired_automatic(after_ms: u64) -> Self {
+        Self::with_takeovers(Some(after_ms)).led_by_a().with_b_in_sync()
+    }
+
+    fn led_by_a(mut self) -> Self {
+        self.run(4000);
+        assert!(self.serves("a"));
+        self
+    }
+
+    fn with_b_in_sync(self) -> Self {
+        let mut world = self;
         for name in ["b", "c"] {
             let (newest, lineage) = (world.node("a").newest, world.node("a").lineage.clone());
             let node = world.nodes.get_mut(&site(name)).unwrap();
@@ -206,6 +233,17 @@ impl World {
         }
     }
 
+    /// Whether a site answers hosts now: it serves, and its lease is valid.
+    pub fn answers(&self, name: &str) -> bool {
+        self.serves(name) && self.lease_until(name) > self.now
+    }
+
+    /// Why a site does not take over by itself.
+    pub fn stands_by(&mut self, name: &str) -> Result<(), StandsBy> {
+        let own = self.own(&site(name));
+        self.engine(name).stands_by(&own)
+    }
+
     pub fn may_serve(
         &mut self,
         name: &str,
@@ -242,10 +280,10 @@ impl World {
 
     /// Starts the site again, from what was durable.
     pub fn restart(&mut self, name: &str) {
-        let now = self.now;
+        let (now, config) = (self.now, config(name, self.takeover_delay_us));
         let node = self.nodes.get_mut(&site(name)).unwrap();
         node.engine =
-            Reign::new(config(name), node.incarnation, node.promised, node.charter.clone(), now);
+            Reign::new(config, node.incarnation, node.promised, node.charter.clone(), now);
         node.alive = true;
         node.joined.clear();
         node.following = None;
@@ -408,5 +446,6 @@ fn beat(node: &Node, own: &Own, sent_at: u64, echo: u64, grants: bool) -> Heartb
         commit: UpdateNumber::ZERO,
         horizon: UpdateNumber::ZERO,
         floors: BTreeMap::new(),
+        silent_us: node.engine.silent_us(own.now),
     }
 }

@@ -210,6 +210,7 @@ impl PeerActor {
             commit: marks.commit.get(),
             horizon: marks.horizon.get(),
             floors: self.crew.floors_for_peers(),
+            silent_us: self.crew.silent_us(),
         };
         self.send(&ControlMessage::Heartbeat(Box::new(beat)));
     }

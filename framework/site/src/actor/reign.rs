@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use trefoil_core::engine::reign::{
-    Completed, Effect, Event, LegReport, Reign, ReignConfig, TakeoverOptions,
+    Cause, Completed, Effect, Event, LegReport, Reign, ReignConfig, TakeoverOptions,
 };
 use trefoil_core::model::{Generation, SiteName, UpdateNumber};
 use trefoil_core::wire::{
@@ -101,11 +101,13 @@ impl ReignActor {
             leg_grace_us: micros(timing.leg_grace),
             deposed_pause_us: 2 * micros(timing.promise_timeout),
             join_updates_max: 4096,
+            takeover_delay_us: timing.takeover_delay.map(micros),
         };
         let state = crew.state.borrow();
         let now = crew.shared.clock.now_us();
         let engine =
             Reign::new(reign, state.incarnation, state.promised, state.charter.clone(), now);
+        *crew.heard.borrow_mut() = engine.heard();
         drop(state);
         Self { crew, engine, effects: VecDeque::new(), waiting: None }
     }
@@ -253,6 +255,7 @@ impl ReignActor {
             commit: marks.commit.get(),
             horizon: marks.horizon.get(),
             floors: crew.floors_for_peers(),
+            silent_us: crew.silent_us(),
         };
         crew_send(crew, to, ControlMessage::Heartbeat(Box::new(beat)));
     }
@@ -266,7 +269,10 @@ impl ReignActor {
 
     fn took_over(&mut self, completed: Completed) {
         let now = self.crew.shared.clock.now_us();
-        crate::shared::add(&self.crew.shared.totals.takeovers, 1);
+        let totals = &self.crew.shared.totals;
+        let automatic = completed.cause == Cause::Automatic;
+        let counter = if automatic { &totals.automatic_takeovers } else { &totals.takeovers };
+        crate::shared::add(counter, 1);
         let certificate = Certificate {
             generation: completed.generation,
             primary: self.crew.site().clone(),
@@ -278,7 +284,7 @@ impl ReignActor {
         };
         tracing::info!(
             site = %certificate.primary, generation = %certificate.generation,
-            newest = %certificate.newest, verdict = %certificate.verdict, "took over"
+            newest = %certificate.newest, verdict = %certificate.verdict, automatic, "took over"
         );
         if let Some(reply) = self.waiting.take() {
             let _ = reply.send(Ok(certificate));
@@ -320,8 +326,17 @@ impl ReignActor {
         }
     }
 
+    /// A site was heard: the others are told how long ago.
+    fn heard(&self, site: &SiteName) {
+        let now = self.crew.shared.clock.now_us();
+        self.crew.heard.borrow_mut().insert(site.clone(), now);
+    }
+
     fn tick(&mut self, ctx: &mut Context<Self>) {
         self.on(Event::Tick, ctx);
+        let stands_by = self.engine.stands_by(&self.crew.own());
+        let says = stands_by.err().map_or_else(|| "begins now".to_owned(), |why| why.to_string());
+        *self.crew.stands_by.borrow_mut() = says;
     }
 }
 
@@ -383,7 +398,10 @@ impl Handler<FromPeer> for ReignActor {
 
     fn handle(&mut self, FromPeer { from, message }: FromPeer, ctx: &mut Context<Self>) {
         let event = match message {
-            ControlMessage::Heartbeat(beat) => Event::Heartbeat(from, beat),
+            ControlMessage::Heartbeat(beat) => {
+                self.heard(&from);
+                Event::Heartbeat(from, beat)
+            }
             ControlMessage::PromiseRequest { generation } => {
                 Event::PromiseRequest(from, generation)
             }
@@ -407,6 +425,9 @@ impl Handler<LinkChanged> for ReignActor {
     type Result = ();
 
     fn handle(&mut self, LinkChanged { site, up }: LinkChanged, ctx: &mut Context<Self>) {
+        if up {
+            self.heard(&site);
+        }
         self.on(if up { Event::LinkUp(site) } else { Event::LinkDown(site) }, ctx);
     }
 }

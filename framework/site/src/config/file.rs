@@ -111,10 +111,20 @@ pub(super) struct LimitsTable {
     pub(super) credit: Option<u64>,
 }
 
+/// Who starts a takeover.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Takeover {
+    #[default]
+    Manual,
+    Automatic,
+}
+
 #[derive(Debug)]
 pub(super) struct TimingTable {
     pub(super) arbiter: Option<Spot<String>>,
     pub(super) lease: Option<Duration>,
+    pub(super) takeover: Takeover,
+    pub(super) takeover_delay: Option<Spot<Duration>>,
     pub(super) heartbeat: Option<Duration>,
     pub(super) idle_record: Option<Duration>,
     pub(super) link_timeout: Option<Duration>,
@@ -345,9 +355,13 @@ fn limits_table(mut section: Section, report: &mut Report) -> LimitsTable {
 
 fn timing_table(mut arbiter: Section, mut timing: Section, report: &mut Report) -> TimingTable {
     let within = words::duration_within;
+    let takeovers = [("manual", Takeover::Manual), ("automatic", Takeover::Automatic)];
     let table = TimingTable {
         arbiter: arbiter.text("kind", report),
         lease: value(arbiter.parsed("lease", report, within(MS(200), MS(60_000)))),
+        takeover: value(arbiter.parsed("takeover", report, words::one_of(&takeovers)))
+            .unwrap_or_default(),
+        takeover_delay: arbiter.parsed("takeover_delay", report, within(MS(200), MS(3_600_000))),
         heartbeat: value(timing.parsed("heartbeat", report, within(MS(10), MS(10_000)))),
         idle_record: value(timing.parsed("idle_record", report, within(MS(50), MS(60_000)))),
         link_timeout: value(timing.parsed("link_timeout", report, within(MS(100), MS(60_000)))),

@@ -1,14 +1,16 @@
 //! Checks a file for sense, and fills in what it leaves out.
 
-use super::file::{File, GroupTable, LimitsTable, TimingTable, missing};
+use super::file::{File, GroupTable, LimitsTable, Takeover, TimingTable, missing};
 use super::links;
 use super::machines;
 use super::read::{Report, Spot, meant};
 use super::security;
 use super::site_config::{GroupEntry, LimitsEntry, SiteConfig, TimingEntry};
 use super::words::show;
+use crate::Timing;
 use crate::registry::Registry;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use trefoil_core::model::{Fence, GroupName, SiteName, VolumeName, VolumeSpec};
 
 /// The most volumes that a group has.
@@ -17,6 +19,8 @@ const VOLUMES_MAX: usize = 256;
 const TABLES_MAX: usize = 64;
 /// The largest volume, in bytes.
 const VOLUME_BYTES_MAX: u64 = 1 << 50;
+/// How long an in-sync site waits for a silent primary before it takes over by itself.
+const TAKEOVER_DELAY: Duration = Duration::from_secs(10);
 
 /// The checked configuration; `None` when a problem was reported.
 pub(super) fn resolve(file: File, registry: &Registry, report: &mut Report) -> Option<SiteConfig> {
@@ -212,9 +216,18 @@ fn volume_specs(
 }
 
 fn times(table: TimingTable, report: &mut Report) -> TimingEntry {
-    let TimingTable { arbiter, lease, heartbeat, idle_record, link_timeout, leg_grace } = table;
+    let TimingTable {
+        arbiter,
+        lease,
+        takeover,
+        takeover_delay,
+        heartbeat,
+        idle_record,
+        link_timeout,
+        leg_grace,
+    } = table;
     if let Some(Spot { value, path }) = arbiter {
-        let help = Some("use `manual`: takeovers are started by `trefoil takeover`".to_owned());
+        let help = Some("use `manual`: two of the three sites decide".to_owned());
         match value.as_str() {
             "manual" => {}
             "raft" | "etcd" => {
@@ -235,5 +248,29 @@ fn times(table: TimingTable, report: &mut Report) -> TimingEntry {
         let help = "at most half of `arbiter.lease` and of `timing.link_timeout`".to_owned();
         report.value("bad_value", "timing.heartbeat", what, Some(help));
     }
-    TimingEntry { lease, heartbeat, idle_record, link_timeout, leg_grace }
+    let takeover_delay = takeover_delay_of(takeover, takeover_delay, lease, report);
+    TimingEntry { lease, heartbeat, idle_record, link_timeout, leg_grace, takeover_delay }
+}
+
+/// After which silence a site takes over by itself, if it does at all.
+fn takeover_delay_of(
+    takeover: Takeover,
+    delay: Option<Spot<Duration>>,
+    lease: Option<Duration>,
+    report: &mut Report,
+) -> Option<Duration> {
+    let lease = lease.unwrap_or(Timing::default().lease);
+    let Some(Spot { value, path }) = delay else {
+        return (takeover == Takeover::Automatic).then_some(TAKEOVER_DELAY.max(lease));
+    };
+    if takeover == Takeover::Manual {
+        let what = "only automatic takeovers have a delay".to_owned();
+        let help = "take it out, or say takeover = \"automatic\"".to_owned();
+        report.value("no_takeover", &path, what, Some(help));
+    } else if value < lease {
+        let what = "a primary may be silent for as long as its lease, and still answer".to_owned();
+        let help = "at least `arbiter.lease`".to_owned();
+        report.value("bad_value", &path, what, Some(help));
+    }
+    Some(value)
 }

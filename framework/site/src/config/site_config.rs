@@ -194,6 +194,9 @@ pub struct TimingEntry {
     pub link_timeout: Option<Duration>,
     /// After which absence a member is taken out of the in-sync set.
     pub leg_grace: Option<Duration>,
+    /// After which silence of the primary an in-sync site takes over by itself; `None`: it waits
+    /// for the operator.
+    pub takeover_delay: Option<Duration>,
 }
 
 /// Who may connect as a host.

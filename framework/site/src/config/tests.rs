@@ -1,5 +1,8 @@
 //! What is read from a good configuration, and the exact words about a bad one.
 
+#[path = "bad_values.rs"]
+mod bad_values;
+
 use super::*;
 use crate::registry::{
     BackendFactory, Inside, JournalOptions, Reach, TransportFactory, TransportOptions,
@@ -189,106 +192,9 @@ error[config::unknown_transport]: link.ab.transport: no transport named `udp`; @
     );
 }
 
-/// What is put behind [`SMALL`], code, words, line and column, words of the help.
-type Row = (&'static str, &'static str, &'static str, &'static str, &'static str);
-
-const BAD_VALUES: &[Row] = &[
-    ("oops = 1\n", "unknown_key", "sites.c.oops: unknown key", "14:1", "known here: address"),
-    ("[jurnal]\n", "unknown_key", "jurnal: unknown key", "14:2", "did you mean `journal`?"),
-    ("[journal]\ncapacity = \"big\"\n", "bad_value", "`big` is not a size", "15:12", ""),
-    ("[journal]\ncapacity = \"1KiB\"\n", "bad_value", "expected 8.0 MiB to", "15:12", ""),
-    ("[arbiter]\nlease = 2\n", "bad_value", "`2` is not a duration", "15:9", ""),
-    ("[arbiter]\nkind = \"raft\"\n", "not_yet", "not in this release", "15:8", "`manual`"),
-    ("[arbiter]\nlease = \"9h\"\n", "bad_value", "9h is out of bounds", "15:9", ""),
-    ("[link.ad]\ntransport = \"tcp\"\n", "link_ends", "not made of", "14:7", "between"),
-    ("[link.ab]\n", "missing", "transport: missing", "14:7", "one of memory, sealed, tcp"),
-    ("[link.ab]\ntransport = \"tpc\"\n", "unknown_transport", "`tpc`", "15:13", "`tcp`?"),
-    (
-        "[link.ab]\ntransport = \"tcp\"\ncompression = \"lz4\"\ncompression_level = 3\n",
-        "no_level",
-        "only zstd has levels",
-        "17:21",
-        "compression = \"zstd\"",
-    ),
-    (
-        "[link.ab]\ntransport = \"tcp\"\ncompression_level = 20\n",
-        "bad_value",
-        "`20` is not a level",
-        "16:21",
-        "",
-    ),
-    ("[[link]]\n", "wrong_type", "expected a table, found a list", "14:3", "[link.ab]"),
-    (
-        "[link.wan]\nbetween = [\"a\", \"x\"]\ntransport = \"tcp\"\n",
-        "unknown_site",
-        "`x`",
-        "15:11",
-        "known: a, b, c",
-    ),
-    (
-        "[link.wan]\nbetween = [\"a\"]\ntransport = \"tcp\"\n",
-        "bad_value",
-        "found 1",
-        "15:11",
-        "between = [\"a\", \"b\"]",
-    ),
-    (
-        "[link.ab]\ntransport = \"tcp\"\n[link.ba]\ntransport = \"tcp\"\n",
-        "two_links",
-        "a second link between `a` and `b`",
-        "16:7",
-        "keep one",
-    ),
-    ("[sites.B]\naddress = \"h:1\"\n", "bad_name", "\"B\"", "14:8", "use `b`"),
-    ("[sites.d]\naddress = \"nowhere\"\n", "bad_value", "expected host and port", "15:11", ""),
-    (
-        "[sites.d]\naddress = \"127.0.0.1:1\"\n",
-        "conflict",
-        "site `a` on the same host",
-        "15:11",
-        "give `d` one of its own",
-    ),
-    ("[sites.d]\n", "missing", "sites.d.address: missing", "14:8", "127.0.0.1:7447"),
-    (
-        "[sites.d]\naddress = \"h:1\"\nbackend = \"tape\"\n",
-        "unknown_backend",
-        "no backend named `tape`; registered: file, memory",
-        "16:11",
-        "known: file, memory",
-    ),
-    ("[backend.fast]\n", "missing", "backend.fast.kind: missing", "14:10", "file, memory"),
-    ("[backend.fast]\nkind = \"flie\"\n", "unknown_backend", "`flie`", "15:8", "`file`?"),
-    (
-        "[backend.fast]\nkind = \"file\"\ndirekt = true\n",
-        "unknown_key",
-        "direkt",
-        "16:1",
-        "did you mean `direct`?",
-    ),
-    ("[journal]\non_full = \"stop\"\n", "bad_value", "expected `map` or `pace`", "15:11", ""),
-    ("[limits]\nwindow = true\n", "bad_value", "`true` is not a size", "15:10", ""),
-    ("[limits]\nwindow = [1]\n", "wrong_type", "expected one value", "15:1", ""),
-    ("[group.g.volume.w]\nsize = 100\n", "bad_value", "multiple of 512", "15:8", ""),
-    ("[group.g.volume.w]\n", "missing", "w.size: missing", "14:17", "size = \"8GiB\""),
-    (
-        "[group.h]\nprimary = \"a\"\nsync = \"b\"\nasync = \"c\"\n",
-        "missing",
-        "group.h.volume: missing",
-        "14:8",
-        "[group.h.volume.db0]",
-    ),
-    (
-        "[timing]\nheartbeat = \"9s\"\nlink_timeout = \"3s\"\n",
-        "bad_value",
-        "heartbeats this",
-        "15:13",
-        "at most half",
-    ),
-];
-
 #[test]
 fn every_bad_value_is_answered_with_what_was_expected() {
-    for (more, code, words, place, help) in BAD_VALUES {
+    for (more, code, words, place, help) in bad_values::BAD_VALUES {
         let problems = read(&format!("{SMALL}{more}")).expect_err(more);
         let first = &problems.0[0];
         let text = first.to_string();

@@ -92,6 +92,7 @@ async fn happens(world: &Rc<World>, fault: Fault, mut dice: Dice) {
         Fault::Takeover => drop(take_over(world, site, &mut dice).await),
         Fault::Failover => failover(world, &mut dice).await,
         Fault::CutAndTakeover => cut_and_take_over(world, &mut dice).await,
+        Fault::LosePrimary => lose_primary(world, &mut dice).await,
     }
 }
 
@@ -161,6 +162,24 @@ pub async fn take_over_with(world: &Rc<World>, site: usize, options: TakeoverOpt
             false
         }
         Err(_) => false,
+    }
+}
+
+/// The leading site dies or is cut off from all or from one; nobody does anything about it, for
+/// longer than a takeover takes, or nearly.
+async fn lose_primary(world: &Rc<World>, dice: &mut Dice) {
+    let writable = world.writable();
+    let Some((leader, _)) = writable.first() else { return };
+    let lasts = dice.ms(300..=4000);
+    match dice.below(4) {
+        0 => isolate(world, *leader, lasts).await,
+        1 => {
+            let other = (leader + 1 + dice.below(2) as usize) % 3;
+            world.network.cut(SITES[*leader], SITES[other]);
+            tokio::time::sleep(lasts).await;
+            world.network.heal(SITES[*leader], SITES[other]);
+        }
+        kind => restart(world, *leader, kind == 2, lasts).await,
     }
 }
 

@@ -145,6 +145,8 @@ pub struct Oracle {
     pub pending: BTreeMap<Tag, crate::model::Span>,
     /// Takeovers that succeeded, by verdict.
     pub takeovers: [u64; 3],
+    /// Takeovers that nobody started.
+    pub automatic: u64,
     pub reads: u64,
     pub flushes: u64,
 }
@@ -164,6 +166,7 @@ impl Oracle {
             newest_answer: (Generation::NONE, 0),
             pending: BTreeMap::new(),
             takeovers: [0; 3],
+            automatic: 0,
             reads: 0,
             flushes: 0,
         }

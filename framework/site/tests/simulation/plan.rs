@@ -45,9 +45,12 @@ pub enum Fault {
     Failover,
     /// The leading site is cut off and the operator takes over at another site.
     CutAndTakeover,
+    /// The leading site dies or is cut off, nobody does anything, and it comes back. Only where
+    /// sites take over by themselves.
+    LosePrimary,
 }
 
-/// All kinds.
+/// All kinds that any seed may switch on.
 pub const FAULTS: [Fault; 18] = [
     Fault::Delay,
     Fault::Cut,
@@ -98,6 +101,8 @@ pub struct Plan {
     pub drift_ppm: [i64; 3],
     /// Whether an operator ever accepts a loss.
     pub accepts_loss: bool,
+    /// After how many milliseconds of silence sites take over by themselves, if they do.
+    pub takeover_delay_ms: Option<u64>,
 }
 
 impl Plan {
@@ -123,13 +128,14 @@ impl Plan {
             faults.push(dice.pick(&FAULTS));
         }
         let drift_ppm = [0; 3].map(|_: i64| dice.within(0..=1800) as i64 - 900);
-        Self {
+        let timing = timing(&mut dice);
+        let plan = Self {
             volumes,
             journals,
             durability,
             on_full,
             limits,
-            timing: timing(&mut dice),
+            timing,
             writers: dice.within(1..=4),
             write_sectors_max: if small { 32 } else { dice.pick(&[1, 4, 16]) },
             think_ms_max: dice.pick(&[0, 5, 30, 100]),
@@ -139,7 +145,18 @@ impl Plan {
             slow_disks: dice.percent(60),
             drift_ppm,
             accepts_loss: dice.percent(25),
-        }
+            takeover_delay_ms: None,
+        };
+        if dice.percent(40) { plan.taken_over_automatically(&mut dice) } else { plan }
+    }
+
+    /// Sites take over by themselves, and there is something to take over from.
+    fn taken_over_automatically(mut self, dice: &mut Dice) -> Self {
+        let lease_ms = u64::try_from(self.timing.lease.as_millis()).unwrap();
+        self.takeover_delay_ms = Some(lease_ms + dice.within(0..=500));
+        self.faults.extend([Fault::LosePrimary; 3]);
+        self.faulty_ms += 3000;
+        self
     }
 }
 
@@ -157,5 +174,6 @@ fn timing(dice: &mut Dice) -> Timing {
         sync_interval: ms(dice.pick(&[5, 20, 60])),
         checkpoint: ms(dice.pick(&[50, 300, 1000])),
         follow_again: ms(dice.pick(&[20, 60])),
+        takeover_delay: None,
     }
 }

@@ -33,6 +33,7 @@ pub struct Outcome {
     pub given_up: u64,
     pub reigns: u64,
     pub takeovers: [u64; 3],
+    pub automatic: u64,
     pub virtual_ms: u64,
 }
 
@@ -146,6 +147,7 @@ fn outcome(seed: u64, world: &World) -> Outcome {
         given_up: eye.answered.iter().filter(|write| write.given_up).count() as u64,
         reigns: eye.begun.len() as u64,
         takeovers: eye.takeovers,
+        automatic: eye.automatic,
         virtual_ms: eye.trace.now_ms(),
     }
 }

@@ -62,7 +62,8 @@ pub fn sum_up(outcomes: &[Outcome], seconds: f64) {
     let takeovers = |kind: usize| outcomes.iter().map(|o| o.takeovers[kind]).sum::<u64>();
     eprintln!(
         "{} seeds in {seconds:.1} s: {} virtual s, {} events, {} writes answered ({} given up), \
-         {} flushes, {} reads, {} reigns, takeovers {} ZERO {} FLUSHED {} UNKNOWN, {} failed",
+         {} flushes, {} reads, {} reigns, takeovers {} ZERO {} FLUSHED {} UNKNOWN {} automatic, \
+         {} failed",
         outcomes.len(),
         sum(|o| o.virtual_ms) / 1000,
         sum(|o| o.events),
@@ -74,6 +75,7 @@ pub fn sum_up(outcomes: &[Outcome], seconds: f64) {
         takeovers(0),
         takeovers(1),
         takeovers(2),
+        sum(|o| o.automatic),
         outcomes.iter().filter(|outcome| outcome.broken.is_some()).count(),
     );
 }

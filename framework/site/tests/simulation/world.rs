@@ -24,7 +24,7 @@ use trefoil_core::port::BlockStore;
 use trefoil_core::topology::ThreeSite;
 use trefoil_core::{ErrorKind, Result};
 use trefoil_site::{
-    Clock, Group, GroupConfig, GroupParts, LocalSite, PeerLink, SiteBuilder, Volume,
+    Clock, Group, GroupConfig, GroupParts, LocalSite, PeerLink, SiteBuilder, Timing, Volume,
 };
 use trefoil_transports::simulated::{SimulatedNetwork, SimulatedOptions};
 
@@ -179,6 +179,7 @@ impl World {
             name: VolumeName::new(name).unwrap(),
             size: *size,
         };
+        let takeover_delay = self.plan.takeover_delay_ms.map(Duration::from_millis);
         GroupConfig {
             group: GroupName::new("orders").unwrap(),
             volumes: VOLUMES.iter().zip(&self.plan.volumes).map(volume).collect(),
@@ -187,7 +188,7 @@ impl World {
             fence: Fence::Status,
             on_full: self.plan.on_full,
             limits: self.plan.limits,
-            timing: self.plan.timing,
+            timing: Timing { takeover_delay, ..self.plan.timing },
         }
     }
 
@@ -319,9 +320,16 @@ impl World {
         machine.lives.set(machine.lives.get() + 1);
         self.network.kill(SITES[site]);
         let (tasks, up) = (machine.tasks.borrow_mut().take(), machine.up.borrow_mut().take());
+        self.note_automatic(up.as_ref());
         drop(up);
         drop(tasks);
         self.eye.lock().died(site, power);
+    }
+
+    /// Counts the takeovers that a process made by itself, at its end.
+    fn note_automatic(&self, up: Option<&Up>) {
+        let count = up.map_or(0, |up| up.group.status().totals.automatic_takeovers);
+        self.eye.lock().automatic += count;
     }
 
     /// Ends everything.
@@ -329,6 +337,7 @@ impl World {
         for machine in &self.machines {
             machine.lives.set(machine.lives.get() + 1);
             let (tasks, up) = (machine.tasks.borrow_mut().take(), machine.up.borrow_mut().take());
+            self.note_automatic(up.as_ref());
             drop(up);
             drop(tasks);
             machine.driver.borrow_mut().take();

@@ -1,9 +1,10 @@
 //! A site on its way to lead: promise, fence, roll forward, verdict, wait for the lease.
 
+use super::cause::Cause;
 use super::primary::Primary;
 use super::proposal::Proposal;
 use super::{Completed, Effect, Own, Refusal, Reign, Standing, TakeoverOptions};
-use crate::engine::takeover::{self, Assessment, assess};
+use crate::engine::takeover::Assessment;
 use crate::model::{Charter, Generation, Position, SiteName, Verdict};
 use crate::wire::{Evidence, PromiseReply};
 use std::collections::BTreeMap;
@@ -26,16 +27,15 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct Candidate {
     generation: Generation,
-    /// By the operator, with these options; `None`: of its own accord.
-    options: Option<TakeoverOptions>,
+    pub(super) cause: Cause,
     begun_at: u64,
     asked_at: u64,
     phase: Phase,
-    evidence: BTreeMap<SiteName, Evidence>,
+    pub(super) evidence: BTreeMap<SiteName, Evidence>,
     /// When every lease known to be granted to others has run out.
     lease_clear_at: u64,
     /// Whether this site held nothing when it began to stand.
-    began_blank: bool,
+    pub(super) began_blank: bool,
     /// How often a roll-forward failed.
     failures: u32,
 }
@@ -45,10 +45,10 @@ pub(super) struct Candidate {
 const ROLL_FORWARDS_MAX: u32 = 3;
 
 impl Candidate {
-    pub(super) fn new(generation: Generation, options: Option<TakeoverOptions>, own: &Own) -> Self {
+    pub(super) fn new(generation: Generation, cause: Cause, own: &Own) -> Self {
         Self {
             generation,
-            options,
+            cause,
             begun_at: own.now,
             asked_at: own.now,
             phase: Phase::Promising,
@@ -69,7 +69,7 @@ impl Candidate {
 
     /// Another site goes first: tells the operator.
     pub(super) fn abandoned(self, newer: Generation, effects: &mut Vec<Effect>) {
-        if self.options.is_some() {
+        if self.cause.options().is_some() {
             let why = format!("generation {newer} was begun elsewhere meanwhile; see `status`");
             effects.push(Effect::TakeoverFailed { why: Refusal { unreachable: false, why } });
         }
@@ -90,7 +90,7 @@ impl Reign {
             effects.push(Effect::TakeoverFailed { why });
             return;
         }
-        self.stand(own, Some(options), effects);
+        self.stand(own, Cause::Operator(options), effects);
     }
 
     /// Why a takeover is not even begun.
@@ -262,23 +262,23 @@ impl Reign {
 
     fn promising(&mut self, own: &Own, effects: &mut Vec<Effect>) -> (Phase, bool) {
         let needed = self.others_needed();
+        let missing = self.peers.keys().filter(|site| !self.has_promised(site));
+        let heard = !missing.into_iter().any(|site| self.is_awaited(own, site));
         let Standing::Candidate(candidate) = &mut self.standing else {
             return (Phase::Promising, false);
         };
         let asked_us = own.now.saturating_sub(candidate.asked_at);
         let late = asked_us >= self.config.promise_timeout_us;
         let everyone = self.peers.keys().all(|site| candidate.evidence.contains_key(site));
-        let reachable =
-            self.peers.iter().all(|(site, peer)| !peer.up || candidate.evidence.contains_key(site));
-        // A site whose link is down now may come up in a moment, so a candidate of its own accord
-        // waits for its word; an operator does not want to wait for a site that burned down.
-        let settled = everyone || late || (reachable && candidate.options.is_some());
+        // A site whose link is down now may come up in a moment, so a candidate that the charter
+        // names waits for its word; nobody wants to wait for a site that burned down.
+        let settled = everyone || late || (heard && candidate.cause != Cause::Named);
         if candidate.evidence.len() >= needed && settled {
             return self.fence(own, effects);
         }
         if late {
             candidate.asked_at = own.now;
-            if candidate.options.is_some() {
+            if candidate.cause.options().is_some() {
                 let why = format!(
                     "fewer than {} of {} sites promised generation {} within {} ms: nothing can \
                      be proved; bring another site back",
@@ -293,6 +293,11 @@ impl Reign {
                 .peers
                 .values()
                 .any(|peer| peer.view.as_ref().is_some_and(|view| view.promised > self.promised));
+            if candidate.cause == Cause::Automatic {
+                self.trouble = Some("too few sites promised to let this one take over".into());
+                self.back_off(own);
+                return (Phase::Promising, false);
+            }
             if refused {
                 self.standing = Standing::Secondary;
                 self.stand_not_before = own.now.saturating_add(self.config.deposed_pause_us);
@@ -309,7 +314,7 @@ impl Reign {
             return (Phase::Promising, false);
         };
         self.trouble = Some(why.why.clone());
-        if candidate.options.is_some() {
+        if candidate.cause.options().is_some() {
             effects.push(Effect::TakeoverFailed { why });
             self.standing = Standing::Secondary;
             self.stand_not_before = own.now.saturating_add(self.config.deposed_pause_us);
@@ -318,7 +323,7 @@ impl Reign {
     }
 
     /// The newest charter that anyone in this candidacy knows.
-    fn newest_charter(&self) -> Option<&Charter> {
+    pub(super) fn newest_charter(&self) -> Option<&Charter> {
         let Standing::Candidate(candidate) = &self.standing else { return self.charter.as_ref() };
         let theirs = candidate.evidence.values().filter_map(|their| their.view.charter.as_ref());
         theirs.chain(self.charter.as_ref()).max_by_key(|charter| charter.rank())
@@ -331,17 +336,15 @@ impl Reign {
             return (Phase::Promising, false);
         };
         let generation = candidate.generation;
-        let old = self.newest_charter();
-        let by_itself = candidate.options.is_none();
-        if by_itself && old.is_some_and(|charter| charter.primary != self.config.site) {
-            let newer = old.cloned();
-            self.standing = Standing::Secondary;
-            self.charter = newer;
+        if let Some(why) = self.may_not_fence(own) {
+            self.charter = self.newest_charter().cloned();
             let charter = self.charter.clone();
             effects.push(Effect::Save { promised: self.promised, charter });
-            self.trouble = Some("another site led last; it, or `takeover`, decides".into());
+            self.back_off(own);
+            self.trouble = Some(why);
             return (Phase::Promising, false);
         }
+        let old = self.newest_charter();
         let settled = old.map_or(Generation::NONE, |charter| charter.settled);
         let in_sync = old.map_or_else(|| vec![self.member()], |charter| charter.in_sync.clone());
         // The set stays as it is, so what is not told of it stays untold.
@@ -381,17 +384,7 @@ impl Reign {
         let Standing::Candidate(candidate) = &self.standing else {
             return (Phase::Promising, false);
         };
-        let view = self.view(own);
-        let standing = takeover::Standing {
-            site: &self.config.site,
-            view: &view,
-            lineage: &own.lineage,
-            evidence: &candidate.evidence,
-            charter: self.newest_charter(),
-            registered: &self.config.registered,
-            began_blank: candidate.began_blank,
-        };
-        match assess(&standing) {
+        match self.assess(own, candidate) {
             Assessment::RollForward { from, .. } => {
                 let (source, generation) = (from.clone(), candidate.generation);
                 effects.push(Effect::Follow { source, generation, roll_forward: true });
@@ -420,8 +413,13 @@ impl Reign {
         let Standing::Candidate(candidate) = &self.standing else {
             return (Phase::Promising, false);
         };
-        let consent = candidate.options.is_some_and(|options| options.accept_loss);
-        if let (Verdict::Unknown(facts), false) = (&verdict, consent) {
+        let consent = candidate.cause.options().is_some_and(|options| options.accept_loss);
+        let unproved = match &verdict {
+            Verdict::Zero => None,
+            Verdict::Flushed => (candidate.cause == Cause::Automatic).then(|| verdict.to_string()),
+            Verdict::Unknown(facts) => (!consent).then(|| facts.clone()),
+        };
+        if let Some(facts) = unproved {
             let why = format!(
                 "zero loss is not proved: {facts}; bring a site that is not heard back, or accept \
                  the loss with `takeover --accept-loss`"
@@ -445,7 +443,7 @@ impl Reign {
         };
         let clear_at = candidate.lease_clear_at.max(own.now.saturating_add(own_grant));
         candidate.lease_clear_at = clear_at;
-        let fenced = candidate.options.is_some_and(|options| options.primary_is_fenced);
+        let fenced = candidate.cause.options().is_some_and(|options| options.primary_is_fenced);
         if own.now < clear_at && !fenced {
             return (Phase::WaitingForLease(verdict), false);
         }
@@ -456,31 +454,25 @@ impl Reign {
             .collect();
         let completed = Completed {
             generation: candidate.generation,
+            cause: candidate.cause,
             newest: own.newest,
             verdict,
             evidence,
             begun_at: candidate.begun_at,
             clear_at: if fenced { candidate.begun_at } else { clear_at },
         };
-        let by_operator = candidate.options.is_some();
-        self.begin_reign(own, completed, by_operator, effects);
+        self.begin_reign(own, completed, effects);
         (Phase::Promising, false)
     }
 
     /// Phase 2: appends the Generation record and lets the members come along.
-    fn begin_reign(
-        &mut self,
-        own: &Own,
-        completed: Completed,
-        by_operator: bool,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn begin_reign(&mut self, own: &Own, completed: Completed, effects: &mut Vec<Effect>) {
         let generation = completed.generation;
         let carry_until = own.now.saturating_add(self.config.carry_grace_us);
         let members = self.charter.as_ref().map(|charter| charter.in_sync.clone());
         let carry = members.unwrap_or_default();
         let carry = carry.into_iter().filter(|member| member.site != self.config.site).collect();
-        let primary = Primary::new(completed, by_operator, carry, carry_until);
+        let primary = Primary::new(completed, carry, carry_until);
         self.standing = Standing::Primary(Box::new(primary));
         self.trouble = None;
         effects.push(Effect::Lead { generation });

@@ -12,7 +12,9 @@
 //! An [`Effect::Save`] is durable before the effect after it is begun: that is what makes a
 //! promise a promise.
 
+mod automatic;
 mod candidate;
+mod cause;
 mod primary;
 mod proposal;
 mod secondary;
@@ -28,6 +30,8 @@ use candidate::Candidate;
 use primary::Primary;
 use std::collections::BTreeMap;
 
+pub use automatic::StandsBy;
+pub use cause::Cause;
 pub use primary::LegReport;
 
 /// What is configured.
@@ -55,6 +59,9 @@ pub struct ReignConfig {
     pub deposed_pause_us: u64,
     /// A leg is close enough to be waited for when it lacks at most this many updates.
     pub join_updates_max: u64,
+    /// After how long a silence of the primary an in-sync site takes over by itself, in
+    /// microseconds; `None`: only an operator starts a takeover.
+    pub takeover_delay_us: Option<u64>,
 }
 
 /// What the operator allows with a takeover.
@@ -203,7 +210,7 @@ pub enum Effect {
         /// By this site's clock, in microseconds.
         until: u64,
     },
-    /// The operator's takeover is completed.
+    /// A takeover is completed, the operator's or an automatic one.
     TookOver(Box<Completed>),
     /// The operator's takeover failed.
     TakeoverFailed {
@@ -217,6 +224,8 @@ pub enum Effect {
 pub struct Completed {
     /// The reign.
     pub generation: Generation,
+    /// Who wanted it.
+    pub cause: Cause,
     /// Where the history stood before it.
     pub newest: Position,
     /// What is known of losses.
@@ -244,6 +253,8 @@ pub(super) struct Peer {
     up: bool,
     view: Option<SiteView>,
     heard_at: u64,
+    /// How long it had not heard each other site when it was last heard, in microseconds.
+    silent_us: BTreeMap<SiteName, u64>,
 }
 
 #[derive(Debug)]
@@ -267,6 +278,8 @@ pub struct Reign {
     following: Option<(SiteName, Generation)>,
     /// No candidacy of its own accord before this.
     stand_not_before: u64,
+    /// When this site stands in the place of a silent primary, once all speaks for it.
+    takes_over_at: Option<u64>,
     trouble: Option<String>,
 }
 
@@ -280,7 +293,8 @@ impl Reign {
         now: u64,
     ) -> Self {
         let others = config.registered.iter().filter(|site| **site != config.site);
-        let peers = others.map(|site| (site.clone(), Peer::default())).collect();
+        let peer = || Peer { heard_at: now, ..Peer::default() };
+        let peers = others.map(|site| (site.clone(), peer())).collect();
         let grants = Grants::new(config.lease_us, now, promised.is_none());
         Self {
             config,
@@ -293,6 +307,7 @@ impl Reign {
             lease: Lease::default(),
             following: None,
             stand_not_before: now,
+            takes_over_at: None,
             trouble: None,
         }
     }
@@ -400,7 +415,7 @@ impl Reign {
     pub fn on(&mut self, own: &Own, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
-            Event::Tick => {}
+            Event::Tick => self.take_over_if_due(own, &mut effects),
             Event::LinkUp(site) => self.link_up(own, site, &mut effects),
             Event::LinkDown(site) => self.link_down(own, &site),
             Event::Heartbeat(site, beat) => self.heartbeat(own, site, *beat, &mut effects),

@@ -1,6 +1,7 @@
 //! A site that leads: carries members over, activates, serves, and keeps acking set and charter in
 //! step (rules R5 and R6: the acking set always contains the charter's).
 
+use super::cause::Cause;
 use super::proposal::Proposal;
 use super::{Completed, Effect, Own, Refusal, Reign, Standing};
 use crate::model::{
@@ -71,7 +72,6 @@ pub(super) struct Primary {
     pub(super) generation: Generation,
     phase: Phase,
     completed: Completed,
-    by_operator: bool,
     /// The number of the Generation record, once durable.
     mark: Option<UpdateNumber>,
     /// Members of the old charter that may be carried over.
@@ -82,23 +82,21 @@ pub(super) struct Primary {
 }
 
 impl Primary {
-    pub(super) fn new(
-        completed: Completed,
-        by_operator: bool,
-        carry: Vec<Member>,
-        carry_until: u64,
-    ) -> Self {
+    pub(super) fn new(completed: Completed, carry: Vec<Member>, carry_until: u64) -> Self {
         Self {
             generation: completed.generation,
             phase: Phase::Carrying,
             completed,
-            by_operator,
             mark: None,
             carry,
             carry_until,
             legs: BTreeMap::new(),
             proposal: None,
         }
+    }
+
+    pub(super) fn cause(&self) -> Cause {
+        self.completed.cause
     }
 
     pub(super) fn serves(&self) -> bool {
@@ -112,7 +110,7 @@ impl Primary {
 
     /// A newer generation is there.
     pub(super) fn abandoned(self, newer: Generation, effects: &mut Vec<Effect>) {
-        if self.by_operator && self.phase != Phase::Serving {
+        if self.cause().options().is_some() && self.phase != Phase::Serving {
             let why = format!("generation {newer} was begun elsewhere meanwhile; see `status`");
             effects.push(Effect::TakeoverFailed { why: Refusal { unreachable: false, why } });
         }
@@ -258,7 +256,7 @@ impl Reign {
         if primary.phase == Phase::Activating {
             primary.phase = Phase::Serving;
             effects.push(Effect::Serve);
-            if primary.by_operator {
+            if primary.cause() != Cause::Named {
                 let mut completed = primary.completed.clone();
                 completed.clear_at = completed.clear_at.min(own.now);
                 effects.push(Effect::TookOver(Box::new(completed)));
@@ -268,6 +266,8 @@ impl Reign {
 
     /// Waits for the Generation record, and (not for long) for the members to have it too.
     fn carrying(&mut self, own: &Own, effects: &mut Vec<Effect>) {
+        let awaited: Vec<SiteName> =
+            self.peers.keys().filter(|site| self.is_awaited(own, site)).cloned().collect();
         let Standing::Primary(primary) = &mut self.standing else { return };
         let Some(mark) = primary.mark else { return };
         let mut waiting = false;
@@ -277,7 +277,6 @@ impl Reign {
             if self.config.modes.get(&member.site) != Some(&LegMode::Sync) {
                 continue;
             }
-            let reachable = self.peers.get(&member.site).is_some_and(|peer| peer.up);
             let leg = primary.legs.entry(member.site.clone()).or_default();
             let here = leg.report.connected
                 && leg.report.incarnation == member.incarnation
@@ -292,7 +291,7 @@ impl Reign {
                 leg.proposed = true;
                 in_sync.push(member.clone());
             } else {
-                waiting |= reachable;
+                waiting |= awaited.contains(&member.site);
             }
         }
         if waiting && own.now < primary.carry_until {

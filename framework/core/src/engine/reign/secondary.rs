@@ -1,6 +1,7 @@
 //! A site that does not lead: it promises, records charters, grants leases, and follows.
 
 use super::candidate::Candidate;
+use super::cause::Cause;
 use super::{Effect, Own, Reign, Standing};
 use crate::model::{Charter, Generation, SiteName};
 use crate::wire::{CharterReply, Heartbeat};
@@ -62,6 +63,10 @@ impl Reign {
         if newer_reign || (leads_elsewhere && !matches!(self.standing, Standing::Secondary)) {
             self.stand_down(own, effects);
         }
+        if charter.active && leads_elsewhere {
+            // Whoever was given time has come to lead.
+            self.stand_not_before = own.now;
+        }
         self.charter = Some(charter.clone());
         effects.push(Effect::Save { promised: self.promised, charter: Some(charter) });
     }
@@ -94,6 +99,7 @@ impl Reign {
         let Some(peer) = self.peers.get_mut(&from) else { return };
         peer.heard_at = own.now;
         peer.view = Some(beat.view.clone());
+        peer.silent_us = beat.silent_us;
         if let Some(charter) = beat.view.charter {
             self.adopt(own, charter, effects);
         }
@@ -124,17 +130,12 @@ impl Reign {
         };
         let heard = self.peers.values().any(|peer| peer.up && peer.view.is_some());
         if named && heard && own.debt_bytes == 0 {
-            self.stand(own, None, effects);
+            self.stand(own, Cause::Named, effects);
         }
     }
 
     /// Becomes a candidate for a generation newer than any seen.
-    pub(super) fn stand(
-        &mut self,
-        own: &Own,
-        options: Option<super::TakeoverOptions>,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn stand(&mut self, own: &Own, cause: Cause, effects: &mut Vec<Effect>) {
         if self.following.take().is_some() {
             effects.push(Effect::Unfollow);
         }
@@ -144,7 +145,7 @@ impl Reign {
         self.promised = generation;
         self.trouble = None;
         effects.push(Effect::Save { promised: generation, charter: self.charter.clone() });
-        self.standing = Standing::Candidate(Box::new(Candidate::new(generation, options, own)));
+        self.standing = Standing::Candidate(Box::new(Candidate::new(generation, cause, own)));
         self.ask_promises(effects);
     }
 

@@ -1,0 +1,24 @@
+//! Who wanted a candidacy, and with it a reign.
+
+use super::TakeoverOptions;
+
+/// Who wanted a candidacy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The charter names the site, or the configuration does before the first one.
+    Named,
+    /// The operator, with these options.
+    Operator(TakeoverOptions),
+    /// The site itself: the primary is silent.
+    Automatic,
+}
+
+impl Cause {
+    /// What the operator allows, if it is the operator's.
+    pub fn options(self) -> Option<TakeoverOptions> {
+        match self {
+            Self::Operator(options) => Some(options),
+            Self::Named | Self::Automatic => None,
+        }
+    }
+}
