@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 
+import automatic
 import bad_config
 import bad_files
 import bad_frames
@@ -54,6 +55,7 @@ def scenarios(short):
         ("restart", restart.all_three_are_killed, IN_SHORT),
         ("pair", pair.every_export_is_a_prefix, IN_SHORT),
         ("reload", reload.another_transport, IN_SHORT),
+        ("automatic", automatic.rounds, IN_SHORT),
         ("flood", flood.third_site_is_paused, LONG),
         ("bad-configurations", bad_config.configurations, IN_SHORT),
         ("bad-surroundings", bad_config.surroundings, IN_SHORT),
