@@ -14,6 +14,7 @@ mod reload;
 mod run;
 mod spread;
 mod status;
+mod swap;
 mod takeover;
 mod wait;
 
@@ -73,6 +74,10 @@ enum Verb {
     Status(status::Args),
     /// Let a site lead a group
     Takeover(takeover::Args),
+    /// Let a site lead a group by an exchange of roles, while the leading site is well
+    Swap(swap::Args),
+    /// Let the home site of a group lead it again, by an exchange of roles
+    Failback(swap::Args),
     /// Let the daemon of a site read its configuration again
     Reload(reload::Args),
     /// Wait until an update is at a site
@@ -104,6 +109,8 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(&common, args),
         Verb::Status(args) => status::run(&common, &args),
         Verb::Takeover(args) => takeover::run(&common, &args),
+        Verb::Swap(args) => swap::run(&common, &args),
+        Verb::Failback(args) => swap::failback(&common, &args),
         Verb::Reload(args) => reload::run(&common, &args),
         Verb::Wait(args) => wait::run(&common, &args),
         Verb::Export(args) => export::run(&common, &args),
@@ -195,7 +202,7 @@ mod tests {
 
     #[test]
     fn every_verb_takes_config_site_and_at() {
-        for verb in ["run", "status", "takeover", "check", "reload"] {
+        for verb in ["run", "status", "takeover", "swap", "failback", "check", "reload"] {
             let words = ["trefoil", verb, "--config", "f", "--site", "a", "--at", "b"];
             let cli = Cli::try_parse_from(words).unwrap();
             assert_eq!(cli.common.at.as_deref(), Some("b"), "{verb}");

@@ -1,6 +1,7 @@
 //! `trefoil takeover`: a site leads a group.
 
 use super::output::{Format, age, say, say_json};
+use super::swap::where_to_go;
 use super::{Client, Common, Failure, block_on, group_of};
 use crate::control::api::{TakeoverDocument, TakeoverRequest};
 use std::fmt::Write;
@@ -55,14 +56,5 @@ fn tell(document: &TakeoverDocument) -> String {
     }
     let (took, total) = (age(certificate.took_us), age(certificate.total_us));
     let _ = writeln!(text, "answering hosts after {took} ({total} with the old lease)");
-    match exports.is_empty() {
-        true => text.push_str("this site has no `nbd` address: no host can connect to it"),
-        false => {
-            text.push_str("the host should now use:");
-            for export in exports {
-                let _ = write!(text, "\n  {}", export.uri);
-            }
-        }
-    }
-    text
+    text + &where_to_go(exports)
 }

@@ -14,6 +14,8 @@ use trefoil_site::{Certificate, GroupStatus};
 pub const STATUS_SCHEMA: &str = "trefoil.status/1";
 /// The schema of [`TakeoverDocument`].
 pub const TAKEOVER_SCHEMA: &str = "trefoil.takeover/1";
+/// The schema of [`SwapDocument`].
+pub const SWAP_SCHEMA: &str = "trefoil.swap/1";
 /// The schema of [`WaitDocument`].
 pub const WAIT_SCHEMA: &str = "trefoil.wait/1";
 /// The schema of [`ExportDocument`].
@@ -106,6 +108,21 @@ pub struct TakeoverDocument {
     pub group: GroupName,
     /// The proof.
     pub certificate: Certificate,
+    /// Where the host finds the volumes now.
+    pub exports: Vec<ExportUri>,
+}
+
+/// The answer to `POST /v1/groups/{group}/actions/swap`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SwapDocument {
+    /// [`SWAP_SCHEMA`].
+    pub schema: String,
+    /// The group.
+    pub group: GroupName,
+    /// The site that leads now.
+    pub site: SiteName,
+    /// The proof that nothing is lost; `None` if the site led already.
+    pub certificate: Option<Certificate>,
     /// Where the host finds the volumes now.
     pub exports: Vec<ExportUri>,
 }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `GET /v1/status` | everything that the site knows |
 //! | `POST /v1/groups/{group}/actions/takeover` | lead the group from here |
+//! | `POST /v1/groups/{group}/actions/swap` | the same, by an exchange of roles |
 //! | `POST /v1/actions/reload` | read the configuration again |
 //! | `GET /v1/groups/{group}/wait?at=&update=&point=&timeout_ms=` | until an update is at a site |
 //! | `POST /v1/groups/{group}/actions/export` | consistent images of all volumes |
@@ -12,6 +13,7 @@
 //! Errors are `application/problem+json` with a `code` and a `detail`.
 
 pub mod api;
+mod operate;
 mod server;
 mod socket;
 mod warnings;

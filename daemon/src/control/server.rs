@@ -5,6 +5,7 @@ use super::api::{
     RELOAD_SCHEMA, ReloadDocument, STATUS_SCHEMA, StatusDocument, TAKEOVER_SCHEMA,
     TakeoverDocument, TakeoverRequest, WAIT_SCHEMA, WaitDocument, WaitQuery,
 };
+use super::operate::{swap, to_its_end};
 use super::warnings::warnings;
 use crate::credentials::CredentialStore;
 use crate::export::export_name;
@@ -28,8 +29,6 @@ use trefoil_site::{Group, Point, TakeoverOptions};
 
 /// The longest `wait`.
 const WAIT_MS_MAX: u64 = 24 * 3_600_000;
-/// After this long the answer to a takeover is that it still goes on.
-const TAKEOVER_DEADLINE: Duration = Duration::from_secs(120);
 
 /// What the daemon serves: the handles of its site, and its configuration.
 pub struct Served {
@@ -81,7 +80,7 @@ impl Served {
         &self.groups
     }
 
-    fn group(&self, name: &str) -> Result<&Group> {
+    pub(super) fn group(&self, name: &str) -> Result<&Group> {
         let found = GroupName::new(name).ok().and_then(|name| self.groups.get(&name));
         found.ok_or_else(|| {
             let elsewhere = GroupName::new(name).ok();
@@ -98,7 +97,7 @@ impl Served {
     }
 
     /// Where the volumes are served over NBD; of one group, or of all.
-    fn exports(&self, of: Option<&GroupName>) -> Vec<ExportUri> {
+    pub(super) fn exports(&self, of: Option<&GroupName>) -> Vec<ExportUri> {
         let Ok(Some(nbd)) = self.config.own().map(|own| own.nbd.as_ref()) else {
             return Vec::new();
         };
@@ -124,6 +123,7 @@ pub fn router(served: Arc<Served>) -> Router {
     Router::new()
         .route("/v1/status", get(get_status))
         .route("/v1/groups/{group}/actions/takeover", post(takeover))
+        .route("/v1/groups/{group}/actions/swap", post(swap))
         .route("/v1/actions/reload", post(reload))
         .route("/v1/groups/{group}/wait", get(wait))
         .route("/v1/groups/{group}/actions/export", post(export))
@@ -168,7 +168,7 @@ fn since_1970_us() -> u64 {
     u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
 }
 
-type Answer<T> = std::result::Result<Json<T>, Response>;
+pub(super) type Answer<T> = std::result::Result<Json<T>, Response>;
 
 async fn get_status(State(served): State<Arc<Served>>) -> Json<StatusDocument> {
     Json(status(&served))
@@ -184,25 +184,8 @@ async fn takeover(
     let name = group.name().clone();
     tracing::warn!(group = %name, accept_loss, primary_is_fenced, "takeover asked for");
     let options = TakeoverOptions { accept_loss, primary_is_fenced };
-    // In a task of its own: a client that hangs up must not stop a takeover half way.
-    let running = tokio::spawn(async move { group.takeover(options).await });
-    let certificate = match timeout(TAKEOVER_DEADLINE, running).await {
-        Ok(Ok(outcome)) => outcome.map_err(refused)?,
-        Ok(Err(join)) => {
-            let doing = format!("take over group {name}: the daemon gave up");
-            return Err(refused(Error::with_source(ErrorKind::Io, doing, join)));
-        }
-        Err(_) => {
-            let seconds = TAKEOVER_DEADLINE.as_secs();
-            return Err(refused(Error::new(
-                ErrorKind::Timeout,
-                format!(
-                    "take over group {name}: not done after {seconds} s, it still goes on; see \
-                     `trefoil status`"
-                ),
-            )));
-        }
-    };
+    let running = async move { group.takeover(options).await };
+    let certificate = to_its_end(format!("take over group {name}"), running).await?;
     let exports = served.exports(Some(&name));
     let schema = TAKEOVER_SCHEMA.to_owned();
     Ok(Json(TakeoverDocument { schema, group: name, certificate, exports }))
@@ -295,7 +278,7 @@ fn invalid(what: &str) -> Response {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used as the argument of map_err")]
-fn refused(error: Error) -> Response {
+pub(super) fn refused(error: Error) -> Response {
     tracing::info!(%error, "control request answered with an error");
     problem(ProblemDocument::from(&error))
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "reign/exchange.rs"]
+mod exchange;
 mod reign_automatic;
 mod reign_world;
 

@@ -194,6 +194,7 @@ impl Crew {
             random: self.random(),
             newest,
             lineage: state.lineage.clone(),
+            handover: state.handover(newest.number),
             marks: self.marks.marks(),
             base: self.marks.base.get().number,
             debt_bytes: self.debt_bytes(&state),

@@ -2,12 +2,12 @@
 
 use crate::actor::{
     AskAssigned, AskNewest, HostFlush, HostWrite, JournalActor, NewWay, PeerActor, ReadRecords,
-    ReignActor, RestorerActor, Takeover, VolumeActor, Waiter, refusal,
+    ReignActor, RestorerActor, VolumeActor, Waiter, refusal,
 };
 use crate::parts::PeerLink;
 use crate::shared::{Gate, Shared, add};
 use crate::snapshot::Snapshot;
-use crate::status::{Certificate, GroupStatus};
+use crate::status::GroupStatus;
 use crate::wan::LinkRates;
 use actix::Addr;
 use actix::prelude::SendError;
@@ -16,7 +16,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
-use trefoil_core::engine::reign::TakeoverOptions;
 use trefoil_core::engine::volume::{Change, check_range};
 use trefoil_core::model::{
     Extent, GroupName, Position, SiteName, UpdateNumber, VolumeId, VolumeName,
@@ -114,24 +113,6 @@ impl Group {
     /// Watches the state.
     pub fn watch(&self) -> StatusWatch {
         StatusWatch(self.shared.status.subscribe())
-    }
-
-    /// Makes this site lead the group, in the two phases of a takeover.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Refused`] with the rule that says no and the remedy;
-    /// [`ErrorKind::Unavailable`] if fewer than two of three sites answer.
-    pub async fn takeover(&self, options: TakeoverOptions) -> Result<Certificate> {
-        let (reply, answer) = oneshot::channel();
-        hand(&self.reign, Takeover { options, reply })?;
-        let stopping = |_| Error::closed("take over: the site is stopping");
-        let certificate = answer.await.map_err(stopping)??;
-        // Whoever reads the status next shall see what the certificate says.
-        let mut watch = self.watch();
-        while self.status().generation < certificate.generation || !self.status().serving {
-            watch.changed().await?;
-        }
-        Ok(certificate)
     }
 
     /// The newest position of the group: this site's if it leads, else what the leading site says

@@ -6,7 +6,7 @@
 //!
 //! | layer | file | responsibility |
 //! |---|---|---|
-//! | handles | `handle`, `snapshot`, `status` | what hosts, operators and monitors hold |
+//! | handles | `handle`, `operate`, `snapshot`, `status` | what hosts, operators and monitors hold |
 //! | site | `site`, `builder`, `door`, `config`, `registry` | threads, listeners, configuration |
 //! | group | `group`, `open`, `crew`, `shared`, `view` | wiring, recovery, what actors share |
 //! | actors | `actor/*` | one file per engine, same names |
@@ -25,6 +25,7 @@ mod handle;
 mod history;
 mod journal_io;
 mod open;
+mod operate;
 mod parts;
 pub mod registry;
 mod saved;

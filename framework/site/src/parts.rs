@@ -77,6 +77,9 @@ pub struct Timing {
     pub sync_interval: Duration,
     /// The block store is checkpointed at least this often. Default 1 s.
     pub checkpoint: Duration,
+    /// Host writes wait so long at most for an exchange of roles; then it is called off. Default
+    /// 10 s.
+    pub handover: Duration,
     /// A follower that was refused or cut off asks again after this, and up to eight times it.
     /// Default 200 ms.
     pub follow_again: Duration,
@@ -98,6 +101,7 @@ impl Default for Timing {
             carry_grace: Duration::from_secs(1),
             sync_interval: Duration::from_millis(10),
             checkpoint: Duration::from_secs(1),
+            handover: Duration::from_secs(10),
             follow_again: Duration::from_millis(200),
             takeover_delay: None,
         }

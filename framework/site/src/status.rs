@@ -239,4 +239,8 @@ pub struct Certificate {
     pub took_us: u64,
     /// The whole time from the verb on, the wait for the old lease included, in microseconds.
     pub total_us: u64,
+    /// After a planned exchange of roles: how long host writes waited, from the pause at the old
+    /// primary to the first moment at which they can be answered here, in microseconds.
+    #[serde(default)]
+    pub hosts_waited_us: Option<u64>,
 }

@@ -83,6 +83,16 @@ impl<T> VolumeEngine<T> {
         record
     }
 
+    /// The last record of the reign: `to` is to lead next.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if it cannot be encoded.
+    pub fn hand_over(&mut self, to: &SiteName, time: u64) -> Result<Record> {
+        let record = Record::handover(&self.assigned, time, to)?;
+        self.assigned = record.position();
+        Ok(record)
+    }
+
     /// Numbers a change that was checked against its volume's size; a long one becomes several
     /// records. `waiter` is answered when all of it may be.
     ///

@@ -1,11 +1,11 @@
 //! What a site keeps durably beside its journal, for one group.
 
 use super::{
-    Charter, Debt, Generation, GroupName, Incarnation, Lineage, Position, SiteName, UpdateNumber,
-    VolumeName,
+    Charter, Debt, Generation, GroupName, Handover, Incarnation, Lineage, Position, SiteName,
+    UpdateNumber, VolumeName,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// When a host write is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +80,11 @@ pub struct SiteState {
     pub floors: BTreeMap<SiteName, Position>,
     /// For every other registered site, what was trimmed here that it lacked.
     pub maps: BTreeMap<SiteName, MissedMap>,
+    /// The newest planned end of a reign that this site made or was sent; saved before its record
+    /// is in the journal, so it counts only where the journal has that record.
+    pub closed: Option<Handover>,
+    /// The sites that are not served by the operator's word while this site leads.
+    pub suspended: BTreeSet<SiteName>,
 }
 
 impl SiteState {
@@ -106,7 +111,18 @@ impl SiteState {
             intent: None,
             floors: BTreeMap::new(),
             maps: BTreeMap::new(),
+            closed: None,
+            suspended: BTreeSet::new(),
         }
+    }
+
+    /// The planned end of a reign that is on this site's history, which ends at `newest`.
+    pub fn handover(&self, newest: UpdateNumber) -> Option<Handover> {
+        let there = |closed: &&Handover| {
+            closed.number <= newest
+                && self.lineage.generation_at(closed.number) == closed.generation
+        };
+        self.closed.as_ref().filter(there).cloned()
     }
 
     /// Notes that the reset which was begun is done: the history ends at its base, and what the

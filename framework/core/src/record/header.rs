@@ -1,7 +1,9 @@
 //! The record's fixed header, and the record as it travels.
 
 use super::kind::{GenerationMark, RecordKind};
-use crate::model::{Chain, Extent, Generation, Position, UpdateNumber, VolumeId};
+use crate::model::{
+    Chain, Extent, Generation, Handover, Position, SiteName, UpdateNumber, VolumeId,
+};
 use crate::{Error, Result};
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, checksum};
@@ -174,6 +176,19 @@ impl Record {
         Ok(Self::encode(kind, mark.generation, parent, time, none, payload.into()))
     }
 
+    /// The last record of a reign, after `parent`, in its generation: `to` is to lead next.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the name cannot be encoded.
+    pub fn handover(parent: &Position, time: u64, to: &SiteName) -> Result<Self> {
+        let payload = postcard::to_stdvec(to).map_err(|source| {
+            Error::with_source(crate::ErrorKind::Invalid, "encode handover record", source)
+        })?;
+        let none = Extent { volume: VolumeId(0), offset: 0, length: 0 };
+        let kind = RecordKind::Handover;
+        Ok(Self::encode(kind, parent.generation, parent, time, none, payload.into()))
+    }
+
     /// How many payload bytes follow the header that `bytes` begins with; checks magic, version,
     /// kind, limit and the header's CRC.
     ///
@@ -313,7 +328,7 @@ impl Record {
                 offset: self.header.offset.get(),
                 length: self.header.length.get(),
             }),
-            RecordKind::Heartbeat | RecordKind::Generation => None,
+            RecordKind::Heartbeat | RecordKind::Generation | RecordKind::Handover => None,
         }
     }
 
@@ -323,6 +338,15 @@ impl Record {
             return None;
         }
         postcard::from_bytes(&self.payload).ok()
+    }
+
+    /// The end of a reign that it tells; `None` for other kinds or an unreadable payload.
+    pub fn handed_over(&self) -> Option<Handover> {
+        if self.kind() != RecordKind::Handover {
+            return None;
+        }
+        let to = postcard::from_bytes(&self.payload).ok()?;
+        Some(Handover { generation: self.generation(), number: self.number(), to })
     }
 
     /// Its payload: the data of a write, else what the kind says.

@@ -16,6 +16,9 @@ pub enum RecordKind {
     Heartbeat = 3,
     /// The first record of a reign; the payload is a [`GenerationMark`].
     Generation = 4,
+    /// The last record of a reign whose primary gave the group to another site; the payload is
+    /// that site's name. Whoever made it answers no host in that generation any more.
+    Handover = 5,
 }
 
 impl RecordKind {
@@ -26,6 +29,7 @@ impl RecordKind {
             2 => Ok(Self::Zero),
             3 => Ok(Self::Heartbeat),
             4 => Ok(Self::Generation),
+            5 => Ok(Self::Handover),
             _ => Err(Error::corrupt(format!(
                 "read record: kind {value} is not known here; a newer version may have written it"
             ))),

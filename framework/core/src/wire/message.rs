@@ -155,6 +155,21 @@ pub enum CharterReply {
     },
 }
 
+/// The answer to a site that asks to lead next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HandoverReply {
+    /// The reign is over, and the site that asked holds all of it durably.
+    HandedOver {
+        /// For how long host writes have been waiting when this was sent, in microseconds.
+        paused_us: u64,
+    },
+    /// Not handed over: the reign goes on.
+    Refused {
+        /// Why, in words with figures.
+        why: String,
+    },
+}
+
 /// Why a source ended a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamEnd {
@@ -197,6 +212,18 @@ pub enum ControlMessage {
         version: u64,
         /// Accepted or refused.
         reply: CharterReply,
+    },
+    /// Asks the leading site to hand the group over to the sender.
+    HandoverRequest {
+        /// The reign that is to end.
+        generation: Generation,
+    },
+    /// Answers a handover request.
+    HandoverReply {
+        /// The reign that was to end.
+        generation: Generation,
+        /// Handed over or refused.
+        reply: HandoverReply,
     },
     /// Asks to be served.
     Follow(Box<Follow>),

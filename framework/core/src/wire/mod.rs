@@ -5,7 +5,8 @@
 //! | 1 | the first |
 //! | 2 | every frame of a data lane says in front how it is packed, and how long it is unpacked |
 //! | 3 | a greeting names its link, and the link that it replaces, so that a way can be changed |
-//! | 4 | a charter says which loss was not told yet, and which reign was begun by consent |
+//! | 4 | a charter says which loss was not told yet, and which reign was begun by consent;
+//! |   | a site may ask the leading one to hand the group over |
 
 mod codec;
 mod message;
@@ -16,8 +17,8 @@ pub use codec::{
     encode_data,
 };
 pub use message::{
-    CharterReply, ControlMessage, CopyBlock, DataMessage, Evidence, Follow, Greeting, Heartbeat,
-    Progress, PromiseReply, SiteView, StreamEnd,
+    CharterReply, ControlMessage, CopyBlock, DataMessage, Evidence, Follow, Greeting,
+    HandoverReply, Heartbeat, Progress, PromiseReply, SiteView, StreamEnd,
 };
 
 pub use packing::{MESSAGE_BYTES_MAX, PACKING_BYTES, Packed, Packing};

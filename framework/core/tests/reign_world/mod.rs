@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use trefoil_core::engine::reign::{
-    Completed, Effect, Event, LegReport, Own, Refusal, Reign, ReignConfig, StandsBy,
+    Completed, Effect, Event, Exchange, ExchangeEffect, LegReport, Own, Refusal, Reign,
+    ReignConfig, StandsBy,
 };
 use trefoil_core::model::{
-    Chain, Charter, Fence, Generation, Incarnation, LegMode, Lineage, Marks, Position, Role,
-    SiteName, UpdateNumber,
+    Chain, Charter, Fence, Generation, Handover, Incarnation, LegMode, Lineage, Marks, Position,
+    Role, SiteName, UpdateNumber,
 };
 use trefoil_core::wire::{Heartbeat, PromiseReply};
 
@@ -40,6 +41,10 @@ struct Node {
     following: Option<SiteName>,
     completed: Option<Completed>,
     refusal: Option<Refusal>,
+    /// The planned end of a reign that it made or was sent.
+    closed: Option<Handover>,
+    /// Host writes wait.
+    paused: bool,
 }
 
 /// A message on its way.
@@ -75,6 +80,7 @@ fn config(name: &str, takeover_delay_us: Option<u64>) -> ReignConfig {
         carry_grace_us: 500 * MS,
         leg_grace_us: 3000 * MS,
         deposed_pause_us: 2000 * MS,
+        handover_limit_us: 5000 * MS,
         join_updates_max: 100,
         takeover_delay_us,
     }
@@ -111,6 +117,8 @@ impl World {
                 following: None,
                 completed: None,
                 refusal: None,
+                closed: None,
+                paused: false,
             };
             (site(name), node)
         };
@@ -319,6 +327,10 @@ impl World {
             base: UpdateNumber::new(node.base),
             debt_bytes: 0,
             blank: node.newest == 0,
+            handover: node.closed.clone().filter(|end| {
+                let there = node.lineage.generation_at(end.number) == end.generation;
+                end.number <= number && there
+            }),
         }
     }
 
@@ -380,7 +392,10 @@ impl World {
             }
             Effect::Follow { source, .. } => node.following = Some(source),
             Effect::Unfollow => node.following = None,
-            Effect::Depose => node.joined.clear(),
+            Effect::Depose => {
+                node.joined.clear();
+                node.paused = false;
+            }
             Effect::Lead { generation } => {
                 let number = own.newest.number.next();
                 own.lineage.begin(generation, number).unwrap();
@@ -392,8 +407,78 @@ impl World {
             Effect::Leave(other) => drop(node.joined.remove(&other)),
             Effect::TookOver(completed) => node.completed = Some(*completed),
             Effect::TakeoverFailed { why } => node.refusal = Some(why),
+            Effect::Exchange(effect) => self.exchange(at, effect),
             Effect::Serve | Effect::Lease { .. } => {}
         }
+    }
+
+    fn exchange(&mut self, at: &SiteName, effect: ExchangeEffect) {
+        let me = at.clone();
+        let node = self.nodes.get_mut(at).unwrap();
+        match effect {
+            ExchangeEffect::Ask { to, generation } => {
+                let event = Exchange::Requested(me, generation);
+                self.send(at, to, Mail::Event(Event::Exchange(event)));
+            }
+            ExchangeEffect::Answer { to, generation, reply } => {
+                let event = Exchange::Answered(me, generation, reply);
+                self.send(at, to, Mail::Event(Event::Exchange(event)));
+            }
+            ExchangeEffect::Pause => {
+                node.paused = true;
+                let last = UpdateNumber::new(node.newest);
+                self.event(at.as_str(), Event::Exchange(Exchange::Paused(last)));
+            }
+            ExchangeEffect::Resume => node.paused = false,
+            ExchangeEffect::Close(end) => {
+                node.newest = end.number.value();
+                node.closed = Some(end);
+            }
+        }
+    }
+
+    /// Lets time pass while followers keep up with whom they follow, in milliseconds.
+    pub fn run_streaming(&mut self, milliseconds: u64) {
+        for _ in 0..milliseconds / 20 {
+            self.run(20);
+            for from in NAMES {
+                for to in NAMES {
+                    self.stream(from, to);
+                }
+            }
+        }
+    }
+
+    /// Everything that `from` has comes to `to`, if that one follows it.
+    fn stream(&mut self, from: &str, to: &str) {
+        let follows = self.node(to).following == Some(site(from));
+        if !follows || self.engine(from).leads().is_none() || !self.reaches(&site(from), &site(to))
+        {
+            return;
+        }
+        let source = self.node(from);
+        let (newest, lineage, closed) =
+            (source.newest, source.lineage.clone(), source.closed.clone());
+        let node = self.nodes.get_mut(&site(to)).unwrap();
+        (node.newest, node.lineage, node.closed) = (newest, lineage, closed);
+        let report = LegReport {
+            connected: true,
+            incarnation: node.incarnation,
+            marks: marks(newest),
+            may_include: true,
+            ..LegReport::default()
+        };
+        self.event(from, Event::Leg(site(to), report));
+    }
+
+    /// Whether host writes wait at a site.
+    pub fn paused(&self, name: &str) -> bool {
+        self.node(name).paused
+    }
+
+    /// Whether a site holds the planned end of a reign, for whoever is to lead next.
+    pub fn closed(&self, name: &str) -> Option<SiteName> {
+        self.node(name).closed.as_ref().map(|end| end.to.clone())
     }
 
     /// Lets time pass, in milliseconds: ticks every 20, heartbeats every 240.

@@ -230,15 +230,16 @@ impl FollowerActor {
         self.progress();
     }
 
-    /// Submits records. Where a reign begins among them, it is in the lineage, durably, before
-    /// its record is in the journal; true: the rest waits for that.
+    /// Submits records. Where a reign begins or ends among them, the state says so, durably,
+    /// before its record is in the journal; true: the rest waits for that.
     fn take_records(&mut self, records: Vec<Record>, ctx: &mut Context<Self>) -> bool {
         let begins: Vec<(Generation, UpdateNumber)> = records
             .iter()
             .filter(|record| record.kind() == RecordKind::Generation)
             .map(|record| (record.generation(), record.number()))
             .collect();
-        if begins.is_empty() {
+        let ends = records.iter().rev().find_map(Record::handed_over);
+        if begins.is_empty() && ends.is_none() {
             self.crew.to(&self.crew.journal, Submit { records });
             return false;
         }
@@ -249,6 +250,9 @@ impl FollowerActor {
                 if state.lineage.generation_at(first) != generation {
                     state.lineage.begin(generation, first)?;
                 }
+            }
+            if let Some(end) = ends {
+                crew.state.borrow_mut().closed = Some(end);
             }
             crew.save().await
         };

@@ -27,7 +27,8 @@ pub(crate) use journal::{
 pub(crate) use link::greeting;
 pub(crate) use peer::{AskNewest, Beat, PeerActor, SendControl};
 pub(crate) use reign::{
-    FollowRequest, FromPeer, LegChanged, LinkChanged, Marked, ReignActor, RolledForward, Takeover,
+    FollowRequest, FromPeer, LegChanged, LinkChanged, Marked, Paused, ReignActor, RolledForward,
+    Swap, Takeover,
 };
 pub(crate) use restorer::{
     CopyIn, Hold, JournalDurable, Received, Release, ResetRestorer, RestorerActor, Settle,
@@ -35,8 +36,8 @@ pub(crate) use restorer::{
 };
 pub(crate) use shipper::{Awaited, FollowerProgress, Kick, ShipperActor, StopShipping, Unfollowed};
 pub(crate) use volume::{
-    AskAssigned, Depose, HostFlush, HostWrite, Join, Lead, Leave, LegProgress, OwnMarks, Serve,
-    VolumeActor, Waiter, refusal,
+    AskAssigned, Close, Depose, HostFlush, HostWrite, Join, Lead, Leave, LegProgress, OwnMarks,
+    Pause, Serve, VolumeActor, Waiter, refusal,
 };
 pub(crate) use way::{AcceptLink, NewWay};
 

@@ -301,7 +301,9 @@ impl PeerActor {
             message @ (ControlMessage::PromiseRequest { .. }
             | ControlMessage::PromiseReply { .. }
             | ControlMessage::CharterProposal(_)
-            | ControlMessage::CharterReply { .. }) => {
+            | ControlMessage::CharterReply { .. }
+            | ControlMessage::HandoverRequest { .. }
+            | ControlMessage::HandoverReply { .. }) => {
                 self.crew.to(&self.crew.reign, FromPeer { from, message });
             }
         }

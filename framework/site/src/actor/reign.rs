@@ -1,5 +1,9 @@
 //! Who leads: carries events to the reign engine, and its effects out, one event at a time.
 
+mod exchange;
+
+pub(crate) use self::exchange::{Paused, Swap, Takeover};
+
 use super::{
     Beat, Depose, Join, Lead, Leave, Serve, ShipperActor, StartFollowing, StopFollowing,
     StopShipping, quiesce,
@@ -15,7 +19,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use trefoil_core::engine::reign::{
-    Cause, Completed, Effect, Event, LegReport, Reign, ReignConfig, TakeoverOptions,
+    Cause, Completed, Effect, Event, Exchange, ExchangeEffect, LegReport, Reign, ReignConfig,
 };
 use trefoil_core::model::{Generation, SiteName, UpdateNumber};
 use trefoil_core::wire::{
@@ -68,14 +72,6 @@ pub(crate) struct Marked(pub UpdateNumber);
 #[rtype(result = "()")]
 pub(crate) struct RolledForward(pub bool);
 
-/// The operator wants this site to lead.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Takeover {
-    pub options: TakeoverOptions,
-    pub reply: oneshot::Sender<Result<Certificate>>,
-}
-
 /// Who leads, at one site.
 pub(crate) struct ReignActor {
     crew: CrewRef,
@@ -83,6 +79,8 @@ pub(crate) struct ReignActor {
     /// Effects that wait for one that takes time.
     effects: VecDeque<Effect>,
     waiting: Option<oneshot::Sender<Result<Certificate>>>,
+    /// What the operator who waits asked for.
+    doing: &'static str,
 }
 
 impl ReignActor {
@@ -100,6 +98,7 @@ impl ReignActor {
             carry_grace_us: micros(timing.carry_grace),
             leg_grace_us: micros(timing.leg_grace),
             deposed_pause_us: 2 * micros(timing.promise_timeout),
+            handover_limit_us: micros(timing.handover),
             join_updates_max: 4096,
             takeover_delay_us: timing.takeover_delay.map(micros),
         };
@@ -109,7 +108,7 @@ impl ReignActor {
             Reign::new(reign, state.incarnation, state.promised, state.charter.clone(), now);
         *crew.heard.borrow_mut() = engine.heard();
         drop(state);
-        Self { crew, engine, effects: VecDeque::new(), waiting: None }
+        Self { crew, engine, effects: VecDeque::new(), waiting: None, doing: "take over" }
     }
 
     fn on(&mut self, event: Event, ctx: &mut Context<Self>) {
@@ -145,6 +144,11 @@ impl ReignActor {
                     let crew = self.crew.clone();
                     return self.wait_for(async move { lead(&crew, generation).await }, ctx);
                 }
+                Effect::Exchange(ExchangeEffect::Close(end)) => {
+                    let crew = self.crew.clone();
+                    self.close_for_good(&end);
+                    return self.wait_for(async move { exchange::close(&crew, end).await }, ctx);
+                }
                 Effect::Depose => {
                     let crew = self.crew.clone();
                     self.crew.leads.set(None);
@@ -171,7 +175,7 @@ impl ReignActor {
             Err(error) => {
                 actor.effects.clear();
                 if let Some(reply) = actor.waiting.take() {
-                    let _ = reply.send(Err(error.duplicate().context("take over")));
+                    let _ = reply.send(Err(error.duplicate().context(actor.doing)));
                 }
                 actor.crew.fail(&error);
             }
@@ -206,12 +210,13 @@ impl ReignActor {
             Effect::Join(site) => self.join(site),
             Effect::Leave(site) => crew.to(&crew.volume, Leave(site)),
             Effect::Serve => crew.to(&crew.volume, Serve),
+            Effect::Exchange(effect) => self.exchange(effect),
             Effect::Lease { until } => crew.shared.lease_until.store(until, Ordering::Release),
             Effect::TookOver(completed) => self.took_over(*completed),
             Effect::TakeoverFailed { why } => {
                 if let Some(reply) = self.waiting.take() {
                     let error = if why.unreachable { Error::unavailable } else { Error::refused };
-                    let _ = reply.send(Err(error(format!("take over: {}", why.why))));
+                    let _ = reply.send(Err(error(format!("{}: {}", self.doing, why.why))));
                 }
             }
             Effect::Save { .. } | Effect::Promise { .. } | Effect::Lead { .. } | Effect::Depose => {
@@ -281,6 +286,7 @@ impl ReignActor {
             evidence: completed.evidence,
             took_us: now.saturating_sub(completed.begun_at.max(completed.clear_at)),
             total_us: now.saturating_sub(completed.begun_at),
+            hosts_waited_us: completed.hosts_wait_since.map(|since| now.saturating_sub(since)),
         };
         tracing::info!(
             site = %certificate.primary, generation = %certificate.generation,
@@ -293,7 +299,8 @@ impl ReignActor {
 
     fn close_gate(&self) {
         let charter = self.engine.charter();
-        let primary = charter.map(|charter| charter.primary.clone());
+        let next = self.engine.hands_to().cloned();
+        let primary = next.or_else(|| charter.map(|charter| charter.primary.clone()));
         let primary = primary.filter(|site| site != self.crew.site());
         let owing = self.crew.marks.debt_bytes.get() > 0;
         let gate = if owing { Gate::Owing(primary) } else { Gate::Secondary(primary) };
@@ -318,7 +325,7 @@ impl ReignActor {
     fn publish(&self) {
         let crew = &self.crew;
         crew.leads.set(self.engine.leads());
-        crew.serves.set(self.engine.serves());
+        crew.serves.set(self.engine.is_active());
         crew.role.set(self.engine.role());
         *crew.trouble.borrow_mut() = self.engine.trouble().map(str::to_owned);
         if !self.engine.serves() {
@@ -415,6 +422,12 @@ impl Handler<FromPeer> for ReignActor {
                 }
                 Event::CharterReply(from, generation, version, reply)
             }
+            ControlMessage::HandoverRequest { generation } => {
+                Event::Exchange(Exchange::Requested(from, generation))
+            }
+            ControlMessage::HandoverReply { generation, reply } => {
+                Event::Exchange(Exchange::Answered(from, generation, reply))
+            }
             _ => return,
         };
         self.on(event, ctx);
@@ -478,23 +491,5 @@ impl Handler<RolledForward> for ReignActor {
 
     fn handle(&mut self, RolledForward(well): RolledForward, ctx: &mut Context<Self>) {
         self.on(Event::RolledForward(well), ctx);
-    }
-}
-
-impl Handler<Takeover> for ReignActor {
-    type Result = ();
-
-    fn handle(&mut self, takeover: Takeover, ctx: &mut Context<Self>) {
-        if let Some(failed) = self.crew.failed.borrow().clone() {
-            let _ = takeover.reply.send(Err(Error::refused(format!("take over: {failed}"))));
-            return;
-        }
-        if self.waiting.is_some() {
-            let busy = Error::refused("take over: a takeover is under way here already");
-            let _ = takeover.reply.send(Err(busy));
-            return;
-        }
-        self.waiting = Some(takeover.reply);
-        self.on(Event::Takeover(takeover.options), ctx);
     }
 }

@@ -1,5 +1,9 @@
 //! The volumes of a group: where host writes get their numbers and their answers.
 
+mod exchange;
+
+pub(crate) use self::exchange::{Close, Pause};
+
 use super::{Awaited, Marked, Submit, SyncTo};
 use crate::crew::{CrewRef, MAILBOX_MAX};
 use crate::parts::micros;
@@ -105,6 +109,8 @@ pub(crate) struct VolumeActor {
     /// The number of the reign's Generation record, until it is durable.
     mark: Option<UpdateNumber>,
     serving: bool,
+    /// Nothing is numbered: the group is being handed over.
+    paused: bool,
     pending: VecDeque<HostWrite>,
     armed: bool,
     last_record_us: u64,
@@ -118,6 +124,7 @@ impl VolumeActor {
             engine: None,
             mark: None,
             serving: false,
+            paused: false,
             pending,
             armed: false,
             last_record_us: 0,
@@ -135,6 +142,7 @@ impl VolumeActor {
     fn has_room(&self) -> bool {
         let shared = &self.crew.shared;
         self.serving
+            && !self.paused
             && shared.overlay.read().bytes() < shared.config.limits.overlay_bytes
             && self.crew.marks.journal_room() > self.crew.marks.host_reserve()
     }
@@ -226,6 +234,7 @@ impl VolumeActor {
         let room = marks.journal_room() > 2 * marks.host_reserve();
         if let Some(engine) = &mut self.engine
             && self.serving
+            && !self.paused
             && idle
             && room
             && engine.waiting() == 0
@@ -321,8 +330,10 @@ impl Handler<Number> for VolumeActor {
 
     fn handle(&mut self, _: Number, ctx: &mut Context<Self>) {
         self.armed = false;
-        self.number();
-        self.arm(ctx);
+        if !self.paused {
+            self.number();
+            self.arm(ctx);
+        }
     }
 }
 
@@ -354,6 +365,7 @@ impl Handler<Depose> for VolumeActor {
 
     fn handle(&mut self, _: Depose, _: &mut Context<Self>) {
         self.serving = false;
+        self.paused = false;
         self.mark = None;
         self.crew.shared.lease_until.store(0, Ordering::Release);
         let waiters = self.engine.take().map(|mut engine| engine.abandon()).unwrap_or_default();

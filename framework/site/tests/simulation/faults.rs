@@ -93,6 +93,8 @@ async fn happens(world: &Rc<World>, fault: Fault, mut dice: Dice) {
         Fault::Failover => failover(world, &mut dice).await,
         Fault::CutAndTakeover => cut_and_take_over(world, &mut dice).await,
         Fault::LosePrimary => lose_primary(world, &mut dice).await,
+        Fault::Swap => drop(swap(world, site).await),
+        Fault::SwapAndCrash => swap_and_crash(world, site, &mut dice).await,
     }
 }
 
@@ -180,6 +182,55 @@ async fn lose_primary(world: &Rc<World>, dice: &mut Dice) {
             world.network.heal(SITES[*leader], SITES[other]);
         }
         kind => restart(world, *leader, kind == 2, lasts).await,
+    }
+}
+
+/// Roles are exchanged, for a site to lead.
+pub async fn swap(world: &Rc<World>, site: usize) -> bool {
+    let Some(up) = world.up(site) else { return false };
+    world.eye.lock().note(format_args!("operator: swap to {}", SITES[site]));
+    let done = tokio::time::timeout(PATIENCE, up.group.swap()).await;
+    if !world.is_life(site, up.life) {
+        return false;
+    }
+    let mut eye = world.eye.lock();
+    match done {
+        Ok(Ok(Some(certificate))) => {
+            eye.certified(site, certificate.generation, &certificate.verdict);
+            eye.swaps += 1;
+            true
+        }
+        Ok(Ok(None)) => true,
+        Ok(Err(error)) => {
+            eye.note(format_args!("operator: swap to {}: {error}", SITES[site]));
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+/// Roles are exchanged, and one of the two dies or they are cut off in the middle.
+async fn swap_and_crash(world: &Rc<World>, site: usize, dice: &mut Dice) {
+    let leader = world.writable().first().map_or(dice.below(3) as usize, |(leader, _)| *leader);
+    let target = if leader == site { (site + 1) % 3 } else { site };
+    let verb = {
+        let world = world.clone();
+        spawn_local(async move { swap(&world, target).await })
+    };
+    let most = dice.pick(&[5, 30, 120]);
+    tokio::time::sleep(dice.ms(0..=most)).await;
+    match dice.below(3) {
+        0 => restart(world, leader, dice.percent(30), dice.ms(0..=600)).await,
+        1 => restart(world, target, dice.percent(30), dice.ms(0..=600)).await,
+        _ => {
+            world.network.cut(SITES[leader], SITES[target]);
+            tokio::time::sleep(dice.ms(0..=900)).await;
+            world.network.heal(SITES[leader], SITES[target]);
+        }
+    }
+    let _ = verb.await;
+    if dice.percent(50) {
+        swap(world, target).await;
     }
 }
 

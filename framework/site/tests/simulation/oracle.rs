@@ -100,6 +100,14 @@ impl Seen {
     }
 }
 
+/// How many bytes of a saved state say its format.
+pub const FORMAT_BYTES: usize = 4;
+
+/// A saved state. A format that the oracle does not know would blind it, so that ends the test.
+pub fn decode_state(bytes: &[u8]) -> SiteState {
+    postcard::from_bytes(&bytes[FORMAT_BYTES..]).unwrap()
+}
+
 /// A host write that was answered.
 #[derive(Clone, Debug)]
 pub struct Answered {
@@ -147,6 +155,8 @@ pub struct Oracle {
     pub takeovers: [u64; 3],
     /// Takeovers that nobody started.
     pub automatic: u64,
+    /// Exchanges of roles that succeeded.
+    pub swaps: u64,
     pub reads: u64,
     pub flushes: u64,
 }
@@ -167,6 +177,7 @@ impl Oracle {
             pending: BTreeMap::new(),
             takeovers: [0; 3],
             automatic: 0,
+            swaps: 0,
             reads: 0,
             flushes: 0,
         }
@@ -255,7 +266,7 @@ impl Oracle {
     /// A site's state was saved.
     pub fn saved(&mut self, site: usize, bytes: &[u8]) {
         let now = self.trace.now_ms();
-        let Ok(state) = postcard::from_bytes::<SiteState>(bytes) else { return };
+        let state = decode_state(bytes);
         let seen = &mut self.sites[site];
         let before = seen.state.replace(state);
         let Some(state) = seen.state.clone() else { return };
@@ -295,7 +306,7 @@ impl Oracle {
         }
         seen.consent = false;
         let saved = seen.disk.saved_state();
-        seen.state = saved.and_then(|bytes| postcard::from_bytes(&bytes).ok());
+        seen.state = saved.map(|bytes| decode_state(&bytes));
         if !self.sites[site].tail_lost || self.sites[site].state.is_some() {
             let base = self.sites[site].disk.base();
             let records = self.sites[site].disk.received_records();

@@ -48,9 +48,14 @@ pub enum Fault {
     /// The leading site dies or is cut off, nobody does anything, and it comes back. Only where
     /// sites take over by themselves.
     LosePrimary,
+    // What comes from here on is drawn apart, so that older seeds stay what they are.
+    /// The operator exchanges roles as planned.
+    Swap,
+    /// The same, and somebody dies or is cut off in the middle.
+    SwapAndCrash,
 }
 
-/// All kinds that any seed may switch on.
+/// The kinds that were there first.
 pub const FAULTS: [Fault; 18] = [
     Fault::Delay,
     Fault::Cut,
@@ -71,6 +76,9 @@ pub const FAULTS: [Fault; 18] = [
     Fault::Failover,
     Fault::CutAndTakeover,
 ];
+
+/// The kinds that came later.
+const LATER: [Fault; 2] = [Fault::Swap, Fault::SwapAndCrash];
 
 /// What a run is made of.
 #[derive(Clone, Debug)]
@@ -108,6 +116,7 @@ pub struct Plan {
 impl Plan {
     /// The plan of a seed.
     pub fn draw(dice: &Dice) -> Self {
+        let mut later = dice.part(5);
         let mut dice = dice.part(1);
         let kib = |dice: &mut Dice, of: &[u64]| dice.pick(of) << 10;
         let volumes = vec![kib(&mut dice, &[64, 128, 256]), kib(&mut dice, &[64, 128])];
@@ -127,6 +136,7 @@ impl Plan {
         if faults.is_empty() {
             faults.push(dice.pick(&FAULTS));
         }
+        faults.extend(LATER.into_iter().filter(|_| later.percent(40)));
         let drift_ppm = [0; 3].map(|_: i64| dice.within(0..=1800) as i64 - 900);
         let timing = timing(&mut dice);
         let plan = Self {
@@ -175,5 +185,6 @@ fn timing(dice: &mut Dice) -> Timing {
         checkpoint: ms(dice.pick(&[50, 300, 1000])),
         follow_again: ms(dice.pick(&[20, 60])),
         takeover_delay: None,
+        handover: ms(400),
     }
 }

@@ -34,6 +34,7 @@ pub struct Outcome {
     pub reigns: u64,
     pub takeovers: [u64; 3],
     pub automatic: u64,
+    pub swaps: u64,
     pub virtual_ms: u64,
 }
 
@@ -148,6 +149,7 @@ fn outcome(seed: u64, world: &World) -> Outcome {
         reigns: eye.begun.len() as u64,
         takeovers: eye.takeovers,
         automatic: eye.automatic,
+        swaps: eye.swaps,
         virtual_ms: eye.trace.now_ms(),
     }
 }

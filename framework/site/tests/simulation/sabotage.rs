@@ -1,8 +1,9 @@
 //! Ways to break a rule on purpose, to show that the simulation catches it. All of them are
 //! outside the product: in what its disks, its clock and its boot id tell it.
 
+use crate::oracle::{FORMAT_BYTES, decode_state};
 use bytes::Bytes;
-use trefoil_core::model::{Charter, Generation, Position, SiteState, VolumeId};
+use trefoil_core::model::{Charter, Generation, Position, VolumeId};
 use trefoil_core::record::{Record, RecordKind};
 
 /// What a forgetful site still knows: its promise and its charter.
@@ -54,12 +55,12 @@ impl Sabotage {
         if self != Self::ForgetPromises || site != 2 {
             return state;
         }
-        let Ok(mut decoded) = postcard::from_bytes::<SiteState>(&state) else { return state };
+        let mut decoded = decode_state(&state);
         match kept {
             Some((promised, charter)) if decoded.promised.count > 1 => {
                 decoded.promised = *promised;
                 decoded.charter.clone_from(charter);
-                postcard::to_stdvec(&decoded).unwrap_or(state)
+                postcard::to_extend(&decoded, state[..FORMAT_BYTES].to_vec()).unwrap()
             }
             _ => {
                 *kept = Some((decoded.promised, decoded.charter));

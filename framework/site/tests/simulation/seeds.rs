@@ -63,7 +63,7 @@ pub fn sum_up(outcomes: &[Outcome], seconds: f64) {
     eprintln!(
         "{} seeds in {seconds:.1} s: {} virtual s, {} events, {} writes answered ({} given up), \
          {} flushes, {} reads, {} reigns, takeovers {} ZERO {} FLUSHED {} UNKNOWN {} automatic, \
-         {} failed",
+         {} swaps, {} failed",
         outcomes.len(),
         sum(|o| o.virtual_ms) / 1000,
         sum(|o| o.events),
@@ -76,6 +76,7 @@ pub fn sum_up(outcomes: &[Outcome], seconds: f64) {
         takeovers(1),
         takeovers(2),
         sum(|o| o.automatic),
+        sum(|o| o.swaps),
         outcomes.iter().filter(|outcome| outcome.broken.is_some()).count(),
     );
 }

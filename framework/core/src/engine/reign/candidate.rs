@@ -38,6 +38,8 @@ pub(super) struct Candidate {
     pub(super) began_blank: bool,
     /// How often a roll-forward failed.
     failures: u32,
+    /// Since when host writes wait for a planned exchange of roles.
+    pub(super) hosts_wait_since: Option<u64>,
 }
 
 /// How often a candidate tries to read what another site holds more, before it only asks again
@@ -56,6 +58,7 @@ impl Candidate {
             lease_clear_at: own.now,
             began_blank: own.blank,
             failures: 0,
+            hosts_wait_since: None,
         }
     }
 
@@ -116,8 +119,8 @@ impl Reign {
         (view.promised == charter.generation && silent_us < self.config.lease_us).then(|| {
             format!(
                 "site {} leads generation {} and is well (heard {} ms ago): stop it first (if \
-                 it is stopped, say so with `--primary-is-fenced`); an exchange of roles without \
-                 stopping it is `swap`, in a later release",
+                 it is stopped, say so with `--primary-is-fenced`); `swap` exchanges the roles \
+                 without stopping it",
                 charter.primary,
                 charter.generation,
                 silent_us / 1000
@@ -438,12 +441,14 @@ impl Reign {
         effects: &mut Vec<Effect>,
     ) -> (Phase, bool) {
         let own_grant = self.grants.left(&self.config.site, self.newest_charter(), own.now);
+        let signed_off = self.signed_off(own, self.newest_charter());
         let Standing::Candidate(candidate) = &mut self.standing else {
             return (Phase::Promising, false);
         };
         let clear_at = candidate.lease_clear_at.max(own.now.saturating_add(own_grant));
         candidate.lease_clear_at = clear_at;
-        let fenced = candidate.cause.options().is_some_and(|options| options.primary_is_fenced);
+        let by_word = candidate.cause.options().is_some_and(|options| options.primary_is_fenced);
+        let fenced = by_word || signed_off;
         if own.now < clear_at && !fenced {
             return (Phase::WaitingForLease(verdict), false);
         }
@@ -460,6 +465,7 @@ impl Reign {
             evidence,
             begun_at: candidate.begun_at,
             clear_at: if fenced { candidate.begun_at } else { clear_at },
+            hosts_wait_since: candidate.hosts_wait_since,
         };
         self.begin_reign(own, completed, effects);
         (Phase::Promising, false)

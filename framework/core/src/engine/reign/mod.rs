@@ -15,23 +15,24 @@
 mod automatic;
 mod candidate;
 mod cause;
+mod events;
+mod exchange;
 mod primary;
 mod proposal;
 mod secondary;
 
 use super::lease::{Grants, Lease};
-use crate::model::{
-    Charter, Fence, Generation, Incarnation, LegMode, Lineage, Marks, Member, Position, Role,
-    SiteName, UpdateNumber, Verdict,
-};
-use crate::wire::{CharterReply, Evidence, Heartbeat, PromiseReply, SiteView};
+use crate::model::{Charter, Fence, Generation, Incarnation, LegMode, Member, Role, SiteName};
+use crate::wire::{Evidence, SiteView};
 use crate::{Error, Result};
 use candidate::Candidate;
 use primary::Primary;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use automatic::StandsBy;
 pub use cause::Cause;
+pub use events::{Completed, Effect, Event, Own, Refusal};
+pub use exchange::{Exchange, ExchangeEffect};
 pub use primary::LegReport;
 
 /// What is configured.
@@ -57,6 +58,9 @@ pub struct ReignConfig {
     pub leg_grace_us: u64,
     /// How long a deposed primary waits for the site that deposed it, in microseconds.
     pub deposed_pause_us: u64,
+    /// How long host writes may wait for an exchange of roles before it is called off, in
+    /// microseconds.
+    pub handover_limit_us: u64,
     /// A leg is close enough to be waited for when it lacks at most this many updates.
     pub join_updates_max: u64,
     /// After how long a silence of the primary an in-sync site takes over by itself, in
@@ -71,180 +75,6 @@ pub struct TakeoverOptions {
     pub accept_loss: bool,
     /// The old primary cannot answer any more: do not wait for its lease.
     pub primary_is_fenced: bool,
-}
-
-/// This site's own state, as of an event.
-#[derive(Clone, Debug)]
-pub struct Own {
-    /// The clock that counts suspended time, in microseconds.
-    pub now: u64,
-    /// A fresh random number, for the id of a generation.
-    pub random: u64,
-    /// The end of the history.
-    pub newest: Position,
-    /// The reigns.
-    pub lineage: Lineage,
-    /// How far the site has come.
-    pub marks: Marks,
-    /// The number before the oldest record.
-    pub base: UpdateNumber,
-    /// Bytes owed.
-    pub debt_bytes: u64,
-    /// Whether nothing of the group was ever held here.
-    pub blank: bool,
-}
-
-/// What happens to a site.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// Time passed.
-    Tick,
-    /// The link to a site is up.
-    LinkUp(SiteName),
-    /// The link to a site is down.
-    LinkDown(SiteName),
-    /// A heartbeat came.
-    Heartbeat(SiteName, Box<Heartbeat>),
-    /// A candidate asks for a promise.
-    PromiseRequest(SiteName, Generation),
-    /// A site answers this candidate.
-    PromiseReply(SiteName, Generation, PromiseReply),
-    /// The leading site, or a candidate, proposes a charter.
-    CharterProposal(SiteName, Charter),
-    /// A site answers this site's proposal of that generation and version.
-    CharterReply(SiteName, Generation, u64, CharterReply),
-    /// The operator wants this site to lead.
-    Takeover(TakeoverOptions),
-    /// The roll-forward ended, well or not.
-    RolledForward(bool),
-    /// This reign's Generation record has that number.
-    Marked(UpdateNumber),
-    /// A leg of this primary changed.
-    Leg(SiteName, LegReport),
-}
-
-/// What a site does about it, in order.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Make the promise and the charter durable; the next effect waits for it.
-    Save {
-        /// The newest generation promised.
-        promised: Generation,
-        /// The newest charter.
-        charter: Option<Charter>,
-    },
-    /// Stop taking records, let what was taken settle durably, then send evidence.
-    Promise {
-        /// The candidate.
-        to: SiteName,
-        /// What is promised.
-        generation: Generation,
-    },
-    /// Refuse a promise.
-    RefusePromise {
-        /// The candidate.
-        to: SiteName,
-        /// What it asked for.
-        generation: Generation,
-    },
-    /// Ask for a promise.
-    AskPromise {
-        /// The site asked.
-        to: SiteName,
-        /// The generation wanted.
-        generation: Generation,
-    },
-    /// Propose a charter.
-    Propose {
-        /// The site asked.
-        to: SiteName,
-        /// The charter.
-        charter: Charter,
-    },
-    /// Answer a proposal.
-    AnswerProposal {
-        /// The proposer.
-        to: SiteName,
-        /// The generation proposed.
-        generation: Generation,
-        /// The version proposed.
-        version: u64,
-        /// The answer.
-        reply: CharterReply,
-    },
-    /// Answer a heartbeat, and the lease it asked for.
-    AnswerHeartbeat {
-        /// Who sent it.
-        to: SiteName,
-        /// Its time.
-        echo: u64,
-        /// Whether the lease is granted.
-        grants: bool,
-    },
-    /// Follow that site in that generation.
-    Follow {
-        /// The source.
-        source: SiteName,
-        /// The generation.
-        generation: Generation,
-        /// Only up to what the source holds: a candidate that rolls forward.
-        roll_forward: bool,
-    },
-    /// Follow nobody.
-    Unfollow,
-    /// Answer no host; end all legs.
-    Depose,
-    /// Append the Generation record and let members follow; not yet serving.
-    Lead {
-        /// The reign.
-        generation: Generation,
-    },
-    /// Wait for that site from now on.
-    Join(SiteName),
-    /// Do not wait for that site any more.
-    Leave(SiteName),
-    /// Answer the host.
-    Serve,
-    /// The lease was renewed until then.
-    Lease {
-        /// By this site's clock, in microseconds.
-        until: u64,
-    },
-    /// A takeover is completed, the operator's or an automatic one.
-    TookOver(Box<Completed>),
-    /// The operator's takeover failed.
-    TakeoverFailed {
-        /// Why.
-        why: Refusal,
-    },
-}
-
-/// A completed takeover.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Completed {
-    /// The reign.
-    pub generation: Generation,
-    /// Who wanted it.
-    pub cause: Cause,
-    /// Where the history stood before it.
-    pub newest: Position,
-    /// What is known of losses.
-    pub verdict: Verdict,
-    /// What the sites that promised held.
-    pub evidence: BTreeMap<SiteName, Position>,
-    /// When it was begun, by this site's clock, in microseconds.
-    pub begun_at: u64,
-    /// When the old lease had run out, or the begin if that is later.
-    pub clear_at: u64,
-}
-
-/// Why a takeover was refused: whether time may help, and the words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// True: nobody could be reached. False: a rule says no.
-    pub unreachable: bool,
-    /// For the operator, with the remedy.
-    pub why: String,
 }
 
 /// What is known of another site.
@@ -280,6 +110,11 @@ pub struct Reign {
     stand_not_before: u64,
     /// When this site stands in the place of a silent primary, once all speaks for it.
     takes_over_at: Option<u64>,
+    started_at: u64,
+    /// This site asked the leading one to hand over.
+    asked: Option<exchange::Asked>,
+    /// The sites that are not served by the operator's word.
+    suspended: BTreeSet<SiteName>,
     trouble: Option<String>,
 }
 
@@ -308,6 +143,9 @@ impl Reign {
             following: None,
             stand_not_before: now,
             takes_over_at: None,
+            started_at: now,
+            asked: None,
+            suspended: BTreeSet::new(),
             trouble: None,
         }
     }
@@ -327,6 +165,11 @@ impl Reign {
             Standing::Primary(primary) => Some(primary.generation),
             _ => None,
         }
+    }
+
+    /// Whether this site's charter is active, though a handover may have closed the reign.
+    pub fn is_active(&self) -> bool {
+        matches!(&self.standing, Standing::Primary(primary) if primary.is_active())
     }
 
     /// Whether host I/O may be answered, the lease aside.
@@ -435,6 +278,7 @@ impl Reign {
             Event::RolledForward(well) => self.rolled_forward(own, well, &mut effects),
             Event::Marked(number) => self.marked(number),
             Event::Leg(site, report) => self.leg(own, site, report),
+            Event::Exchange(event) => self.exchange(own, event, &mut effects),
         }
         self.go_on(own, &mut effects);
         effects
@@ -445,6 +289,7 @@ impl Reign {
         self.stand_if_due(own, effects);
         self.go_on_as_candidate(own, effects);
         self.go_on_as_primary(own, effects);
+        self.go_on_exchanging(own, effects);
         self.follow_charter(effects);
     }
 

@@ -2,6 +2,7 @@
 //! step (rules R5 and R6: the acking set always contains the charter's).
 
 use super::cause::Cause;
+use super::exchange::Handing;
 use super::proposal::Proposal;
 use super::{Completed, Effect, Own, Refusal, Reign, Standing};
 use crate::model::{
@@ -79,6 +80,8 @@ pub(super) struct Primary {
     carry_until: u64,
     legs: BTreeMap<SiteName, Leg>,
     proposal: Option<Proposal>,
+    /// The group is being handed over to another site.
+    pub(super) handing: Option<Handing>,
 }
 
 impl Primary {
@@ -92,6 +95,7 @@ impl Primary {
             carry_until,
             legs: BTreeMap::new(),
             proposal: None,
+            handing: None,
         }
     }
 
@@ -99,8 +103,28 @@ impl Primary {
         self.completed.cause
     }
 
-    pub(super) fn serves(&self) -> bool {
+    pub(super) fn is_active(&self) -> bool {
         self.phase == Phase::Serving
+    }
+
+    pub(super) fn serves(&self) -> bool {
+        self.is_active() && !self.is_closed()
+    }
+
+    /// Whether it was handed over: no host is answered in this reign any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.handing.as_ref().is_some_and(Handing::is_closed)
+    }
+
+    /// What was last seen of a leg.
+    pub(super) fn report(&self, site: &SiteName) -> LegReport {
+        self.legs.get(site).map(|leg| leg.report).unwrap_or_default()
+    }
+
+    /// Whether every site that is waited for holds `number` durably.
+    pub(super) fn all_hold(&self, number: UpdateNumber) -> bool {
+        let waited_for = self.legs.values().filter(|leg| leg.acking);
+        waited_for.into_iter().all(|leg| leg.report.marks.durable >= number)
     }
 
     /// The charter that is on its way.
@@ -110,7 +134,7 @@ impl Primary {
 
     /// A newer generation is there.
     pub(super) fn abandoned(self, newer: Generation, effects: &mut Vec<Effect>) {
-        if self.cause().options().is_some() && self.phase != Phase::Serving {
+        if self.cause().options().is_some() && !self.is_active() {
             let why = format!("generation {newer} was begun elsewhere meanwhile; see `status`");
             effects.push(Effect::TakeoverFailed { why: Refusal { unreachable: false, why } });
         }
@@ -221,6 +245,8 @@ impl Reign {
         }
         match primary.phase {
             Phase::Carrying => self.carrying(own, effects),
+            // Nobody joins or leaves while the group is handed over.
+            _ if primary.handing.is_some() => {}
             Phase::Activating | Phase::Serving => self.keep_set(own, effects),
         }
     }

@@ -112,7 +112,7 @@ impl Reign {
                 .lease
                 .is_some_and(|asked| self.grants.ask(&from, asked, self.promised, own.now));
             effects.push(Effect::AnswerHeartbeat { to: from, echo: beat.sent_at, grants });
-        } else if beat.grants && self.leads().is_some() {
+        } else if beat.grants && self.leads().is_some() && !self.is_closed() {
             self.lease.renew(beat.echo, self.config.lease_us);
             effects.push(Effect::Lease { until: self.lease.until() });
         }
@@ -121,7 +121,8 @@ impl Reign {
     /// Stands as a candidate of its own accord, where the charter (or, before the first, the
     /// configuration) names this site and nobody knows better.
     pub(super) fn stand_if_due(&mut self, own: &Own, effects: &mut Vec<Effect>) {
-        if !matches!(self.standing, Standing::Secondary) || own.now < self.stand_not_before {
+        let early = own.now < self.stand_not_before || self.goes_second(own);
+        if !matches!(self.standing, Standing::Secondary) || early || self.asked.is_some() {
             return;
         }
         let named = match &self.charter {

@@ -1,0 +1,52 @@
+//! Answers what operators want done to a group, and lets it come to its end.
+
+use super::api::{SWAP_SCHEMA, SwapDocument};
+use super::server::{Answer, Served, refused};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use trefoil_core::{Error, ErrorKind, Result};
+
+/// After this long the answer is that it still goes on.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Does it in a task of its own: a client that hangs up must not stop it half way.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    doing: String,
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> std::result::Result<T, Response> {
+    match timeout(DEADLINE, tokio::spawn(work)).await {
+        Ok(Ok(outcome)) => outcome.map_err(refused),
+        Ok(Err(join)) => {
+            let doing = format!("{doing}: the daemon gave up");
+            Err(refused(Error::with_source(ErrorKind::Io, doing, join)))
+        }
+        Err(_) => {
+            let seconds = DEADLINE.as_secs();
+            Err(refused(Error::new(
+                ErrorKind::Timeout,
+                format!(
+                    "{doing}: not done after {seconds} s, it still goes on; see `trefoil status`"
+                ),
+            )))
+        }
+    }
+}
+
+/// Exchanges roles: this site leads next.
+pub(super) async fn swap(
+    State(served): State<Arc<Served>>,
+    Path(group): Path<String>,
+) -> Answer<SwapDocument> {
+    let group = served.group(&group).map_err(refused)?.clone();
+    let (name, site) = (group.name().clone(), group.site().clone());
+    tracing::warn!(group = %name, "exchange of roles asked for");
+    let running = async move { group.swap().await };
+    let certificate = to_its_end(format!("exchange roles in group {name}"), running).await?;
+    let exports = served.exports(Some(&name));
+    let schema = SWAP_SCHEMA.to_owned();
+    Ok(Json(SwapDocument { schema, group: name, site, certificate, exports }))
+}
