@@ -175,7 +175,8 @@ impl Reign {
     fn whom_to_ask(&self, own: &Own) -> Result<(SiteName, Generation), Refusal> {
         let site = &self.config.site;
         let refused = |why: String| Err(Refusal { unreachable: false, why });
-        if !matches!(self.standing, Standing::Secondary) {
+        let named = self.charter.as_ref().is_some_and(|charter| charter.primary == *site);
+        if named || !matches!(self.standing, Standing::Secondary) {
             return refused(format!("site {site} leads already, or is about to; see `status`"));
         }
         if own.debt_bytes > 0 {
