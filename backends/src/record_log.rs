@@ -107,6 +107,11 @@ impl RecordLog {
         }
     }
 
+    /// The records after `number`.
+    pub(crate) fn after(&self, number: UpdateNumber) -> Vec<Record> {
+        self.records.iter().filter(|record| record.number() > number).cloned().collect()
+    }
+
     /// Begins anew right after `base`.
     pub(crate) fn reset(&mut self, base: Position) {
         *self = Self { base, ..Self::new(self.bytes_max) };
@@ -143,6 +148,20 @@ pub(crate) fn check_held(from: UpdateNumber, base: &Position, newest: &Position)
     }
     Err(Error::invalid(format!(
         "read record {from}: the journal holds the records after {} up to {}",
+        base.number, newest.number
+    )))
+}
+
+/// Checks that a journal from `base` to `newest` can end after `after`.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`], naming what is held.
+pub(crate) fn check_cut(after: UpdateNumber, base: &Position, newest: &Position) -> Result<()> {
+    if after >= base.number && after <= newest.number {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "truncate journal after {after}: it holds the records after {} up to {}",
         base.number, newest.number
     )))
 }

@@ -29,6 +29,10 @@ enum Breaks {
     ReadsTheNext,
     /// Saves half of a state.
     SavesHalfAState,
+    /// Keeps what it is to drop.
+    TruncatesNothing,
+    /// Drops what it only is to copy.
+    DropsWhatItSetsAside,
     /// Refuses every generation but the first.
     KnowsOneGeneration,
 }
@@ -82,6 +86,21 @@ impl JournalStore for BrokenJournal {
 
     async fn reset(&mut self, base: Position) -> Result<()> {
         self.inner.reset(base).await
+    }
+
+    async fn set_aside(&mut self, after: UpdateNumber) -> Result<String> {
+        let place = self.inner.set_aside(after).await?;
+        if self.breaks == Breaks::DropsWhatItSetsAside {
+            self.inner.truncate(after).await?;
+        }
+        Ok(place)
+    }
+
+    async fn truncate(&mut self, after: UpdateNumber) -> Result<()> {
+        if self.breaks == Breaks::TruncatesNothing {
+            return Ok(());
+        }
+        self.inner.truncate(after).await
     }
 
     async fn load_state(&mut self) -> Result<Option<Vec<u8>>> {
@@ -151,6 +170,18 @@ async fn a_journal_that_saves_half_a_state_is_caught() {
 async fn a_journal_that_knows_one_generation_is_caught() {
     let claim = broken_claim(Breaks::KnowsOneGeneration).await;
     assert_eq!(claim, "a_new_generation_follows_and_the_old_one_ends");
+}
+
+#[tokio::test]
+async fn a_journal_that_keeps_what_it_is_to_drop_is_caught() {
+    let claim = broken_claim(Breaks::TruncatesNothing).await;
+    assert_eq!(claim, "truncating_drops_exactly_what_is_behind");
+}
+
+#[tokio::test]
+async fn a_journal_that_drops_what_it_sets_aside_is_caught() {
+    let claim = broken_claim(Breaks::DropsWhatItSetsAside).await;
+    assert_eq!(claim, "what_is_set_aside_stays_in_the_journal");
 }
 
 /// A disk that answers syncs without doing them.

@@ -149,6 +149,17 @@ impl JournalStore for ArchivingJournal {
         Ok(())
     }
 
+    async fn set_aside(&mut self, after: UpdateNumber) -> Result<String> {
+        self.inner.set_aside(after).await
+    }
+
+    async fn truncate(&mut self, after: UpdateNumber) -> Result<()> {
+        // What another branch of the history left behind is set aside, not archived.
+        self.inner.truncate(after).await?;
+        self.newest = self.newest.min(after);
+        Ok(())
+    }
+
     async fn load_state(&mut self) -> Result<Option<Vec<u8>>> {
         self.inner.load_state().await
     }

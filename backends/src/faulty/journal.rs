@@ -79,6 +79,16 @@ impl JournalStore for FaultyJournal {
         self.inner.reset(base).await
     }
 
+    async fn set_aside(&mut self, after: UpdateNumber) -> Result<String> {
+        self.begin(Operation::Read, "set aside").await?;
+        self.inner.set_aside(after).await
+    }
+
+    async fn truncate(&mut self, after: UpdateNumber) -> Result<()> {
+        self.begin(Operation::Trim, "truncate").await?;
+        self.inner.truncate(after).await
+    }
+
     async fn load_state(&mut self) -> Result<Option<Vec<u8>>> {
         self.inner.load_state().await
     }

@@ -9,6 +9,7 @@ mod layout;
 mod lock;
 mod state;
 mod store;
+mod tails;
 mod threads;
 mod volume;
 
@@ -17,6 +18,7 @@ pub use journal::{FileJournal, Medium, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 pub use state::STATE_BYTES_MAX;
 pub use store::FileStore;
 pub(crate) use store::read_cached;
+pub use tails::{TAIL_BYTES_MAX, list_tails, read_tail};
 pub(crate) use threads::IoThreads;
 pub(crate) use volume::{open_volume, poisoned};
 

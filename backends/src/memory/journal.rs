@@ -1,9 +1,10 @@
 //! A journal and a state in memory.
 
 use crate::open_once::Claim;
-use crate::record_log::RecordLog;
+use crate::record_log::{RecordLog, check_cut};
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use trefoil_core::model::{Position, UpdateNumber};
 use trefoil_core::port::{JournalStore, Recovery, SyncFuture};
@@ -15,11 +16,13 @@ use trefoil_core::{Error, Result};
 pub(super) struct JournalMemory {
     log: RecordLog,
     state: Option<Vec<u8>>,
+    /// What was set aside, by the number that it begins after.
+    tails: BTreeMap<UpdateNumber, Vec<Record>>,
 }
 
 impl JournalMemory {
     pub(super) fn new(bytes_max: u64) -> Self {
-        Self { log: RecordLog::new(bytes_max), state: None }
+        Self { log: RecordLog::new(bytes_max), state: None, tails: BTreeMap::new() }
     }
 }
 
@@ -48,6 +51,11 @@ impl MemoryJournal {
         }
         Err(Error::invalid("use memory journal: it is not recovered; call `recover` first"))
     }
+}
+
+/// The encoded length of tails.
+fn bytes_of(tails: &BTreeMap<UpdateNumber, Vec<Record>>) -> u64 {
+    tails.values().flatten().map(|record| record.encoded_bytes() as u64).sum()
 }
 
 #[async_trait]
@@ -82,6 +90,28 @@ impl JournalStore for MemoryJournal {
     async fn reset(&mut self, base: Position) -> Result<()> {
         self.check_recovered()?;
         self.memory.lock().log.reset(base);
+        Ok(())
+    }
+
+    async fn set_aside(&mut self, after: UpdateNumber) -> Result<String> {
+        self.check_recovered()?;
+        let mut memory = self.memory.lock();
+        let tail = memory.log.after(after);
+        let count = tail.len();
+        let (_, bytes_max) = memory.log.usage();
+        memory.tails.insert(after, tail);
+        // The newest tail always fits: it is no longer than the journal.
+        while bytes_of(&memory.tails) > bytes_max {
+            memory.tails.pop_first();
+        }
+        Ok(format!("memory, {count} records, gone with this process"))
+    }
+
+    async fn truncate(&mut self, after: UpdateNumber) -> Result<()> {
+        self.check_recovered()?;
+        let log = &mut self.memory.lock().log;
+        check_cut(after, &log.base(), &log.newest())?;
+        log.cut_after(after);
         Ok(())
     }
 

@@ -48,6 +48,14 @@ impl JournalStore for NoopJournal {
         self.memory.reset(base).await
     }
 
+    async fn set_aside(&mut self, after: UpdateNumber) -> Result<String> {
+        self.memory.set_aside(after).await
+    }
+
+    async fn truncate(&mut self, after: UpdateNumber) -> Result<()> {
+        self.memory.truncate(after).await
+    }
+
     async fn load_state(&mut self) -> Result<Option<Vec<u8>>> {
         self.memory.load_state().await
     }

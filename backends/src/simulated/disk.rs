@@ -10,7 +10,7 @@ use crate::record_log::RecordLog;
 use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +45,8 @@ pub(super) struct Disk {
     /// Why the next recovery finds a torn tail.
     pub(super) cut: Option<String>,
     pub(super) state: Option<Vec<u8>>,
+    /// What was set aside, by position.
+    pub(super) aside: HashMap<Position, Record>,
     pub(super) volumes: BTreeMap<VolumeName, Volume>,
     /// Operations that were begun and are not finished, by when they began.
     pub(super) flights: BTreeMap<u64, Flight>,
@@ -66,6 +68,7 @@ impl SimulatedDisk {
             resets: 0,
             cut: None,
             state: None,
+            aside: HashMap::new(),
             volumes: BTreeMap::new(),
             flights: BTreeMap::new(),
             flights_begun: 0,
@@ -132,6 +135,7 @@ impl SimulatedDisk {
         inner.resets += 1;
         inner.cut = None;
         inner.state = None;
+        inner.aside.clear();
         inner.volumes.clear();
         inner.life += 1;
         self.open.forget_all();
@@ -215,6 +219,11 @@ impl SimulatedDisk {
         let inner = self.lock();
         let durable = inner.durable;
         inner.log.records().take_while(|record| record.number() <= durable).cloned().collect()
+    }
+
+    /// Whether the record of that position was set aside here.
+    pub fn is_set_aside(&self, position: &Position) -> bool {
+        self.lock().aside.contains_key(position)
     }
 
     /// The state saved last.

@@ -4,6 +4,7 @@ use super::disk::{Disk, SimulatedDisk};
 use super::faults::wait;
 use super::flight::{Begun, Flight};
 use crate::open_once::Claim;
+use crate::record_log::check_cut;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -170,6 +171,29 @@ impl JournalStore for SimulatedJournal {
         disk.log.reset(base);
         disk.durable = base.number;
         disk.damaged.clear();
+        disk.resets += 1;
+        Ok(())
+    }
+
+    async fn set_aside(&mut self, after: UpdateNumber) -> Result<String> {
+        let time = self.disk.lock().draw(|latency| &latency.sync);
+        wait(time).await;
+        let mut disk = self.disk.lock();
+        self.check(&disk, "set a tail aside")?;
+        disk.faults.check_room("set a tail aside")?;
+        let tail = disk.log.after(after);
+        let count = tail.len();
+        disk.aside.extend(tail.into_iter().map(|record| (record.position(), record)));
+        Ok(format!("simulated disk, {count} records"))
+    }
+
+    async fn truncate(&mut self, after: UpdateNumber) -> Result<()> {
+        let time = self.disk.lock().draw(|latency| &latency.sync);
+        wait(time).await;
+        let mut disk = self.disk.lock();
+        self.check(&disk, "truncate journal")?;
+        check_cut(after, &disk.log.base(), &disk.log.newest())?;
+        disk.cut_after(after);
         disk.resets += 1;
         Ok(())
     }

@@ -180,7 +180,7 @@ impl Crew {
         let state = {
             let mut state = self.state.borrow_mut();
             state.durable_mark = self.marks.durable.get();
-            crate::saved::encode(&state)?
+            state.encode()?
         };
         self.io()?.save(state).await
     }

@@ -28,7 +28,6 @@ mod open;
 mod operate;
 mod parts;
 pub mod registry;
-mod saved;
 mod shared;
 mod site;
 mod snapshot;

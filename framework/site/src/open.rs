@@ -81,11 +81,12 @@ fn check_stores(config: &GroupConfig, stores: &[Arc<dyn BlockStore>]) -> Result<
 
 async fn load_state(journal: &mut dyn JournalStore) -> Result<Option<SiteState>> {
     let Some(bytes) = journal.load_state().await? else { return Ok(None) };
-    Ok(Some(crate::saved::decode(&bytes, &journal.describe())?))
+    let beside = |error: Error| error.context(format!("open {}", journal.describe()));
+    Ok(Some(SiteState::decode(&bytes).map_err(beside)?))
 }
 
 async fn save(journal: &mut dyn JournalStore, state: &SiteState) -> Result<()> {
-    journal.save_state(crate::saved::encode(state)?).await
+    journal.save_state(state.encode()?).await
 }
 
 fn check_state(site: &SiteName, config: &GroupConfig, state: &SiteState) -> Result<()> {

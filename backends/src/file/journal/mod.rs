@@ -10,6 +10,7 @@
 //! block of the newest segment say now and then how far the journal was durable; by them recovery
 //! tells a torn tail, which is cut, from damage, which is not.
 
+mod cut;
 mod direct;
 mod log;
 mod medium;
@@ -24,6 +25,7 @@ use super::lock::take_lock;
 use super::make_directory;
 use super::state::StateFile;
 use super::store::read_cached;
+use super::tails::TailWriter;
 use super::threads::IoThreads;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -45,6 +47,9 @@ use trefoil_core::{Error, ErrorKind, Result};
 pub const SEGMENT_BYTES_MIN: u64 = 2 << 20;
 /// The largest segment, in bytes: what is trimmed and scanned at once.
 pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+
+/// A tail is copied in pieces of this size, in bytes.
+const SET_ASIDE_BYTES: usize = 1 << 20;
 
 /// A journal in files. One process has it open at a time.
 #[derive(Debug)]
@@ -229,6 +234,32 @@ impl JournalStore for FileJournal {
             None => Err(Error::closed("reset journal: there is no spare segment")),
         };
         self.spares.recycle(retired.map_err(|error| self.poison.by(error))?);
+        Ok(())
+    }
+
+    async fn set_aside(&mut self, after: UpdateNumber) -> Result<String> {
+        self.poison.check()?;
+        let newest = self.log.lock().newest().number;
+        let mut tail = TailWriter::begin(&self.directory, after.next())?;
+        let mut next = after.next();
+        while next <= newest {
+            let records = self.read(next, SET_ASIDE_BYTES).await?;
+            next = records.last().map_or(newest, Record::number).next();
+            let add = move || tail.add(&records).map(|()| tail);
+            tail = IoThreads::shared()?.run(add).await?;
+        }
+        let path = IoThreads::shared()?.run(move || tail.finish()).await?;
+        Ok(path.display().to_string())
+    }
+
+    async fn truncate(&mut self, after: UpdateNumber) -> Result<()> {
+        self.poison.check()?;
+        let retired = self.on_log(move |log| log.truncate(after)).await;
+        let retired = retired.map_err(|error| match error.kind() {
+            ErrorKind::Invalid => error,
+            _ => self.poison.by(error),
+        })?;
+        self.spares.recycle(retired);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ mod name;
 mod number;
 mod plan;
 mod position;
+mod saved;
 mod state;
 mod verdict;
 

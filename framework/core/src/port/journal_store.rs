@@ -37,6 +37,11 @@ pub struct Recovery {
 ///   over a restart, or is still there unharmed: never a gap.
 /// - `reset` drops all records and begins anew right after `base`, atomically as seen by the next
 ///   open.
+/// - `set_aside` copies the records behind a number, durably, to a place that no other call
+///   touches; the journal itself stays as it is. Done again, it leaves one copy.
+/// - `truncate` drops exactly the records behind a number; what was kept reads as before, and
+///   appends go on from there. A power loss meanwhile leaves the journal ending anywhere between
+///   that number and its old end, never a gap.
 /// - `save_state` replaces the state atomically and durably: after a power loss at any moment the
 ///   old or the new one is there, whole.
 /// - Opening a journal of another group, site or format version is refused, nothing is changed.
@@ -62,6 +67,13 @@ pub trait JournalStore: Send {
 
     /// Drops all records and begins anew right after `base`.
     async fn reset(&mut self, base: Position) -> Result<()>;
+
+    /// Copies the records after `after` to a place of their own, durably, because they are about to
+    /// be dropped. Returns where they are now, for people.
+    async fn set_aside(&mut self, after: UpdateNumber) -> Result<String>;
+
+    /// Drops the records after `after`, durably.
+    async fn truncate(&mut self, after: UpdateNumber) -> Result<()>;
 
     /// The state saved last; `None` if there never was one.
     async fn load_state(&mut self) -> Result<Option<Vec<u8>>>;

@@ -85,6 +85,19 @@ impl JournalStore for ObservedJournal {
         Ok(())
     }
 
+    async fn set_aside(&mut self, after: UpdateNumber) -> Result<String> {
+        self.pay().await?;
+        self.inner.set_aside(after).await
+    }
+
+    async fn truncate(&mut self, after: UpdateNumber) -> Result<()> {
+        self.owed.clear();
+        self.eye.lock().truncating(self.site, after);
+        self.inner.truncate(after).await?;
+        self.eye.lock().truncated(self.site, after);
+        Ok(())
+    }
+
     async fn load_state(&mut self) -> Result<Option<Vec<u8>>> {
         let state = self.inner.load_state().await?;
         if let Some(state) = &state {

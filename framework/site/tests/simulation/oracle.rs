@@ -256,6 +256,18 @@ impl Oracle {
         self.rebuild(site, &base);
     }
 
+    /// The end of a site's journal is about to be dropped.
+    pub fn truncating(&mut self, site: usize, after: UpdateNumber) {
+        self.trace.event(format_args!("{} truncate after {after}", SITES[site]));
+        let verdict = rules::tail_kept::check(&self.sites[site], site, after);
+        self.judge(verdict);
+    }
+
+    /// The end of a site's journal was dropped.
+    pub fn truncated(&mut self, site: usize, after: UpdateNumber) {
+        self.sites[site].history.truncate(after.value() as usize);
+    }
+
     /// The journal of a site is about to be trimmed.
     pub fn trimming(&mut self, site: usize, up_to: UpdateNumber) {
         self.trace.event(format_args!("{} trim to {up_to}", SITES[site]));
@@ -266,7 +278,8 @@ impl Oracle {
     /// A site's state was saved.
     pub fn saved(&mut self, site: usize, bytes: &[u8]) {
         let now = self.trace.now_ms();
-        let state = decode_state(bytes);
+        // A state that the rules cannot read would leave them blind.
+        let state = SiteState::decode(bytes).unwrap();
         let seen = &mut self.sites[site];
         let before = seen.state.replace(state);
         let Some(state) = seen.state.clone() else { return };
@@ -306,7 +319,7 @@ impl Oracle {
         }
         seen.consent = false;
         let saved = seen.disk.saved_state();
-        seen.state = saved.map(|bytes| decode_state(&bytes));
+        seen.state = saved.map(|bytes| SiteState::decode(&bytes).unwrap());
         if !self.sites[site].tail_lost || self.sites[site].state.is_some() {
             let base = self.sites[site].disk.base();
             let records = self.sites[site].disk.received_records();

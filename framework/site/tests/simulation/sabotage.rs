@@ -55,12 +55,12 @@ impl Sabotage {
         if self != Self::ForgetPromises || site != 2 {
             return state;
         }
-        let mut decoded = decode_state(&state);
+        let mut decoded = SiteState::decode(&state).unwrap();
         match kept {
             Some((promised, charter)) if decoded.promised.count > 1 => {
                 decoded.promised = *promised;
                 decoded.charter.clone_from(charter);
-                postcard::to_extend(&decoded, state[..FORMAT_BYTES].to_vec()).unwrap()
+                decoded.encode().unwrap()
             }
             _ => {
                 *kept = Some((decoded.promised, decoded.charter));

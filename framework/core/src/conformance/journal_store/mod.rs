@@ -73,7 +73,7 @@ macro_rules! claim {
     };
 }
 
-const TABLE: [Claim<Bench>; 15] = [
+const TABLE: [Claim<Bench>; 17] = [
     claim!("a_new_journal_is_empty", append::empty),
     claim!("what_was_appended_is_read_byte_for_byte", append::reads_back),
     claim!("records_that_do_not_follow_are_invalid", append::refuses_gaps),
@@ -82,6 +82,8 @@ const TABLE: [Claim<Bench>; 15] = [
     claim!("trimming_lets_go_of_no_more_than_asked", room::trims),
     claim!("trimming_makes_room", room::trim_makes_room),
     claim!("a_reset_begins_anew_right_after_its_base", room::resets),
+    claim!("what_is_set_aside_stays_in_the_journal", room::sets_aside),
+    claim!("truncating_drops_exactly_what_is_behind", room::truncates),
     claim!("a_state_is_replaced_whole", survive::state),
     claim!("what_was_appended_survives_the_process", survive::process),
     claim!("what_was_synced_survives_a_power_loss", survive::power),

@@ -104,3 +104,43 @@ pub(super) async fn resets(bench: &mut dyn JournalStoreBench) -> Result<()> {
     }
     Ok(())
 }
+
+pub(super) async fn sets_aside(bench: &mut dyn JournalStoreBench) -> Result<()> {
+    let (mut journal, held) = filled(bench, 40, 10_000).await?;
+    for after in [30, 30, 0] {
+        let place = journal.set_aside(UpdateNumber::new(after)).await?;
+        if place.is_empty() {
+            return break_claim("it does not say where the records are now");
+        }
+        expect_end(&mut *journal, &held, "after setting a tail aside").await?;
+    }
+    let more = records(&newest(&held), 5, 500)?;
+    journal.append(more.clone()).await?;
+    expect_end(&mut *journal, &[held, more].concat(), "after going on").await
+}
+
+pub(super) async fn truncates(bench: &mut dyn JournalStoreBench) -> Result<()> {
+    let (mut journal, mut held) = filled(bench, 100, 60_000).await?;
+    for after in [100, 99, 61, 7] {
+        journal.truncate(UpdateNumber::new(after)).await?;
+        held.truncate(after as usize);
+        expect_end(&mut *journal, &held, "after truncating").await?;
+    }
+    let behind = journal.truncate(UpdateNumber::new(50)).await;
+    expect_kind("truncating after what is not held", ErrorKind::Invalid, behind).await?;
+    held.extend(records(&newest(&held), 30, 50_000)?);
+    journal.append(held.get(7..).unwrap_or_default().to_vec()).await?;
+    journal.sync().await?;
+    expect_end(&mut *journal, &held, "after truncating and going on").await?;
+    journal.truncate(UpdateNumber::new(20)).await?;
+    held.truncate(20);
+    drop(journal);
+    if let Some(mut journal) = bench.reopen().await? {
+        let found = journal.recover().await?;
+        if found.newest != newest(&held) {
+            return break_claim(format!("truncated after 20, it recovers {found:?}"));
+        }
+        expect_end(&mut *journal, &held, "after truncating and reopening").await?;
+    }
+    Ok(())
+}

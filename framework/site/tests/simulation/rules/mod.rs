@@ -10,6 +10,7 @@ pub mod one_primary;
 pub mod purge_safe;
 pub mod remote_behind_mirror;
 pub mod same_number_same_update;
+pub mod tail_kept;
 pub mod watermark_order;
 pub mod write_ahead;
 
