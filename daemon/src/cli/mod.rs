@@ -10,11 +10,13 @@ mod client;
 mod exit;
 mod export;
 mod output;
+mod rejoin;
 mod reload;
 mod run;
 mod spread;
 mod status;
 mod swap;
+mod tail;
 mod takeover;
 mod wait;
 
@@ -78,6 +80,10 @@ enum Verb {
     Swap(swap::Args),
     /// Let the home site of a group lead it again, by an exchange of roles
     Failback(swap::Args),
+    /// Bring a site with updates of its own back under the site that leads: they are set aside
+    Rejoin(rejoin::Args),
+    /// List what a site set aside because the history went on without it
+    Tail(tail::Args),
     /// Let the daemon of a site read its configuration again
     Reload(reload::Args),
     /// Wait until an update is at a site
@@ -111,6 +117,8 @@ pub fn main() -> ExitCode {
         Verb::Takeover(args) => takeover::run(&common, &args),
         Verb::Swap(args) => swap::run(&common, &args),
         Verb::Failback(args) => swap::failback(&common, &args),
+        Verb::Rejoin(args) => rejoin::run(&common, &args),
+        Verb::Tail(args) => tail::run(&common, &args),
         Verb::Reload(args) => reload::run(&common, &args),
         Verb::Wait(args) => wait::run(&common, &args),
         Verb::Export(args) => export::run(&common, &args),
@@ -202,7 +210,7 @@ mod tests {
 
     #[test]
     fn every_verb_takes_config_site_and_at() {
-        for verb in ["run", "status", "takeover", "swap", "failback", "check", "reload"] {
+        for verb in ["run", "status", "takeover", "swap", "failback", "rejoin", "check", "reload"] {
             let words = ["trefoil", verb, "--config", "f", "--site", "a", "--at", "b"];
             let cli = Cli::try_parse_from(words).unwrap();
             assert_eq!(cli.common.at.as_deref(), Some("b"), "{verb}");

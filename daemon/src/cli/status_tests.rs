@@ -67,6 +67,7 @@ fn a_suspended_follower_tells_why_and_what_can_be_done() {
         state: LegState::Suspended("it holds a tail".to_owned()),
         plan: None,
         fetched: trefoil_site::status::Fetched::default(),
+        set_aside: None,
     });
     let text = tell(&document(status), NOW_US);
     assert!(text.contains("suspended: it holds a tail"), "{text}");

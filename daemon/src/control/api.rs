@@ -8,10 +8,13 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use trefoil_core::model::{GroupName, MachineName, Position, SiteName, UpdateNumber, VolumeName};
 use trefoil_core::{Error, ErrorKind};
+use trefoil_site::status::FollowStatus;
 use trefoil_site::{Certificate, GroupStatus};
 
 /// The schema of [`StatusDocument`].
 pub const STATUS_SCHEMA: &str = "trefoil.status/1";
+/// The schema of [`RejoinDocument`].
+pub const REJOIN_SCHEMA: &str = "trefoil.rejoin/1";
 /// The schema of [`TakeoverDocument`].
 pub const TAKEOVER_SCHEMA: &str = "trefoil.takeover/1";
 /// The schema of [`SwapDocument`].
@@ -125,6 +128,19 @@ pub struct SwapDocument {
     pub certificate: Option<Certificate>,
     /// Where the host finds the volumes now.
     pub exports: Vec<ExportUri>,
+}
+
+/// The answer to `POST /v1/groups/{group}/actions/rejoin`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RejoinDocument {
+    /// [`REJOIN_SCHEMA`].
+    pub schema: String,
+    /// The group.
+    pub group: GroupName,
+    /// The site that came back.
+    pub site: SiteName,
+    /// How it follows now, and where it set its own updates aside.
+    pub follows: FollowStatus,
 }
 
 /// `GET /v1/groups/{group}/wait`.

@@ -1,6 +1,6 @@
 //! Answers what operators want done to a group, and lets it come to its end.
 
-use super::api::{SWAP_SCHEMA, SwapDocument};
+use super::api::{REJOIN_SCHEMA, RejoinDocument, SWAP_SCHEMA, SwapDocument};
 use super::server::{Answer, Served, refused};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -49,4 +49,17 @@ pub(super) async fn swap(
     let exports = served.exports(Some(&name));
     let schema = SWAP_SCHEMA.to_owned();
     Ok(Json(SwapDocument { schema, group: name, site, certificate, exports }))
+}
+
+/// Lets a site with updates of its own follow: the operator chose that they may be dropped.
+pub(super) async fn rejoin(
+    State(served): State<Arc<Served>>,
+    Path(group): Path<String>,
+) -> Answer<RejoinDocument> {
+    let group = served.group(&group).map_err(refused)?.clone();
+    let (name, site) = (group.name().clone(), group.site().clone());
+    tracing::warn!(group = %name, "rejoin asked for");
+    let running = async move { group.rejoin().await };
+    let follows = to_its_end(format!("rejoin group {name}"), running).await?;
+    Ok(Json(RejoinDocument { schema: REJOIN_SCHEMA.to_owned(), group: name, site, follows }))
 }

@@ -5,7 +5,7 @@ use super::api::{
     RELOAD_SCHEMA, ReloadDocument, STATUS_SCHEMA, StatusDocument, TAKEOVER_SCHEMA,
     TakeoverDocument, TakeoverRequest, WAIT_SCHEMA, WaitDocument, WaitQuery,
 };
-use super::operate::{swap, to_its_end};
+use super::operate::{rejoin, swap, to_its_end};
 use super::warnings::warnings;
 use crate::credentials::CredentialStore;
 use crate::export::export_name;
@@ -124,6 +124,7 @@ pub fn router(served: Arc<Served>) -> Router {
         .route("/v1/status", get(get_status))
         .route("/v1/groups/{group}/actions/takeover", post(takeover))
         .route("/v1/groups/{group}/actions/swap", post(swap))
+        .route("/v1/groups/{group}/actions/rejoin", post(rejoin))
         .route("/v1/actions/reload", post(reload))
         .route("/v1/groups/{group}/wait", get(wait))
         .route("/v1/groups/{group}/actions/export", post(export))

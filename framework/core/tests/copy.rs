@@ -29,7 +29,7 @@ fn set(extents: &[Extent]) -> ExtentSet {
 
 fn follower(missing: &[Extent]) -> CopyFollower {
     let source = SiteName::new("b").unwrap();
-    CopyFollower::new(Debt { source, missing: set(missing), until: Position::START })
+    CopyFollower::new(Debt::of(source, set(missing)))
 }
 
 /// Brings what was applied through a checkpoint.
@@ -140,7 +140,7 @@ fn a_second_copy_of_what_is_on_its_way_or_paid_is_dropped() {
 #[test]
 fn a_debt_of_nothing_still_waits_for_its_end() {
     let source = SiteName::new("b").unwrap();
-    let debt = Debt { source, missing: ExtentSet::new(), until: at(7) };
+    let debt = Debt { until: at(7), ..Debt::of(source, ExtentSet::new()) };
     let follower = CopyFollower::new(debt);
     assert!(!follower.ended(n(6)) && follower.ended(n(7)));
 }

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use trefoil_core::ErrorKind;
 use trefoil_core::model::{
-    Chain, Charter, Debt, Extent, Fence, Generation, GroupName, Incarnation, Lineage, Marks,
-    Member, MissedMap, Position, Reign, SiteName, SiteState, UpdateNumber, VolumeId, VolumeName,
-    VolumeSpec,
+    Chain, Changed, Charter, Debt, Extent, Fence, Generation, GroupName, Incarnation, Lineage,
+    Marks, Member, MissedMap, Position, Reign, SiteName, SiteState, UpdateNumber, VolumeId,
+    VolumeName, VolumeSpec,
 };
 
 fn n(value: u64) -> UpdateNumber {
@@ -148,12 +148,13 @@ fn a_site_state_comes_back_as_it_was_saved() {
     let at = Position { generation: generation(1, 2), number: n(8), chain: Chain::from_value(5) };
     let block = Extent { volume: VolumeId(0), offset: 0, length: 4096 };
     state.lineage.begin(generation(1, 2), n(1)).unwrap();
-    state.debt =
-        Some(Debt { source: site("b"), missing: [block].into_iter().collect(), until: at });
+    let owed = Debt::of(site("b"), [block].into_iter().collect());
+    state.debt = Some(Debt { until: at, rewound: Some(at), ..owed });
     state.floors = BTreeMap::from([(site("b"), at)]);
-    state.maps = BTreeMap::from([(site("c"), MissedMap { from: n(2), everything: true })]);
-    let saved = postcard::to_stdvec(&state).unwrap();
-    assert_eq!(postcard::from_bytes::<SiteState>(&saved).unwrap(), state);
+    let map = MissedMap { from: n(2), changed: Changed::Extents([block].into_iter().collect()) };
+    state.maps = BTreeMap::from([(site("c"), map)]);
+    let saved = state.encode().unwrap();
+    assert_eq!(SiteState::decode(&saved).unwrap(), state);
 }
 
 fn lineages() -> impl Strategy<Value = (Lineage, u64)> {

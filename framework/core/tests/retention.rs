@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use trefoil_core::engine::retention::{OnFull, Retention, TrimDecision, TrimInput, WaterMarks};
 use trefoil_core::model::{
-    Chain, Generation, Lineage, MissedMap, Position, SiteName, UpdateNumber,
+    Chain, Changed, Extent, Generation, Lineage, MissedMap, Position, SiteName, UpdateNumber,
+    VolumeId,
 };
 
 fn site(name: &str) -> SiteName {
@@ -58,19 +59,33 @@ fn decide(retention: &Retention, checkpoint: u64, used: u64, members: &[&str]) -
     })
 }
 
-fn everything_from(from: u64) -> MissedMap {
-    MissedMap { from: n(from), everything: true }
+/// What a record changed: a block of its own for each number.
+fn block(number: u64) -> Extent {
+    Extent { volume: VolumeId(0), offset: number * 8192, length: 4096 }
+}
+
+/// What the records of these numbers changed.
+fn blocks(numbers: std::ops::RangeInclusive<u64>) -> Changed {
+    Changed::Extents(numbers.map(block).collect())
+}
+
+fn map(from: u64, changed: Changed) -> MissedMap {
+    MissedMap { from: n(from), changed }
+}
+
+fn trim(up_to: u64, passed: &[&str]) -> TrimDecision {
+    TrimDecision::Trim { up_to: n(up_to), passed: passed.iter().map(|name| site(name)).collect() }
 }
 
 #[test]
 fn nothing_is_trimmed_while_there_is_plenty_of_room() {
     assert_eq!(decide(&with_floors(9, 8), 10, 49, &[]), TrimDecision::Nothing);
-    assert_eq!(decide(&with_floors(9, 8), 10, 50, &[]), TrimDecision::Trim { up_to: n(8) });
+    assert_eq!(decide(&with_floors(9, 8), 10, 50, &[]), trim(8, &[]));
 }
 
 #[test]
 fn h10_a_trim_never_passes_the_checkpoint() {
-    assert_eq!(decide(&with_floors(9, 8), 3, 99, &[]), TrimDecision::Trim { up_to: n(3) });
+    assert_eq!(decide(&with_floors(9, 8), 3, 99, &[]), trim(3, &[]));
     let TrimDecision::HostMustWait { why } = decide(&with_floors(9, 8), 0, 99, &[]) else {
         panic!("forced past the checkpoint");
     };
@@ -142,19 +157,13 @@ fn h13_the_own_source_and_sites_that_never_followed_hold_records_back() {
     let mut only_c = retention(OnFull::Map);
     only_c.raise(&site("c"), at(1, 9), &lineage(&[(1, 1)]), &at(1, 20));
     assert_eq!(decide(&only_c, 10, 80, &[]), TrimDecision::Nothing, "a never had anything");
-    let forced = decide(&only_c, 10, 85, &[]);
-    let maps = vec![(site("a"), everything_from(0))];
-    assert_eq!(forced, TrimDecision::ForceTrim { up_to: n(9), maps });
+    assert_eq!(decide(&only_c, 10, 85, &[]), trim(9, &["a"]));
 }
 
 #[test]
 fn space_passes_the_site_that_is_furthest_behind_and_no_other() {
-    let forced = decide(&with_floors(0, 4), 10, 90, &[]);
-    let maps = vec![(site("a"), everything_from(0))];
-    assert_eq!(forced, TrimDecision::ForceTrim { up_to: n(4), maps });
-    let forced = decide(&with_floors(0, 0), 10, 90, &[]);
-    let maps = vec![(site("a"), everything_from(0)), (site("c"), everything_from(0))];
-    assert_eq!(forced, TrimDecision::ForceTrim { up_to: n(10), maps });
+    assert_eq!(decide(&with_floors(0, 4), 10, 90, &[]), trim(4, &["a"]));
+    assert_eq!(decide(&with_floors(0, 0), 10, 90, &[]), trim(10, &["a", "c"]));
 }
 
 #[test]
@@ -163,9 +172,7 @@ fn a_member_is_never_passed() {
         panic!("passed a member");
     };
     assert!(why.contains("a, which is in sync"), "{why}");
-    let forced = decide(&with_floors(6, 0), 10, 99, &["a", "b"]);
-    let maps = vec![(site("c"), everything_from(0))];
-    assert_eq!(forced, TrimDecision::ForceTrim { up_to: n(6), maps });
+    assert_eq!(decide(&with_floors(6, 0), 10, 99, &["a", "b"]), trim(6, &["c"]));
     assert!(matches!(
         decide(&with_floors(9, 9), 10, 99, &["z"]),
         TrimDecision::HostMustWait { .. }
@@ -181,30 +188,38 @@ fn with_pace_the_host_waits_instead() {
 }
 
 #[test]
-fn a_mapped_site_holds_nothing_back_until_its_floor_goes_below_the_map() {
+fn a_mapped_site_holds_nothing_back_and_its_map_takes_up_what_goes() {
     let mut retention = with_floors(2, 8);
-    let TrimDecision::ForceTrim { maps, .. } = decide(&with_floors(2, 8), 10, 99, &[]) else {
-        // 2 may go without force; then nothing but 2 holds the rest back.
-        retention.trimmed(n(2));
-        let TrimDecision::ForceTrim { up_to, maps } = decide(&retention, 10, 99, &[]) else {
-            panic!("not forced")
-        };
-        assert_eq!((up_to, &maps), (n(8), &vec![(site("a"), everything_from(2))]));
-        retention.begin_maps(maps);
-        retention.trimmed(n(8));
-        retention.raise(&site("c"), at(1, 9), &lineage(&[(1, 1)]), &at(1, 20));
-        assert_eq!(decide(&retention, 10, 60, &[]), TrimDecision::Trim { up_to: n(9) });
-        retention.follow(&site("a"), n(1), &lineage(&[(1, 1)]));
-        assert_eq!(decide(&retention, 10, 60, &[]), TrimDecision::Nothing, "its map is from 2");
-        return;
-    };
-    panic!("2 could go without force, yet {maps:?}");
+    assert_eq!(decide(&retention, 10, 99, &[]), trim(2, &[]), "2 may go without force");
+    retention.trimmed(n(2));
+    assert_eq!(decide(&retention, 10, 99, &[]), trim(8, &["a"]));
+    retention.missed(n(8), n(2), &blocks(3..=8));
+    retention.trimmed(n(8));
+    assert_eq!(retention.maps()[&site("a")], map(2, blocks(3..=8)));
+    retention.raise(&site("c"), at(1, 9), &lineage(&[(1, 1)]), &at(1, 20));
+    assert_eq!(decide(&retention, 10, 60, &[]), trim(9, &["a"]), "without force");
+    retention.missed(n(9), n(8), &blocks(9..=9));
+    assert_eq!(retention.maps()[&site("a")], map(2, blocks(3..=9)));
+    retention.follow(&site("a"), n(1), &lineage(&[(1, 1)]));
+    retention.missed(n(9), n(9), &Changed::NOTHING);
+    assert_eq!(retention.maps()[&site("a")].from, n(2), "it cannot reach further back");
+}
+
+#[test]
+fn a_map_of_everything_wants_no_extents() {
+    let mut retention = with_floors(2, 8);
+    assert!(retention.wants_extents(&[site("a")]), "it is to be begun");
+    retention.missed(n(8), n(2), &Changed::Everything);
+    assert!(!retention.wants_extents(&[site("a")]));
+    assert!(retention.wants_extents(&[site("a"), site("c")]));
+    retention.missed(n(9), n(8), &blocks(9..=9));
+    assert_eq!(retention.maps()[&site("a")], map(2, Changed::Everything), "rule map_monotone");
 }
 
 #[test]
 fn a_map_ends_when_its_site_has_everything_that_was_trimmed() {
     let mut retention = with_floors(2, 8);
-    retention.begin_maps([(site("a"), everything_from(2))]);
+    retention.missed(n(8), n(2), &blocks(3..=8));
     assert!(!retention.end_maps(n(8)));
     retention.raise(&site("a"), at(1, 8), &lineage(&[(1, 1)]), &at(1, 20));
     assert!(retention.end_maps(n(8)));
@@ -214,10 +229,9 @@ fn a_map_ends_when_its_site_has_everything_that_was_trimmed() {
 #[test]
 fn a_trim_that_freed_nothing_is_not_asked_for_again() {
     let mut retention = with_floors(5, 5);
-    assert_eq!(decide(&retention, 10, 90, &[]), TrimDecision::Trim { up_to: n(5) });
+    assert_eq!(decide(&retention, 10, 90, &[]), trim(5, &[]));
     retention.trimmed(n(5));
-    let decision = decide(&retention, 10, 90, &[]);
-    assert!(matches!(decision, TrimDecision::ForceTrim { up_to, .. } if up_to == n(10)));
+    assert_eq!(decide(&retention, 10, 90, &[]), trim(10, &["a", "c"]));
 }
 
 #[test]
@@ -240,16 +254,16 @@ fn h16_nothing_goes_while_a_plan_needs_the_own_records() {
 #[test]
 fn h19_after_a_reset_every_site_behind_the_new_base_has_a_map() {
     let mut retention = with_floors(9, 4);
-    retention.reset(n(6), n(12), &lineage(&[(1, 1)]));
+    retention.reset(n(6), (n(2), n(12)), &lineage(&[(1, 1)]), &blocks(3..=11));
     assert_eq!(retention.floor(&site("a")).number, n(6));
-    assert_eq!(retention.maps()[&site("a")], everything_from(6));
-    assert_eq!(retention.maps()[&site("c")], everything_from(4));
+    assert_eq!(retention.maps()[&site("a")], map(6, blocks(3..=11)));
+    assert_eq!(retention.maps()[&site("c")], map(4, blocks(3..=11)));
 }
 
 #[test]
 fn saved_floors_and_maps_come_back_and_strangers_are_forgotten() {
     let mut saved = with_floors(9, 4);
-    saved.begin_maps([(site("c"), everything_from(1))]);
+    saved.missed(n(5), n(1), &blocks(2..=5));
     let again = Retention::new(
         site("b"),
         [site("b"), site("c")],
@@ -260,7 +274,7 @@ fn saved_floors_and_maps_come_back_and_strangers_are_forgotten() {
     );
     assert_eq!(again.floors().keys().collect::<Vec<_>>(), [&site("c")]);
     assert_eq!(again.floor(&site("c")), at(1, 4));
-    assert_eq!(again.maps()[&site("c")], everything_from(1));
+    assert_eq!(again.maps()[&site("c")], map(4, blocks(2..=5)));
 }
 
 proptest! {
@@ -279,24 +293,34 @@ proptest! {
         for (name, floor) in [("a", floors.0), ("c", floors.1)] {
             retention.raise(&site(name), at(1, floor), &lineage(&[(1, 1)]), &at(1, 20));
         }
-        retention.begin_maps(mapped.map(|from| (site("a"), everything_from(from))));
+        // A map from earlier, with what went up to the base.
+        let mapped = mapped.is_some_and(|up_to| floors.0 < up_to && up_to <= base);
+        if mapped {
+            retention.missed(n(base), n(floors.0), &blocks(floors.0 + 1..=base));
+        }
         let members: BTreeSet<SiteName> = member.map(site).into_iter().collect();
         let input = TrimInput {
             checkpoint: n(checkpoint), base: n(base), used, capacity, members: &members, frozen,
         };
-        let (up_to, maps) = match retention.trim_decision(&input) {
+        let (up_to, passed) = match retention.trim_decision(&input) {
             TrimDecision::Nothing | TrimDecision::HostMustWait { .. } => return Ok(()),
-            TrimDecision::Trim { up_to } => (up_to, Vec::new()),
-            TrimDecision::ForceTrim { up_to, maps } => (up_to, maps),
+            TrimDecision::Trim { up_to, passed } => (up_to, passed),
         };
         prop_assert!(!frozen && up_to <= n(checkpoint) && up_to > n(base));
-        prop_assert!(maps.is_empty() || !pace);
-        retention.begin_maps(maps);
+        let begun_now = |site: &SiteName| !retention.maps().contains_key(site);
+        prop_assert!(!pace || !passed.iter().any(begun_now));
+        prop_assert!(!passed.iter().any(|site| members.contains(site) && begun_now(site)));
+        retention.missed(up_to, n(base), &blocks(base + 1..=up_to.value()));
         for (name, floor) in retention.floors() {
-            let covered = retention.maps().get(name).is_some_and(|map| map.from <= floor.number);
-            prop_assert!(floor.number >= up_to || covered, "{name} lacks what goes");
-            let begun_now = mapped.is_none() || *name != site("a");
-            prop_assert!(floor.number >= up_to || !members.contains(name) || !begun_now);
+            // Whatever the site lacks and no longer can read is named, block by block.
+            let first = floor.number.value().max(base) + 1;
+            let Some(MissedMap { changed: Changed::Extents(extents), .. }) =
+                retention.maps().get(name)
+            else {
+                prop_assert!(floor.number >= up_to, "{name} lacks what goes");
+                continue;
+            };
+            prop_assert!((first..=up_to.value()).all(|number| extents.contains(block(number))));
         }
     }
 }

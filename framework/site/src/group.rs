@@ -105,6 +105,7 @@ impl Running {
             shared: crew.shared.clone(),
             volume: crew.volume.get().cloned().ok_or_else(started)?,
             reign: crew.reign.get().cloned().ok_or_else(started)?,
+            follower: crew.follower.get().cloned().ok_or_else(started)?,
             restorer: crew.restorer.get().cloned().ok_or_else(started)?,
             journal: crew.journal.get().cloned().ok_or_else(started)?,
             peers: Arc::new(crew.peers.borrow().clone()),

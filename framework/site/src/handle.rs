@@ -1,8 +1,8 @@
 //! Handles for hosts and operators: groups and their volumes, from any thread and any runtime.
 
 use crate::actor::{
-    AskAssigned, AskNewest, HostFlush, HostWrite, JournalActor, NewWay, PeerActor, ReadRecords,
-    ReignActor, RestorerActor, VolumeActor, Waiter, refusal,
+    AskAssigned, AskNewest, FollowerActor, HostFlush, HostWrite, JournalActor, NewWay, PeerActor,
+    ReadRecords, ReignActor, RestorerActor, VolumeActor, Waiter, refusal,
 };
 use crate::parts::PeerLink;
 use crate::shared::{Gate, Shared, add};
@@ -40,6 +40,7 @@ pub struct Group {
     pub(crate) shared: Arc<Shared>,
     pub(crate) volume: Addr<VolumeActor>,
     pub(crate) reign: Addr<ReignActor>,
+    pub(crate) follower: Addr<FollowerActor>,
     pub(crate) restorer: Addr<RestorerActor>,
     pub(crate) journal: Addr<JournalActor>,
     pub(crate) peers: Arc<BTreeMap<SiteName, Addr<PeerActor>>>,

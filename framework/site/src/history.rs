@@ -41,6 +41,15 @@ impl History {
         }
     }
 
+    /// Forgets updates after `number`: the history goes on from there without them.
+    pub fn cut_after(&mut self, number: UpdateNumber) {
+        let gone = self.samples.partition_point(|sample| sample.number <= number);
+        if let Some(first) = self.samples.get(gone) {
+            self.bytes = first.bytes;
+        }
+        self.samples.truncate(gone);
+    }
+
     /// The age of the oldest update after `number` at `now_us`, and the bytes after it.
     pub fn since(&self, number: UpdateNumber, now_us: u64) -> (u64, u64) {
         // The sample at or right before the first update that is lacked.

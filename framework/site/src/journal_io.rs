@@ -1,13 +1,16 @@
 //! The one task that owns a site's journal store: every operation passes here, in order.
 
 use tokio::sync::{mpsc, oneshot};
-use trefoil_core::model::{Position, UpdateNumber};
+use trefoil_core::model::{Changed, ExtentSet, Position, RANGES_MAX, UpdateNumber};
 use trefoil_core::port::{JournalStore, SyncFuture};
 use trefoil_core::record::Record;
 use trefoil_core::{Error, Result};
 
 /// How many operations may wait. Appends and syncs are one at a time, reads one per leg.
 const WAITING_MAX: usize = 256;
+
+/// Records are read in pieces of so many bytes when only their extents count.
+const SCAN_BYTES: usize = 4 << 20;
 
 type Reply<T> = oneshot::Sender<Result<T>>;
 
@@ -17,6 +20,8 @@ enum Operation {
     Read(UpdateNumber, usize, Reply<Vec<Record>>),
     Trim(UpdateNumber, Reply<Position>),
     Reset(Position, Reply<()>),
+    SetAside(UpdateNumber, Reply<String>),
+    Truncate(UpdateNumber, Reply<()>),
     Save(Vec<u8>, Reply<()>),
     Usage(oneshot::Sender<(u64, u64)>),
 }
@@ -66,6 +71,31 @@ impl JournalIo {
         self.ask(|reply| Operation::Reset(base, reply)).await
     }
 
+    /// Copies the records after `after` to a place of their own; returns where.
+    pub async fn set_aside(&self, after: UpdateNumber) -> Result<String> {
+        self.ask(|reply| Operation::SetAside(after, reply)).await
+    }
+
+    /// Drops the records after `after`.
+    pub async fn truncate(&self, after: UpdateNumber) -> Result<()> {
+        self.ask(|reply| Operation::Truncate(after, reply)).await
+    }
+
+    /// What the records after `after` up to `up_to` changed.
+    pub async fn changed(&self, after: UpdateNumber, up_to: UpdateNumber) -> Result<Changed> {
+        let mut changed = ExtentSet::new();
+        let mut next = after.next();
+        while next <= up_to {
+            let records = self.read(next, SCAN_BYTES).await?;
+            let Some(last) = records.last().map(Record::number) else { break };
+            let extents = records.iter().filter(|record| record.number() <= up_to);
+            extents.filter_map(Record::extent).for_each(|extent| changed.insert(extent));
+            changed.bridge(RANGES_MAX);
+            next = last.next();
+        }
+        Ok(Changed::Extents(changed))
+    }
+
     /// Replaces the state, durably.
     pub async fn save(&self, state: Vec<u8>) -> Result<()> {
         self.ask(|reply| Operation::Save(state, reply)).await
@@ -101,6 +131,12 @@ async fn run(mut store: Box<dyn JournalStore>, mut operations: mpsc::Receiver<Op
             }
             Operation::Reset(base, reply) => {
                 let _ = reply.send(store.reset(base).await);
+            }
+            Operation::SetAside(after, reply) => {
+                let _ = reply.send(store.set_aside(after).await);
+            }
+            Operation::Truncate(after, reply) => {
+                let _ = reply.send(store.truncate(after).await);
             }
             Operation::Save(state, reply) => {
                 let _ = reply.send(store.save_state(state).await);

@@ -28,6 +28,7 @@ mod open;
 mod operate;
 mod parts;
 pub mod registry;
+mod rejoin;
 mod shared;
 mod site;
 mod snapshot;

@@ -3,7 +3,7 @@
 use crate::parts::GroupConfig;
 use std::sync::Arc;
 use trefoil_core::engine::restorer::{RestorerEngine, RestorerLimits};
-use trefoil_core::model::{Generation, Incarnation, Position, SiteName, SiteState};
+use trefoil_core::model::{Generation, Incarnation, Intent, Position, SiteName, SiteState};
 use trefoil_core::port::{BlockStore, JournalStore, Recovery};
 use trefoil_core::{Error, Result};
 
@@ -160,11 +160,7 @@ async fn resume(
         state.boot = boot.to_owned();
     }
     if let Some(intent) = state.intent.clone() {
-        if recovery.base != intent.base || recovery.newest != intent.base {
-            journal.reset(intent.base).await?;
-            recovery.base = intent.base;
-            recovery.newest = intent.base;
-        }
+        finish(&intent, journal, recovery).await?;
         state.complete_intent();
     }
     let newest = recovery.newest;
@@ -190,6 +186,28 @@ async fn resume(
     state.checkpoint = state.checkpoint.min(newest.number);
     save(journal, &state).await?;
     Ok(state)
+}
+
+/// Finishes a change of the journal's end (rule R11): the intent was durable before it was begun.
+async fn finish(
+    intent: &Intent,
+    journal: &mut dyn JournalStore,
+    recovery: &mut Recovery,
+) -> Result<()> {
+    if intent.keep {
+        if recovery.newest.number > intent.base.number {
+            journal.truncate(intent.base.number).await?;
+        }
+    } else if recovery.base != intent.base || recovery.newest != intent.base {
+        journal.reset(intent.base).await?;
+        recovery.base = intent.base;
+    }
+    if intent.keep && recovery.newest.number < intent.base.number {
+        // A power loss took more than the tail: what is left is judged as it is.
+        return Ok(());
+    }
+    recovery.newest = intent.base;
+    Ok(())
 }
 
 /// No floor lies beyond the own history (H12).

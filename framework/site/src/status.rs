@@ -79,6 +79,10 @@ pub struct FollowStatus {
     pub plan: Option<Plan>,
     /// What was fetched by that plan so far.
     pub fetched: Fetched,
+    /// Where updates are kept that this site dropped last, because the history went on without
+    /// them; `None` when it dropped none since it was started.
+    #[serde(default)]
+    pub set_aside: Option<String>,
 }
 
 /// What a follower fetched in one session.

@@ -125,6 +125,7 @@ fn follows(crew: &CrewRef) -> Option<FollowStatus> {
             inherited_bytes: view.fetch.inherited_bytes,
             copied_bytes: view.fetch.copied_bytes,
         },
+        set_aside: view.set_aside.clone(),
     })
 }
 

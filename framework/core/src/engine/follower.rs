@@ -1,7 +1,7 @@
 //! What a follower takes from its source: one session, consecutive records, within credit.
 
 use super::judge::{Plan, PlanKind};
-use crate::model::{Generation, Position, SessionId, SiteName, UpdateNumber};
+use crate::model::{Generation, Position, SessionId, SiteName};
 use crate::record::Record;
 use crate::wire::CopyBlock;
 use crate::{Error, Result};
@@ -15,6 +15,8 @@ pub enum Step {
     Owe,
     /// Record the debt, then begin the journal anew at the plan's base.
     OweAndReset,
+    /// Set the tail aside, record what it changed as debt, drop it, and ask again.
+    Rewind,
     /// Keep everything; try again later.
     Refused(String),
 }
@@ -99,9 +101,10 @@ impl FollowerEngine {
         let newest = self.newest.number;
         let step = match &plan.kind {
             PlanKind::Refuse { .. } => Step::Refused(plan.why.clone()),
+            PlanKind::Rewind if plan.drop_to < newest => Step::Rewind,
             _ if plan.base == self.newest && !plan.debt.is_debt() => Step::Stream,
             _ if plan.base == self.newest => Step::Owe,
-            PlanKind::Copy if plan.fork == newest || newest == UpdateNumber::ZERO => {
+            PlanKind::Copy | PlanKind::Map if plan.drop_to <= plan.fork => {
                 self.newest = plan.base;
                 Step::OweAndReset
             }

@@ -3,7 +3,10 @@
 //! Takeover, failback, rejoin, resume after a suspension and a new site all go through
 //! [`judge`]. It is pure and total: any two views give a plan, if need be a refusal with choices.
 
-use crate::model::{Chain, Debt, Generation, Lineage, MissedMap, Position, SiteName, UpdateNumber};
+use crate::model::{
+    Chain, Changed, Debt, ExtentSet, Generation, Lineage, MissedMap, Position, SiteName,
+    UpdateNumber,
+};
 pub use crate::model::{Plan, PlanDebt, PlanKind};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +25,10 @@ pub struct SourceView {
     pub base: Position,
     /// Its chain at the follower's newest number, if its journal or its base can tell.
     pub chain_at_follower: Option<Chain>,
+    /// Where its history and the follower's part, if its journal or its base can tell.
+    pub fork: Option<Position>,
+    /// The newest reign that was begun by consent to a loss, as far as the source knows.
+    pub consented: Generation,
     /// Where the stream of a copy begins, if the source knows a later point than its base that
     /// every site it waits for holds durably (its horizon): then no older record is streamed.
     pub copy_base: Option<Position>,
@@ -46,6 +53,10 @@ pub struct FollowerView {
     pub base: UpdateNumber,
     /// What its volumes owe.
     pub debt: Option<Debt>,
+    /// The earliest number from which its own maps name what the records changed that it trimmed.
+    pub maps_from: Option<UpdateNumber>,
+    /// Whether the operator chose the source's history over its own tail.
+    pub discards_tail: bool,
     /// Whether it never held anything of the group.
     pub blank: bool,
 }
@@ -54,7 +65,10 @@ pub struct FollowerView {
 ///
 /// - [`PlanKind::InSync`] and [`PlanKind::Delta`] only where the follower's position, chain
 ///   included, is proven to lie on the source's history and the source's journal reaches back.
-/// - [`PlanKind::Copy`] only where the follower has nothing that the source never had.
+/// - [`PlanKind::Rewind`] only where what the follower has and the source never had cannot have
+///   been answered to a host, or the operator chose; and only where all that it changed is known.
+/// - [`PlanKind::Map`] only where the map reaches back to the follower's position.
+/// - [`PlanKind::Copy`] where nothing cheaper is proven right.
 /// - Everything else is [`PlanKind::Refuse`]: the follower keeps what it has.
 pub fn judge(source: &SourceView, follower: &FollowerView) -> Plan {
     let newest = follower.newest.number;
@@ -62,7 +76,8 @@ pub fn judge(source: &SourceView, follower: &FollowerView) -> Plan {
     let case = Case { source, follower, fork };
     case.unfit_source()
         .or_else(|| case.initial_copy())
-        .or_else(|| case.divergence())
+        .or_else(|| case.tail())
+        .or_else(|| case.other_content())
         .or_else(|| case.beyond_journal())
         .or_else(|| case.unproven())
         .or_else(|| case.open_debt())
@@ -122,88 +137,187 @@ impl Case<'_> {
         })
     }
 
-    /// Refuses where the follower holds what the source never had: nothing here destroys it.
-    fn divergence(&self) -> Option<Plan> {
+    /// The follower holds what the source never had: it is set aside and undone, unless a host may
+    /// have been told of it. Then it is kept until the operator chose.
+    fn tail(&self) -> Option<Plan> {
         let (source, follower) = (self.source, self.follower);
         let newest = follower.newest.number;
-        if newest > self.fork {
-            let trimmed = if follower.base > self.fork {
-                format!(
-                    "; its journal begins at {}, behind the fork, so a comparison would be \
-                     needed as well",
-                    follower.base.next()
-                )
-            } else {
-                String::new()
-            };
-            let why = format!(
-                "{} holds {} updates ({} to {newest}) that {} never had; the histories part after \
-                 {}. A rewind would undo only these, it is not available yet{trimmed}; a copy \
-                 would destroy them",
-                follower.site,
-                newest.since(self.fork),
-                self.fork.next(),
-                source.site,
-                self.fork,
-            );
-            return Some(self.refuse(why, &self.choices_of_divergence("rewind")));
+        if newest <= self.fork {
+            return None;
         }
-        let generation = source.lineage.generation_at(newest);
-        let other_chain = self.chain().is_some_and(|chain| chain != follower.newest.chain);
-        if generation != follower.newest.generation || other_chain {
+        let tail = format!(
+            "{} holds {} updates ({} to {newest}) that {} never had; the histories part after {}",
+            follower.site,
+            newest.since(self.fork),
+            self.fork.next(),
+            source.site,
+            self.fork,
+        );
+        let forked = source.lineage.generation_at(self.fork);
+        if source.consented > forked && !follower.discards_tail {
             let why = format!(
-                "same number, different content: {} and {} both hold update {newest}, but as {} \
-                 (chain {}) and {} (chain {}). They diverged before it",
-                follower.site,
-                source.site,
-                follower.newest,
-                follower.newest.chain,
-                format_args!("{generation}.{newest}"),
-                self.chain().map_or_else(|| "unknown".into(), |chain| chain.to_string()),
+                "{tail}. Generation {} was begun by consent to a loss, so a host may have been \
+                 told of them",
+                source.consented
             );
-            return Some(self.refuse(why, &self.choices_of_divergence("compare")));
+            return Some(self.refuse(why, &self.choices_of_divergence()));
         }
-        None
+        let known =
+            follower.base <= self.fork || follower.maps_from.is_some_and(|from| from <= self.fork);
+        if known {
+            return Some(self.rewind(tail));
+        }
+        let why = format!(
+            "{tail}; the journal of {} begins at {}, behind the fork, and no map names what went \
+             before",
+            follower.site,
+            follower.base.next()
+        );
+        if follower.discards_tail {
+            let plan = self.copy_everything(format!("{why}: everything is copied"));
+            return Some(Plan { drop_to: self.fork, ..plan });
+        }
+        Some(self.refuse(why, &self.choices_of_divergence()))
     }
 
-    fn choices_of_divergence(&self, later: &str) -> [String; 3] {
+    /// Undoes the tail. What it changed the follower finds in its own journal and maps.
+    fn rewind(&self, tail: String) -> Plan {
+        let (source, follower) = (self.source, self.follower);
+        let fork = Position {
+            generation: source.lineage.generation_at(self.fork),
+            number: self.fork,
+            chain: source.fork.map_or(Chain::START, |fork| fork.chain),
+        };
+        let (base, debt) = match source.fork {
+            // Its journal ends at the fork from then on.
+            _ if follower.base <= self.fork => (fork, PlanDebt::Nothing),
+            // It begins anew: at the fork, or where the source's journal begins.
+            Some(fork) => (fork, PlanDebt::Nothing),
+            None => (source.base, self.map_debt().unwrap_or(PlanDebt::Everything)),
+        };
+        Plan {
+            kind: PlanKind::Rewind,
+            drop_to: self.fork,
+            debt,
+            base,
+            updates: source.newest.since(self.fork),
+            bytes: None,
+            ..self.kept(format!(
+                "{tail}. They are set aside and dropped; only what they changed is fetched"
+            ))
+        }
+    }
+
+    /// Refuses where the follower stands on the same number with other content.
+    fn other_content(&self) -> Option<Plan> {
+        let (source, follower) = (self.source, self.follower);
+        let newest = follower.newest.number;
+        let generation = source.lineage.generation_at(newest);
+        let other_chain = self.chain().is_some_and(|chain| chain != follower.newest.chain);
+        if generation == follower.newest.generation && !other_chain {
+            return None;
+        }
+        let why = format!(
+            "same number, different content: {} and {} both hold update {newest}, but as {} \
+             (chain {}) and {} (chain {}). They diverged before it",
+            follower.site,
+            source.site,
+            follower.newest,
+            follower.newest.chain,
+            format_args!("{generation}.{newest}"),
+            self.chain().map_or_else(|| "unknown".into(), |chain| chain.to_string()),
+        );
+        let [_, export, take_over] = self.choices_of_divergence();
+        Some(self.refuse(why, &[export, take_over]))
+    }
+
+    fn choices_of_divergence(&self) -> [String; 3] {
         let (follower, source) = (&self.follower.site, &self.source.site);
         [
-            format!("keep {follower} as it is until `{later}` is available"),
+            format!(
+                "`trefoil rejoin --site {follower}`: sets the updates aside in a file, and brings \
+                 {follower} under {source}"
+            ),
             format!(
                 "export what {follower} holds, then empty the site: it is filled by an initial copy"
             ),
-            format!("take over at {follower} if its updates are the ones to keep; {source} loses"),
+            format!(
+                "`trefoil takeover --site {follower} --accept-loss`, if its updates are the ones \
+                 to keep; {source} loses"
+            ),
         ]
     }
 
-    /// Copies everything where the source's journal does not reach back.
+    /// The debt of a follower at the fork, by the source's map; `None` if that does not reach back
+    /// so far.
+    fn map_debt(&self) -> Option<PlanDebt> {
+        let map = self.source.map.as_ref()?;
+        let reaches = map.from <= self.fork || self.rewound().is_some_and(|end| map.from <= end);
+        let Changed::Extents(extents) = &map.changed else { return None };
+        let mut owed = self.owed();
+        owed.add_all(extents);
+        reaches.then_some(PlanDebt::Extents(owed))
+    }
+
+    /// Up to where the follower's debt covers a tail that it dropped, if the source has that on its
+    /// history (rule R16).
+    fn rewound(&self) -> Option<UpdateNumber> {
+        let end = self.follower.debt.as_ref()?.rewound?;
+        self.holds(&end).then_some(end.number)
+    }
+
+    /// Whether a position lies on the source's history.
+    fn holds(&self, position: &Position) -> bool {
+        let source = self.source;
+        position.number <= source.newest
+            && source.lineage.generation_at(position.number) == position.generation
+    }
+
+    /// What the follower owes already: all of its debt, if what it was copied so far is of a branch
+    /// that the source never had (rule R13).
+    fn owed(&self) -> ExtentSet {
+        match &self.follower.debt {
+            None => ExtentSet::new(),
+            Some(debt) if self.holds(&debt.until) => debt.missing.clone(),
+            Some(debt) => debt.extents.clone(),
+        }
+    }
+
+    /// Copies by the map, or everything, where the source's journal does not reach back.
     fn beyond_journal(&self) -> Option<Plan> {
         let (source, newest) = (self.source, self.follower.newest.number);
         if newest >= source.base.number {
             return None;
         }
-        let cheaper = match &source.map {
-            Some(map) if map.from > self.fork => format!(
-                "the map of what was trimmed begins at {}, too late; a comparison of blocks would \
-                 be cheaper, it is not available yet",
-                map.from
-            ),
-            Some(map) if map.everything => "the map of what was trimmed says that everything may \
-                 differ; a comparison of blocks would be cheaper, it is not available yet"
-                .into(),
-            Some(_) => "a map names what was trimmed, a copy by map is not available yet".into(),
-            None => "no map of what was trimmed was kept; a comparison of blocks would be \
-                 cheaper, it is not available yet"
-                .into(),
-        };
-        Some(self.copy_everything(format!(
-            "the journal of {} begins at {}, {} holds everything up to {newest}{}; {cheaper}",
+        let behind = format!(
+            "the journal of {} begins at {}, {} holds everything up to {newest}{}",
             source.site,
             source.base.number.next(),
             self.follower.site,
             if self.follower.debt.is_some() { " and is in debt" } else { "" },
-        )))
+        );
+        if let Some(PlanDebt::Extents(extents)) = self.map_debt() {
+            let (bytes, ranges) = (extents.bytes(), extents.len());
+            return Some(Plan {
+                kind: PlanKind::Map,
+                debt: PlanDebt::Extents(extents),
+                base: source.base,
+                updates: source.newest.since(source.base.number),
+                bytes: source.bytes_between.map(|between| between.saturating_add(bytes)),
+                ..self.kept(format!(
+                    "{behind}; what was trimmed since then changed {bytes} bytes in {ranges} \
+                     ranges: only these are copied"
+                ))
+            });
+        }
+        let cheaper = match &source.map {
+            Some(MissedMap { changed: Changed::Everything, .. }) => {
+                "the map of what was trimmed says that everything may differ".into()
+            }
+            Some(map) => format!("the map of what was trimmed begins at {}, too late", map.from),
+            None => "no map of what was trimmed was kept".into(),
+        };
+        Some(self.copy_everything(format!("{behind}; {cheaper}")))
     }
 
     /// Copies everything where the source should be able to prove the follower's position, and
@@ -222,15 +336,19 @@ impl Case<'_> {
     fn open_debt(&self) -> Option<Plan> {
         let (source, follower) = (self.source, self.follower);
         let debt = follower.debt.as_ref()?;
-        let until = debt.until;
-        let known = until.number <= source.newest
-            && source.lineage.generation_at(until.number) == until.generation;
-        if !known {
-            return Some(self.copy_everything(format!(
-                "{} holds blocks as of {until} copied from {}, which is not on the history of {}; \
-                 its copy begins anew",
-                follower.site, debt.source, source.site
-            )));
+        if !self.holds(&debt.until) {
+            let (bytes, ranges) = (debt.extents.bytes(), debt.extents.len());
+            return Some(Plan {
+                kind: PlanKind::Copy,
+                debt: PlanDebt::Extents(debt.extents.clone()),
+                updates: source.newest.since(follower.newest.number),
+                bytes: source.bytes_between.map(|between| between.saturating_add(bytes)),
+                ..self.kept(format!(
+                    "{} holds blocks as of {} copied from {}, which is not on the history of {}; \
+                     its copy of {bytes} bytes in {ranges} ranges begins anew",
+                    follower.site, debt.until, debt.source, source.site
+                ))
+            });
         }
         let updates = source.newest.since(follower.newest.number);
         let missing = debt.missing.bytes();

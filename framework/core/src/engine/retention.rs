@@ -2,10 +2,12 @@
 //!
 //! A record may go when it is checkpointed here and every other registered site, the own source
 //! included, has it durably. What another site has is its *floor*: the last durable position of
-//! that site known to lie on this site's own history. If space forces records out earlier, the
-//! sites that lack them get a map first.
+//! that site known to lie on this site's own history. If space forces records out earlier, what
+//! they changed goes first into the maps of the sites that lack them.
 
-use crate::model::{Chain, Generation, Lineage, MissedMap, Position, SiteName, UpdateNumber};
+use crate::model::{
+    Chain, Changed, Generation, Lineage, MissedMap, Position, SiteName, UpdateNumber,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,17 +61,13 @@ pub struct TrimInput<'a> {
 pub enum TrimDecision {
     /// Nothing is to be done, or nothing may go and there is room yet.
     Nothing,
-    /// Trim up to and including this number; every site has it.
+    /// Trim up to and including this number. What the records changed is entered into the maps of
+    /// the sites that lack them first ([`Retention::missed`], then save the state).
     Trim {
         /// The last record that goes.
         up_to: UpdateNumber,
-    },
-    /// Make the maps durable first ([`Retention::begin_maps`], then save the state); then trim.
-    ForceTrim {
-        /// The last record that goes.
-        up_to: UpdateNumber,
-        /// For each site that lacks some of it.
-        maps: Vec<(SiteName, MissedMap)>,
+        /// The sites that lack some of it.
+        passed: Vec<SiteName>,
     },
     /// The journal is nearly full and nothing may go: accept no more updates (host writes at a
     /// primary, credit elsewhere) until this changes.
@@ -175,22 +173,42 @@ impl Retention {
         }
     }
 
-    /// Notes that the own journal is about to begin anew right after `base`, on a history shared
-    /// with the old one up to `fork`: floors go down to the fork, and every site below `base` gets
-    /// a map, since this site cannot bring it the records in between (H19). Save the state before
-    /// the reset.
-    pub fn reset(&mut self, fork: UpdateNumber, base: UpdateNumber, lineage: &Lineage) {
+    /// Notes that the own journal, whose base is `old_base`, is about to begin anew right after
+    /// `base`, on a history shared with the old one up to `fork`: floors go down to the fork, and
+    /// what `changed` up to the new base goes into the map of every site below it, since this site
+    /// cannot bring it the records in between (H19). Save the state before the reset.
+    pub fn reset(
+        &mut self,
+        fork: UpdateNumber,
+        (old_base, base): (UpdateNumber, UpdateNumber),
+        lineage: &Lineage,
+        changed: &Changed,
+    ) {
         for floor in self.floors.values_mut() {
             lower(floor, fork, lineage);
         }
-        let maps = self.maps_for(base);
-        self.begin_maps(maps);
+        self.missed(base, old_base, changed);
         self.trimmed = base;
     }
 
-    /// Enters maps; save the state before anything is trimmed.
-    pub fn begin_maps(&mut self, maps: impl IntoIterator<Item = (SiteName, MissedMap)>) {
-        self.maps.extend(maps);
+    /// Enters what the records from the `base` of the journal to `up_to` changed into the maps of
+    /// the sites that lack some of them; save the state before they are trimmed.
+    pub fn missed(&mut self, up_to: UpdateNumber, base: UpdateNumber, changed: &Changed) {
+        for (site, floor) in self.floors.iter().filter(|(_, floor)| floor.number < up_to) {
+            // What went before the base is in the map already, or the site had it once.
+            let from = floor.number.max(base);
+            let begun = || MissedMap { from, changed: Changed::NOTHING };
+            self.maps.entry(site.clone()).or_insert_with(begun).changed.add(changed);
+        }
+    }
+
+    /// Whether the maps of these sites name extents that a trim has to add to: a map that says
+    /// "everything" says all.
+    pub fn wants_extents(&self, passed: &[SiteName]) -> bool {
+        let exact = |site: &SiteName| {
+            !matches!(self.maps.get(site), Some(MissedMap { changed: Changed::Everything, .. }))
+        };
+        passed.iter().any(exact)
     }
 
     /// Ends the maps of sites that have everything up to `base`, the number right before the
@@ -226,7 +244,7 @@ impl Retention {
         let lowest = holders.iter().map(|(_, floor)| *floor).min();
         let ordinary = lowest.unwrap_or(UpdateNumber::MAX).min(input.checkpoint);
         if ordinary > gone {
-            return TrimDecision::Trim { up_to: ordinary };
+            return TrimDecision::Trim { up_to: ordinary, passed: self.lacking(ordinary) };
         }
         if !full {
             return TrimDecision::Nothing;
@@ -235,16 +253,16 @@ impl Retention {
     }
 
     /// The sites that hold records back, with their floors: all but those that were passed before,
-    /// whose map already covers whatever goes.
+    /// whose map takes up whatever goes.
     fn holders(&self) -> Vec<(&SiteName, UpdateNumber)> {
-        let covered = |site: &SiteName, floor: &Position| {
-            self.maps.get(site).is_some_and(|map| map.everything && map.from <= floor.number)
-        };
-        self.floors
-            .iter()
-            .filter(|(site, floor)| !covered(site, floor))
-            .map(|(site, floor)| (site, floor.number))
-            .collect()
+        let unmapped = self.floors.iter().filter(|(site, _)| !self.maps.contains_key(*site));
+        unmapped.map(|(site, floor)| (site, floor.number)).collect()
+    }
+
+    /// The sites that lack some of what goes up to `up_to`.
+    fn lacking(&self, up_to: UpdateNumber) -> Vec<SiteName> {
+        let lacks = self.floors.iter().filter(|(_, floor)| floor.number < up_to);
+        lacks.map(|(site, _)| site.clone()).collect()
     }
 
     /// Passes as few sites as free anything: the one that is furthest behind first.
@@ -271,16 +289,7 @@ impl Retention {
         }
         let still_held = holders.iter().map(|(_, floor)| *floor).filter(|floor| *floor > gone);
         let up_to = still_held.min().unwrap_or(input.checkpoint).min(input.checkpoint);
-        TrimDecision::ForceTrim { up_to, maps: self.maps_for(up_to) }
-    }
-
-    /// The maps that sites need before everything up to `up_to` is gone.
-    fn maps_for(&self, up_to: UpdateNumber) -> Vec<(SiteName, MissedMap)> {
-        self.holders()
-            .into_iter()
-            .filter(|(_, floor)| *floor < up_to)
-            .map(|(site, from)| (site.clone(), MissedMap { from, everything: true }))
-            .collect()
+        TrimDecision::Trim { up_to, passed: self.lacking(up_to) }
     }
 }
 

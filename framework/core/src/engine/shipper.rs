@@ -66,9 +66,10 @@ impl ShipperEngine {
         &self.plan
     }
 
-    /// Whether anything is sent by it at all.
-    pub fn refused(&self) -> bool {
-        matches!(self.plan.kind, PlanKind::Refuse { .. })
+    /// Whether the session ends with its plan: the follower is refused, or has to undo its tail and
+    /// ask again.
+    pub fn ends_with_plan(&self) -> bool {
+        matches!(self.plan.kind, PlanKind::Refuse { .. } | PlanKind::Rewind)
     }
 
     /// The newest number sent.
@@ -95,7 +96,7 @@ impl ShipperEngine {
     /// rate may be used up); then call one of the `…_sent`.
     pub fn next(&mut self, limit: UpdateNumber, copies: bool) -> Option<Work> {
         let room = self.credit.saturating_sub(self.sent_bytes);
-        if self.busy || self.refused() || room == 0 {
+        if self.busy || self.ends_with_plan() || room == 0 {
             return None;
         }
         let records = limit > self.sent;

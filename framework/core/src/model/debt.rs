@@ -13,8 +13,32 @@ use serde::{Deserialize, Serialize};
 pub struct Debt {
     /// Where the copies come from.
     pub source: SiteName,
+    /// Everything that was to be fetched since the debt began: what has to be fetched again when
+    /// what came so far is of a branch that is left behind.
+    pub extents: ExtentSet,
     /// What is not fetched yet, as of the last checkpoint.
     pub missing: ExtentSet,
     /// The highest position as of which a block was copied; [`Position::START`] when none was.
     pub until: Position,
+    /// The end of the tail that was dropped for this debt, if one was: up to there the debt covers
+    /// whatever the records behind the fork changed (rule R16).
+    pub rewound: Option<Position>,
+}
+
+impl Debt {
+    /// The debt of a site that fetches `missing` from `source`, and owed nothing before.
+    pub fn of(source: SiteName, missing: ExtentSet) -> Self {
+        let extents = missing.clone();
+        Self { source, extents, missing, until: Position::START, rewound: None }
+    }
+
+    /// The same debt with `more` to be fetched as well.
+    #[must_use]
+    pub fn and(mut self, more: &ExtentSet) -> Self {
+        for set in [&mut self.extents, &mut self.missing] {
+            set.add_all(more);
+            set.bridge(super::RANGES_MAX);
+        }
+        self
+    }
 }

@@ -22,6 +22,9 @@ impl Extent {
     }
 }
 
+/// The smallest gap that is bridged first, in bytes: a block of most file systems.
+const BRIDGE_BYTES_MIN: u64 = 4096;
+
 /// A set of byte ranges over the volumes of a group; neighbours are merged.
 ///
 /// Stored and sent as the list of its extents, and merged again when read, so that bytes from
@@ -86,6 +89,32 @@ impl ExtentSet {
             && self
                 .first_from(extent.volume, extent.offset)
                 .is_some_and(|first| first.volume == extent.volume && first.offset < extent.end())
+    }
+
+    /// The bytes of both.
+    pub fn add_all(&mut self, other: &Self) {
+        other.iter().for_each(|extent| self.insert(extent));
+    }
+
+    /// Merges ranges of a volume across the smaller gaps between them until about `ranges_max` are
+    /// left (one a volume at least): what must fit into a fixed place names more bytes instead.
+    pub fn bridge(&mut self, ranges_max: usize) {
+        let mut gap = BRIDGE_BYTES_MIN;
+        while self.ranges.len() > ranges_max && gap < u64::MAX / 2 {
+            let mut merged: BTreeMap<(VolumeId, u64), u64> = BTreeMap::new();
+            for ((volume, start), end) in std::mem::take(&mut self.ranges) {
+                match merged.last_entry() {
+                    Some(mut last)
+                        if last.key().0 == volume && start.saturating_sub(*last.get()) <= gap =>
+                    {
+                        last.insert(end);
+                    }
+                    _ => drop(merged.insert((volume, start), end)),
+                }
+            }
+            self.ranges = merged;
+            gap *= 2;
+        }
     }
 
     /// Adds a range.
@@ -181,6 +210,21 @@ mod tests {
             .collect();
         assert_eq!(Vec::from(set.clone()), [extent(0, 0, 12), extent(1, 4, 4)]);
         assert_eq!((set.len(), set.bytes()), (2, 16));
+    }
+
+    #[test]
+    fn a_set_that_is_bridged_names_more_bytes_and_fewer_ranges() {
+        let blocks = (0..100).map(|block| extent(0, block * 8192, 512));
+        let mut set: ExtentSet =
+            blocks.chain([extent(1, 0, 512), extent(1, 1 << 40, 512)]).collect();
+        let before = set.clone();
+        set.bridge(1000);
+        assert_eq!(set, before, "it fits already");
+        set.bridge(10);
+        assert_eq!(set.len(), 3, "the gaps of volume 0 are the smaller ones");
+        assert!(before.iter().all(|extent| set.contains(extent)));
+        set.bridge(1);
+        assert_eq!(set.len(), 2, "never across volumes");
     }
 
     #[test]

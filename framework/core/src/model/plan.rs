@@ -12,9 +12,10 @@ pub enum PlanKind {
     InSync,
     /// The records that the follower lacks are streamed.
     Delta,
-    /// A tail that the source never had is undone. Named, not executed in this release.
+    /// A tail that the source never had is set aside and dropped; what it changed is owed. Then the
+    /// follower asks again.
     Rewind,
-    /// The extents of trimmed records are copied. Named, not executed in this release.
+    /// The extents of trimmed records are copied, then records streamed.
     Map,
     /// Differing blocks are found by their hashes. Named, not executed in this release.
     Compare,
@@ -100,4 +101,12 @@ pub struct Plan {
     pub bytes: Option<u64>,
     /// Why this plan, and why no cheaper one.
     pub why: String,
+}
+
+impl Plan {
+    /// Whether the follower is in debt once it executes the plan: then it must not be one that the
+    /// host waits for (rule R6).
+    pub fn leaves_debt(&self) -> bool {
+        self.debt.is_debt() || self.kind == PlanKind::Rewind
+    }
 }

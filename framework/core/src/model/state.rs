@@ -1,8 +1,8 @@
 //! What a site keeps durably beside its journal, for one group.
 
 use super::{
-    Charter, Debt, Generation, GroupName, Handover, Incarnation, Lineage, Position, SiteName,
-    UpdateNumber, VolumeName,
+    Charter, Debt, Generation, GroupName, Handover, Incarnation, Lineage, MissedMap, Position,
+    SiteName, UpdateNumber, VolumeName,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,23 +28,15 @@ pub struct VolumeSpec {
     pub size: u64,
 }
 
-/// What one other site lacks, kept because the journal no longer holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MissedMap {
-    /// The floor of that site when the map was begun: the map covers a follower at this number or
-    /// later.
-    pub from: UpdateNumber,
-    /// True: everything may differ. (Exact extents are a later format; it is a superset.)
-    pub everything: bool,
-}
-
-/// A reset of the journal that was begun: a restart completes it.
+/// A change of the journal's end that was begun: a restart completes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
-    /// Where the journal begins anew.
+    /// Where the journal ends from now on, or begins anew.
     pub base: Position,
     /// The reigns up to there.
     pub lineage: Lineage,
+    /// Whether the records up to the base are kept, and only those behind it dropped.
+    pub keep: bool,
 }
 
 /// What a site keeps durably beside its journal, for one group. Saved whole, in two alternating
@@ -74,7 +66,7 @@ pub struct SiteState {
     pub checkpoint: UpdateNumber,
     /// What the block store owes; `None` when it is what the journal says.
     pub debt: Option<Debt>,
-    /// A reset of the journal that was begun and may not be finished.
+    /// A change of the journal's end that was begun and may not be finished.
     pub intent: Option<Intent>,
     /// For every other registered site, the last durable position known to lie on this history.
     pub floors: BTreeMap<SiteName, Position>,
@@ -125,10 +117,10 @@ impl SiteState {
         self.closed.as_ref().filter(there).cloned()
     }
 
-    /// Notes that the reset which was begun is done: the history ends at its base, and what the
+    /// Notes that the change which was begun is done: the history ends at its base, and what the
     /// block store lacks of it is in the debt.
     pub fn complete_intent(&mut self) {
-        if let Some(Intent { base, lineage }) = self.intent.take() {
+        if let Some(Intent { base, lineage, .. }) = self.intent.take() {
             self.lineage = lineage;
             self.checkpoint = base.number;
             self.durable_mark = base.number;

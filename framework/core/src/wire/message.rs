@@ -97,6 +97,10 @@ pub struct Follow {
     pub base: UpdateNumber,
     /// What its block store owes.
     pub debt: Option<Debt>,
+    /// The earliest number from which its own maps name what the records changed that it trimmed.
+    pub maps_from: Option<UpdateNumber>,
+    /// Whether its operator chose the source's history over its own tail.
+    pub discards_tail: bool,
     /// Whether it never held anything of this group.
     pub blank: bool,
     /// Bytes it takes before the first [`Progress`].

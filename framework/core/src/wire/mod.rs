@@ -6,7 +6,8 @@
 //! | 2 | every frame of a data lane says in front how it is packed, and how long it is unpacked |
 //! | 3 | a greeting names its link, and the link that it replaces, so that a way can be changed |
 //! | 4 | a charter says which loss was not told yet, and which reign was begun by consent;
-//! |   | a site may ask the leading one to hand the group over |
+//! |   | a site may ask the leading one to hand the group over; a follower says what its own maps
+//! |   | cover, and whether its tail may be dropped |
 
 mod codec;
 mod message;

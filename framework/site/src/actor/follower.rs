@@ -1,6 +1,9 @@
 //! The follower's side of a session: asks to be judged, executes the plan, takes the stream.
 
-use super::resync::execute;
+mod plan;
+
+pub(crate) use plan::Rejoin;
+
 use super::{CopyIn, OwnMarks, RolledForward, Submit, quiesce};
 use crate::crew::{CrewRef, MAILBOX_MAX, crew_send};
 use crate::parts::micros;
@@ -10,11 +13,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use trefoil_core::Error;
-use trefoil_core::engine::follower::{Fetch, FollowerEngine, Step};
+use trefoil_core::engine::follower::{Fetch, FollowerEngine};
 use trefoil_core::engine::judge::Plan;
-use trefoil_core::model::{
-    Generation, LegState, Lineage, Position, SessionId, SiteName, UpdateNumber,
-};
+use trefoil_core::model::{Generation, LegState, Position, SessionId, SiteName, UpdateNumber};
 use trefoil_core::record::{HEADER_BYTES, Record, RecordKind};
 use trefoil_core::wire::{ControlMessage, DataMessage, Follow, Progress, StreamEnd};
 
@@ -58,6 +59,8 @@ pub(crate) struct FollowView {
     pub state: Option<LegState>,
     pub plan: Option<Plan>,
     pub fetch: Fetch,
+    /// Where the tail is that was dropped last.
+    pub set_aside: Option<String>,
 }
 
 /// The follower of a site.
@@ -71,6 +74,8 @@ pub(crate) struct FollowerActor {
     retry: Option<SpawnHandle>,
     last_credit: u64,
     last_sent: Option<Progress>,
+    /// The operator chose the source's history over the own tail.
+    discards_tail: bool,
 }
 
 impl FollowerActor {
@@ -85,6 +90,7 @@ impl FollowerActor {
             retry: None,
             last_credit: 0,
             last_sent: None,
+            discards_tail: false,
         }
     }
 
@@ -142,6 +148,8 @@ impl FollowerActor {
             marks: crew.marks.marks(),
             base: crew.marks.base.get().number,
             debt: state.debt.clone(),
+            maps_from: plan::maps_from(&state.maps),
+            discards_tail: self.discards_tail,
             blank: own_blank && state.debt.is_none(),
             credit,
         };
@@ -266,42 +274,6 @@ impl FollowerActor {
         true
     }
 
-    fn execute(&mut self, step: Step, lineage: Lineage, ctx: &mut Context<Self>) {
-        let Some(session) = &self.session else { return };
-        let Some(plan) = session.plan().cloned() else { return };
-        tracing::info!(
-            site = %self.crew.site(), source = %session.source(), plan = %plan.kind,
-            updates = plan.updates, why = %plan.why, "following"
-        );
-        let source = session.source().clone();
-        self.crew.following.borrow_mut().plan = Some(plan.clone());
-        match step {
-            Step::Refused(why) if self.told.as_ref().is_some_and(|told| told.roll_forward) => {
-                tracing::warn!(site = %self.crew.site(), why, "cannot roll forward");
-                self.give_up_rolling();
-            }
-            Step::Refused(why) => self.again(ctx, why),
-            Step::Stream => self.begin_stream(ctx),
-            Step::Owe | Step::OweAndReset => {
-                let crew = self.crew.clone();
-                let reset = step == Step::OweAndReset;
-                let execute = async move { execute(&crew, source, plan, lineage, reset).await };
-                ctx.wait(execute.into_actor(self).map(|result, actor, ctx| match result {
-                    Ok(true) => actor.begin_stream(ctx),
-                    Ok(false) => actor.again(ctx, "called off".into()),
-                    Err(error) => actor.crew.fail(&error),
-                }));
-            }
-        }
-    }
-
-    /// A candidate's source does not bring it further.
-    fn give_up_rolling(&mut self) {
-        self.drop_session();
-        self.told = None;
-        self.crew.to(&self.crew.reign, RolledForward(false));
-    }
-
     fn begin_stream(&mut self, ctx: &mut Context<Self>) {
         self.streaming = true;
         self.attempts = 0;
@@ -383,6 +355,7 @@ impl Handler<StartFollowing> for FollowerActor {
     type Result = ();
 
     fn handle(&mut self, told: StartFollowing, ctx: &mut Context<Self>) {
+        tracing::debug!(site = %self.crew.site(), source = %told.source, "told to follow");
         self.drop_session();
         self.told = Some(told);
         self.attempts = 0;
@@ -397,6 +370,7 @@ impl Handler<StopFollowing> for FollowerActor {
     type Result = ();
 
     fn handle(&mut self, stop: StopFollowing, ctx: &mut Context<Self>) {
+        tracing::debug!(site = %self.crew.site(), "told to follow nobody");
         self.drop_session();
         self.told = None;
         if let Some(retry) = self.retry.take() {
@@ -434,6 +408,9 @@ impl Handler<SourceEnded> for FollowerActor {
     type Result = ();
 
     fn handle(&mut self, ended: SourceEnded, ctx: &mut Context<Self>) {
+        tracing::debug!(
+            site = %self.crew.site(), source = %ended.from, end = ?ended.end, "the source ended"
+        );
         let Some(session) = &self.session else { return };
         let ours = match &ended.end {
             Some(end) => end.session == session.session(),

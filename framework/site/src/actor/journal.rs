@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use trefoil_core::engine::journal::{JournalEngine, SyncPolicy};
 use trefoil_core::engine::retention::{Retention, WaterMarks};
-use trefoil_core::model::{Durability, Position, SiteName, UpdateNumber};
+use trefoil_core::model::{Changed, Durability, Position, SiteName, UpdateNumber};
 use trefoil_core::record::Record;
 use trefoil_core::wire::RECORD_BATCH_COUNT_MAX;
 use trefoil_core::{Error, ErrorKind, Result};
@@ -66,21 +66,25 @@ pub(crate) struct ReadRecords {
     pub reply: oneshot::Sender<Result<Vec<Record>>>,
 }
 
-/// A reset to `base` is about to come: enters the maps that third sites then need (H19), and lets
-/// nothing go until it is done. Save the state next.
+/// The journal is about to end at `base`, or to begin anew there: enters the maps that third sites
+/// then need (H19), and lets nothing go until it is done. Save the state next.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct PrepareReset {
     pub fork: UpdateNumber,
-    pub base: UpdateNumber,
+    pub base: Position,
+    /// What changed from the old base to the new one; `None`: the records up to the base are kept.
+    pub changed: Option<Changed>,
     pub reply: oneshot::Sender<()>,
 }
 
-/// Begin anew after `base`; the state was saved with the intent.
+/// End at `base`, or begin anew there; the state was saved with the intent.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct ResetJournal {
     pub base: Position,
+    /// Whether the records up to there are kept.
+    pub keep: bool,
     pub reply: oneshot::Sender<Result<()>>,
 }
 
@@ -337,6 +341,13 @@ impl Handler<ReadRecords> for JournalActor {
             let _ = reply.send(records);
         });
     }
+}
+
+/// Where the history is at `number`, if the journal can tell.
+pub(crate) async fn position_at(crew: &CrewRef, number: UpdateNumber) -> Option<Position> {
+    let (reply, answer) = oneshot::channel();
+    crew.to(&crew.journal, PositionAt { number, reply });
+    answer.await.ok().flatten()
 }
 
 /// Waits until everything submitted to the journal is durable, for at most `limit`.

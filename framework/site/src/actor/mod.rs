@@ -18,11 +18,11 @@ mod volume;
 mod way;
 
 pub(crate) use follower::{
-    DataIn, FollowView, FollowerActor, SourceEnded, StartFollowing, StopFollowing,
+    DataIn, FollowView, FollowerActor, Rejoin, SourceEnded, StartFollowing, StopFollowing,
 };
 pub(crate) use journal::{
-    Checkpointed, JournalActor, PositionAt, PrepareReset, RaiseFloor, ReadRecords, ResetJournal,
-    Submit, SyncTo, quiesce,
+    Checkpointed, JournalActor, PrepareReset, RaiseFloor, ReadRecords, ResetJournal, Submit,
+    SyncTo, position_at, quiesce,
 };
 pub(crate) use link::greeting;
 pub(crate) use peer::{AskNewest, Beat, PeerActor, SendControl};

@@ -1,13 +1,12 @@
 //! Who leads: carries events to the reign engine, and its effects out, one event at a time.
 
 mod exchange;
+mod standstill;
 
 pub(crate) use self::exchange::{Paused, Swap, Takeover};
 
-use super::{
-    Beat, Depose, Join, Lead, Leave, Serve, ShipperActor, StartFollowing, StopFollowing,
-    StopShipping, quiesce,
-};
+use self::standstill::{depose, lead, settle};
+use super::{Join, Leave, Serve, ShipperActor, StartFollowing, StopFollowing, StopShipping};
 use crate::crew::crew_send;
 use crate::crew::{CrewRef, MAILBOX_MAX, post};
 use crate::parts::micros;
@@ -25,10 +24,7 @@ use trefoil_core::model::{Generation, SiteName, UpdateNumber};
 use trefoil_core::wire::{
     CharterReply, ControlMessage, Follow, Heartbeat, PromiseReply, StreamEnd,
 };
-use trefoil_core::{Error, ErrorKind, Result};
-
-/// How long a journal may take to settle before a promise; the candidate asks again.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
+use trefoil_core::{Error, Result};
 
 /// A message of the reign's protocol came.
 #[derive(Message)]
@@ -78,6 +74,8 @@ pub(crate) struct ReignActor {
     engine: Reign,
     /// Effects that wait for one that takes time.
     effects: VecDeque<Effect>,
+    /// An effect that takes time is being carried out.
+    busy: bool,
     waiting: Option<oneshot::Sender<Result<Certificate>>>,
     /// What the operator who waits asked for.
     doing: &'static str,
@@ -108,7 +106,8 @@ impl ReignActor {
             Reign::new(reign, state.incarnation, state.promised, state.charter.clone(), now);
         *crew.heard.borrow_mut() = engine.heard();
         drop(state);
-        Self { crew, engine, effects: VecDeque::new(), waiting: None, doing: "take over" }
+        let effects = VecDeque::new();
+        Self { crew, engine, effects, busy: false, waiting: None, doing: "take over" }
     }
 
     fn on(&mut self, event: Event, ctx: &mut Context<Self>) {
@@ -125,7 +124,13 @@ impl ReignActor {
 
     /// Carries effects out, in order; one that takes time holds up the rest, and all events.
     fn carry_out(&mut self, ctx: &mut Context<Self>) {
+        // One that takes time is not done: whatever came meanwhile waits behind it. (A message that
+        // is handled in the same turn of the mailbox must not overtake it.)
+        if self.busy {
+            return;
+        }
         while let Some(effect) = self.effects.pop_front() {
+            tracing::trace!(site = %self.crew.site(), ?effect, "carry out");
             match effect {
                 Effect::Save { promised, charter } => {
                     {
@@ -167,12 +172,15 @@ impl ReignActor {
         work: impl Future<Output = Result<()>> + 'static,
         ctx: &mut Context<Self>,
     ) {
+        self.busy = true;
         let work = work.into_actor(self).map(|result, actor, ctx| match result {
             Ok(()) => {
+                actor.busy = false;
                 actor.carry_out(ctx);
                 actor.publish();
             }
             Err(error) => {
+                actor.busy = false;
                 actor.effects.clear();
                 if let Some(reply) = actor.waiting.take() {
                     let _ = reply.send(Err(error.duplicate().context(actor.doing)));
@@ -232,8 +240,10 @@ impl ReignActor {
         generation: Generation,
         ctx: &mut Context<Self>,
     ) {
+        self.busy = true;
         let settle = async move { settle(&crew).await };
         ctx.wait(settle.into_actor(self).map(move |settled, actor, ctx| {
+            actor.busy = false;
             match settled {
                 Ok(()) => {
                     let evidence = actor.engine.evidence(&to, &actor.crew.own());
@@ -345,49 +355,6 @@ impl ReignActor {
         let says = stands_by.err().map_or_else(|| "begins now".to_owned(), |why| why.to_string());
         *self.crew.stands_by.borrow_mut() = says;
     }
-}
-
-/// Appends nothing more of the old reign; lets the legs see the new one.
-async fn depose(crew: &CrewRef) -> Result<()> {
-    if let Some(volume) = crew.volume.get() {
-        volume.send(Depose).await.map_err(|_| Error::closed("end reign: the volumes stopped"))?;
-    }
-    Ok(())
-}
-
-async fn stop_following(crew: &CrewRef) -> Result<()> {
-    let (done, stopped) = oneshot::channel();
-    crew.stop_following.set(true);
-    crew.to(&crew.follower, StopFollowing { done: Some(done) });
-    match tokio::time::timeout(SETTLE_TIMEOUT, stopped).await {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Error::new(ErrorKind::Timeout, "stop following: the disk does not settle")),
-    }
-}
-
-/// Stops taking records, and waits until what was taken is durable.
-async fn settle(crew: &CrewRef) -> Result<()> {
-    stop_following(crew).await?;
-    quiesce(crew, SETTLE_TIMEOUT).await
-}
-
-/// Begins the reign after everything that is here.
-async fn lead(crew: &CrewRef, generation: Generation) -> Result<()> {
-    // A slow disk is no reason to give up; a failed one ends the group by itself.
-    while let Err(error) = settle(crew).await {
-        if error.kind() != ErrorKind::Timeout || crew.failed.borrow().is_some() {
-            return Err(error);
-        }
-    }
-    let parent = crew.marks.newest.get();
-    crew.state.borrow_mut().lineage.begin(generation, parent.number.next())?;
-    crew.save().await?;
-    crew.leads.set(Some(generation));
-    crew.to(&crew.volume, Lead { generation, parent });
-    for peer in crew.peers.borrow().values() {
-        post(peer, Beat);
-    }
-    Ok(())
 }
 
 impl Actor for ReignActor {

@@ -3,19 +3,19 @@
 mod job;
 
 use self::job::{Job, Sent};
-use super::{LegChanged, LegProgress, PositionAt, RaiseFloor, SyncTo};
+use super::{LegChanged, LegProgress, RaiseFloor, SyncTo, position_at};
 use crate::crew::{CrewRef, MAILBOX_MAX, crew_send, post};
 use crate::parts::micros;
 use crate::shared::add;
 use crate::wan::{BATCH_BYTES_MIN, Traffic};
 use actix::prelude::*;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use trefoil_core::engine::judge::{FollowerView, Plan, SourceView, judge};
 use trefoil_core::engine::pace::{Bucket, batch_bytes};
 use trefoil_core::engine::reign::LegReport;
 use trefoil_core::engine::shipper::{ShipperEngine, Work, limit};
-use trefoil_core::model::{Position, SessionId, SiteName, UpdateNumber};
+use trefoil_core::model::{Generation, Position, SessionId, SiteName, UpdateNumber};
 use trefoil_core::port::Frame;
 use trefoil_core::wire::{ControlMessage, DataMessage, Follow, Progress, StreamEnd, encode_data};
 use trefoil_core::{ErrorKind, Result};
@@ -207,7 +207,7 @@ impl ShipperActor {
     fn report(&self) -> LegReport {
         let marks = self.last.as_ref().map_or(self.follow.marks, |progress| progress.marks);
         let owed = self.follow.debt.as_ref().map_or(0, |debt| debt.missing.bytes().max(1));
-        let planned = self.engine.as_ref().is_some_and(|engine| engine.plan().debt.is_debt());
+        let planned = self.engine.as_ref().is_some_and(|engine| engine.plan().leaves_debt());
         let debt_bytes = match &self.last {
             Some(progress) => progress.debt_bytes,
             None => owed.max(u64::from(planned)),
@@ -260,7 +260,7 @@ impl ShipperActor {
             Err(error) => return self.end(error.to_string(), ctx),
         };
         let member = self.is_named() || self.crew.marks.acking.borrow().contains(&self.peer);
-        if plan.debt.is_debt() && member {
+        if plan.leaves_debt() && member {
             let report = LegReport { must_leave: true, connected: false, ..self.report() };
             self.crew.to(&self.crew.reign, LegChanged { site: self.peer.clone(), report });
             self.end("a member is taken out of the in-sync set before it is copied".into(), ctx);
@@ -277,7 +277,7 @@ impl ShipperActor {
         }
         let sizes: Vec<u64> = self.crew.shared.stores.iter().map(|store| store.size()).collect();
         let engine = ShipperEngine::new(self.follow.session, plan, &sizes, self.follow.credit);
-        if engine.refused() {
+        if engine.ends_with_plan() {
             ctx.stop();
             return;
         }
@@ -292,19 +292,19 @@ struct Judged {
     frame: Frame,
 }
 
-async fn position_at(crew: &CrewRef, number: UpdateNumber) -> Option<Position> {
-    let (reply, answer) = oneshot::channel();
-    crew.to(&crew.journal, PositionAt { number, reply });
-    answer.await.ok().flatten()
-}
-
 /// Judges the follower by this site's journal.
 async fn judge_follower(crew: &CrewRef, peer: &SiteName, follow: &Follow) -> Result<Judged> {
     let marks = &crew.marks;
     let there = position_at(crew, follow.newest.number).await;
     let horizon = if follow.roll_forward { marks.durable.get() } else { marks.horizon.get() };
     let copy_base = position_at(crew, horizon).await;
+    let fork = {
+        let newest = marks.submitted.get().number;
+        crew.state.borrow().lineage.fork(newest, &follow.lineage, follow.newest.number)
+    };
+    let fork = position_at(crew, fork).await;
     let state = crew.state.borrow();
+    let consented = state.charter.as_ref().map_or(Generation::NONE, |charter| charter.consented);
     let source = SourceView {
         site: crew.site().clone(),
         generation: follow.generation,
@@ -312,6 +312,8 @@ async fn judge_follower(crew: &CrewRef, peer: &SiteName, follow: &Follow) -> Res
         newest: marks.submitted.get().number,
         base: marks.base.get(),
         chain_at_follower: there.map(|position| position.chain),
+        fork,
+        consented,
         copy_base,
         map: state.maps.get(peer).cloned(),
         debt: state.debt.is_some(),
@@ -323,6 +325,8 @@ async fn judge_follower(crew: &CrewRef, peer: &SiteName, follow: &Follow) -> Res
         newest: follow.newest,
         base: follow.base,
         debt: follow.debt.clone(),
+        maps_from: follow.maps_from,
+        discards_tail: follow.discards_tail,
         blank: follow.blank,
     };
     let plan = judge(&source, &follower);

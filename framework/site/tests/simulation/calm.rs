@@ -108,7 +108,8 @@ async fn prove_somewhere(world: &Rc<World>, leader: usize, up: &Up) -> bool {
     false
 }
 
-/// Waits until a site has come to `number`, unless its history has parted from the leader's.
+/// Waits until a site has come to `number`. The operator lets a site rejoin that holds updates of
+/// its own, which a host may have been told of.
 async fn pairs(world: &Rc<World>, site: usize, leader: usize, number: UpdateNumber) {
     let mut waited = 0;
     while !world.is_broken() {
@@ -118,8 +119,7 @@ async fn pairs(world: &Rc<World>, site: usize, leader: usize, number: UpdateNumb
         {
             let eye = world.eye.lock();
             let caught_up = heals::has_caught_up(&eye, site, leader, number);
-            let parted = heals::has_parted(&eye, site, leader);
-            if parted || (caught_up && restored >= number && is_member(world, site, leader)) {
+            if caught_up && restored >= number && is_member(world, site, leader) {
                 return;
             }
         }
@@ -128,9 +128,24 @@ async fn pairs(world: &Rc<World>, site: usize, leader: usize, number: UpdateNumb
             world.eye.lock().judge(verdict);
             return;
         }
+        if waited % PATIENCE_MS == 0
+            && let Some(up) = up
+        {
+            rejoin(world, site, &up);
+        }
         tokio::time::sleep(STEP).await;
         revive(world);
         waited += 50;
+    }
+}
+
+/// The operator chooses the leading site's history, where a site says that he has to.
+fn rejoin(world: &World, site: usize, up: &Up) {
+    let status = up.group.status();
+    if status.trouble.as_ref().is_some_and(|trouble| trouble.contains("trefoil rejoin")) {
+        world.eye.lock().note(format_args!("{} rejoins by consent", SITES[site]));
+        let group = up.group.clone();
+        spawn_local(async move { drop(group.rejoin().await) });
     }
 }
 

@@ -100,14 +100,6 @@ impl Seen {
     }
 }
 
-/// How many bytes of a saved state say its format.
-pub const FORMAT_BYTES: usize = 4;
-
-/// A saved state. A format that the oracle does not know would blind it, so that ends the test.
-pub fn decode_state(bytes: &[u8]) -> SiteState {
-    postcard::from_bytes(&bytes[FORMAT_BYTES..]).unwrap()
-}
-
 /// A host write that was answered.
 #[derive(Clone, Debug)]
 pub struct Answered {

@@ -1,9 +1,8 @@
 //! Ways to break a rule on purpose, to show that the simulation catches it. All of them are
 //! outside the product: in what its disks, its clock and its boot id tell it.
 
-use crate::oracle::{FORMAT_BYTES, decode_state};
 use bytes::Bytes;
-use trefoil_core::model::{Charter, Generation, Position, VolumeId};
+use trefoil_core::model::{Charter, Generation, Position, SiteState, VolumeId};
 use trefoil_core::record::{Record, RecordKind};
 
 /// What a forgetful site still knows: its promise and its charter.

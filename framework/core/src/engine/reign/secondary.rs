@@ -167,6 +167,8 @@ impl Reign {
         self.following.clone_from(&wanted);
         match wanted {
             Some((source, generation)) => {
+                // Whatever kept this site from leading is over.
+                self.trouble = None;
                 effects.push(Effect::Follow { source, generation, roll_forward: false });
             }
             None => effects.push(Effect::Unfollow),

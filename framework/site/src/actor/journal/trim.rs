@@ -6,7 +6,14 @@ use actix::prelude::*;
 use std::collections::BTreeSet;
 use trefoil_core::Result;
 use trefoil_core::engine::retention::{TrimDecision, TrimInput};
-use trefoil_core::model::{Position, SiteName, UpdateNumber};
+use trefoil_core::model::{Changed, Position, SiteName, UpdateNumber};
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Gathered {
+    up_to: UpdateNumber,
+    changed: Result<Changed>,
+}
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -45,25 +52,53 @@ impl JournalActor {
         };
         match decision {
             TrimDecision::Nothing | TrimDecision::HostMustWait { .. } => {}
-            TrimDecision::Trim { up_to } => self.start_trim(up_to, false, ctx),
-            TrimDecision::ForceTrim { up_to, maps } => {
-                for (site, map) in &maps {
-                    let from = map.from;
-                    tracing::warn!(
-                        site = %crew.site(), peer = %site, %from, %up_to,
-                        "the journal is full: updates that the peer lacks are let go; it will be \
-                         brought back by a copy"
-                    );
-                }
-                self.retention.begin_maps(maps);
-                self.start_trim(up_to, true, ctx);
+            TrimDecision::Trim { up_to, passed } => {
+                self.tell_of_passed(up_to, &passed);
+                self.start_trim(up_to, passed, ctx);
             }
         }
     }
 
-    /// Trims; after the maps are durable, where records go that a site lacks (rule `purge_safe`).
-    fn start_trim(&mut self, up_to: UpdateNumber, save_first: bool, ctx: &mut Context<Self>) {
+    /// Says which sites will need a copy of what changed instead of the updates themselves.
+    fn tell_of_passed(&self, up_to: UpdateNumber, passed: &[SiteName]) {
+        let maps = self.retention.maps();
+        for peer in passed.iter().filter(|site| !maps.contains_key(*site)) {
+            let (site, from) = (self.crew.site(), self.retention.floor(peer).number);
+            tracing::warn!(
+                %site, %peer, %from, %up_to,
+                "the journal is full: updates that the peer lacks are let go; what they changed is \
+                 kept in a map"
+            );
+        }
+    }
+
+    /// Trims; where records go that a site lacks, what they changed is read and entered into its
+    /// map first.
+    fn start_trim(&mut self, up_to: UpdateNumber, passed: Vec<SiteName>, ctx: &mut Context<Self>) {
         self.trimming = Some(up_to);
+        if passed.is_empty() {
+            self.trim_now(up_to, false, ctx);
+            return;
+        }
+        if !self.retention.wants_extents(&passed) {
+            self.missed(up_to, &Changed::Everything, ctx);
+            return;
+        }
+        let Ok(io) = self.crew.io() else { return };
+        let (base, address) = (self.crew.marks.base.get().number, ctx.address());
+        actix::spawn(async move {
+            let changed = io.changed(base, up_to).await;
+            crate::crew::post(&address, Gathered { up_to, changed });
+        });
+    }
+
+    /// Enters what goes into the maps, and lets it go once they are durable (rule `purge_safe`).
+    fn missed(&mut self, up_to: UpdateNumber, changed: &Changed, ctx: &mut Context<Self>) {
+        self.retention.missed(up_to, self.crew.marks.base.get().number, changed);
+        self.trim_now(up_to, true, ctx);
+    }
+
+    fn trim_now(&mut self, up_to: UpdateNumber, save_first: bool, ctx: &mut Context<Self>) {
         self.publish_retention();
         let (crew, address) = (self.crew.clone(), ctx.address());
         actix::spawn(async move {
@@ -109,6 +144,17 @@ impl Handler<RaiseFloor> for JournalActor {
     }
 }
 
+impl Handler<Gathered> for JournalActor {
+    type Result = ();
+
+    fn handle(&mut self, Gathered { up_to, changed }: Gathered, ctx: &mut Context<Self>) {
+        match changed {
+            Ok(changed) => self.missed(up_to, &changed, ctx),
+            Err(error) => self.crew.fail(&error),
+        }
+    }
+}
+
 impl Handler<Trimmed> for JournalActor {
     type Result = ();
 
@@ -146,32 +192,55 @@ impl Handler<PrepareReset> for JournalActor {
 }
 
 impl JournalActor {
-    /// Enters the maps for a reset; its base is not touched by any trim from here on.
+    /// Enters the maps for a reset, or lowers the floors to where the journal will end; the base is
+    /// not touched by any trim from here on.
     fn prepare(&mut self, prepare: PrepareReset) {
-        self.retention.reset(prepare.fork, prepare.base, &self.crew.state.borrow().lineage);
+        let PrepareReset { fork, base, changed, reply } = prepare;
+        {
+            let lineage = &self.crew.state.borrow().lineage;
+            match changed {
+                Some(changed) => {
+                    let old_base = self.crew.marks.base.get().number;
+                    self.retention.reset(fork, (old_base, base.number), lineage, &changed);
+                }
+                None => self.retention.clip(&base, &lineage.up_to(fork)),
+            }
+        }
         self.publish_retention();
-        let _ = prepare.reply.send(());
+        let _ = reply.send(());
     }
 }
 
 impl Handler<ResetJournal> for JournalActor {
     type Result = ();
 
-    fn handle(&mut self, ResetJournal { base, reply }: ResetJournal, ctx: &mut Context<Self>) {
+    fn handle(&mut self, reset: ResetJournal, ctx: &mut Context<Self>) {
+        let ResetJournal { base, keep, reply } = reset;
         let Ok(io) = self.crew.io() else { return };
         let work = async move {
-            io.reset(base).await?;
+            if keep {
+                io.truncate(base.number).await?;
+            } else {
+                io.reset(base).await?;
+            }
             io.usage().await
         };
-        // Nothing else is taken meanwhile: what comes next follows the new base.
+        // Nothing else is taken meanwhile: what comes next follows the new end.
         let work = work.into_actor(self).map(move |result, actor, _| {
             let result = result.map(|usage| {
                 actor.engine.reset(base);
                 actor.set_usage(usage);
-                actor.crew.marks.base.set(base);
-                actor.crew.marks.submitted.set(base);
-                actor.crew.marks.newest.set(base);
-                actor.crew.marks.durable.set(base.number);
+                let marks = &actor.crew.marks;
+                if !keep {
+                    marks.base.set(base);
+                }
+                marks.submitted.set(base);
+                marks.newest.set(base);
+                marks.durable.set(base.number);
+                // What is in the volumes beyond that is owed from now on.
+                marks.restored.set(marks.restored.get().min(base.number));
+                marks.checkpointed.set(marks.checkpointed.get().min(base.number));
+                actor.crew.history.borrow_mut().cut_after(base.number);
             });
             if let Err(error) = &result {
                 actor.crew.fail(&error.duplicate());

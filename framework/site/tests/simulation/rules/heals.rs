@@ -1,18 +1,8 @@
 //! With faults gone, somebody leads, the host can write, and every leg returns to paired.
-//!
-//! A site whose history has parted from the leader's keeps what it has: undoing that is a later
-//! release.
 
 use super::{Broken, Verdict};
 use crate::oracle::{Oracle, SITES};
 use trefoil_core::model::UpdateNumber;
-
-/// Whether the history of `site` has something that `leader` never had.
-pub fn has_parted(oracle: &Oracle, site: usize, leader: usize) -> bool {
-    let (own, theirs) = (&oracle.sites[site].history, &oracle.sites[leader].history);
-    let last_shared = own.iter().zip(theirs).take_while(|(a, b)| a == b).count();
-    last_shared < own.len()
-}
 
 /// Whether `site` has everything that `leader` had at `number`.
 pub fn has_caught_up(oracle: &Oracle, site: usize, leader: usize, number: UpdateNumber) -> bool {

@@ -3,6 +3,8 @@
 
 use super::{Broken, Verdict};
 use crate::oracle::{Oracle, SITES};
+use trefoil_core::model::UpdateNumber;
+use trefoil_core::record::RecordKind;
 
 /// Checks what was appended at a site against every member of the newest charter.
 pub fn check(oracle: &Oracle, site: usize) -> Verdict {
@@ -13,7 +15,11 @@ pub fn check(oracle: &Oracle, site: usize) -> Verdict {
     if !charter.active || named(site) || leads || SITES[site] != "c" {
         return Ok(());
     }
-    let newest = oracle.sites[site].newest();
+    // The mark of a reign that it began itself, and that never became active, is no update.
+    let marks = oracle.sites[site].history.iter().rev();
+    let marks = marks.take_while(|entry| entry.kind == RecordKind::Generation).count();
+    let newest = oracle.sites[site].newest().value().saturating_sub(marks as u64);
+    let newest = UpdateNumber::new(newest);
     let Some(entry) = oracle.sites[site].at(newest) else { return Ok(()) };
     for member in &charter.in_sync {
         let index = SITES.iter().position(|name| *name == member.site.as_str()).unwrap_or(0);
