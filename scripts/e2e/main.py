@@ -72,7 +72,8 @@ def scenarios(short):
         ("disk-full-b", disk_full.full("b"), LONG),
         ("disk-full-c", disk_full.full("c"), LONG),
         ("old-primary-delta", old_primary.without_a_tail, IN_SHORT),
-        ("old-primary-refused", old_primary.with_a_tail, IN_SHORT),
+        ("old-primary-tail", old_primary.with_a_tail, IN_SHORT),
+        ("old-primary-consent", old_primary.with_answered_updates, LONG),
     ]
     for (transport, backend), in_short in WORDS.items():
         run.append((f"words-{transport}-{backend}", failover.over(transport, backend), in_short))
