@@ -153,6 +153,30 @@ fn an_in_sync_mirror_takes_over_with_zero_loss() {
 }
 
 #[test]
+fn a_fenced_primary_whose_link_still_seems_up_is_not_waited_for_where_zero_is_proved() {
+    let mut world = World::paired();
+    world.silence("a");
+    let options = TakeoverOptions { accept_loss: false, primary_is_fenced: true };
+    world.event("b", Event::Takeover(options));
+    world.run(200);
+    assert!(world.serves("b"), "neither its promise nor its coming along is waited for");
+    assert_eq!(world.completed("b").unwrap().verdict, Verdict::Zero);
+}
+
+#[test]
+fn a_fenced_primary_that_may_prove_zero_is_waited_for() {
+    let mut world = World::paired_without_b();
+    world.silence("a");
+    let options = TakeoverOptions { accept_loss: true, primary_is_fenced: true };
+    world.event("b", Event::Takeover(options));
+    world.run(500);
+    assert!(!world.serves("b"), "with its word nothing may be lost, so it has its time");
+    world.run(4000);
+    assert!(world.serves("b"));
+    assert!(matches!(world.completed("b").unwrap().verdict, Verdict::Unknown(_)));
+}
+
+#[test]
 fn a_takeover_waits_for_the_lease_of_the_old_primary() {
     let mut world = World::paired();
     world.kill("a");

@@ -287,6 +287,12 @@ impl World {
         }
     }
 
+    /// The site is gone, and no transport has noticed: its links count as up.
+    pub fn silence(&mut self, name: &str) {
+        self.nodes.get_mut(&site(name)).unwrap().alive = false;
+        self.mail.retain(|(from, to, _)| from.as_str() != name && to.as_str() != name);
+    }
+
     /// Starts the site again, from what was durable.
     pub fn restart(&mut self, name: &str) {
         let (now, config) = (self.now, config(name, self.takeover_delay_us));

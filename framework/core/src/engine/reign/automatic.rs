@@ -188,7 +188,10 @@ impl Reign {
     }
 
     /// Whether `site` is waited for by a candidate or a new primary: a primary whose silence was
-    /// the reason to stand, or that an operator calls fenced, is not.
+    /// the reason to stand is not. One that the operator calls fenced may seem to be there for as
+    /// long as its transport needs to find out, so it is not waited for where zero loss is proved
+    /// without its word, nor to come along where it did not promise. Where it is not proved, its
+    /// word may be what proves it.
     pub(super) fn is_awaited(&self, own: &Own, site: &SiteName) -> bool {
         let Some(peer) = self.peers.get(site).filter(|peer| peer.up) else { return false };
         let silent_us = own.now.saturating_sub(peer.heard_at);
@@ -199,6 +202,14 @@ impl Reign {
             Standing::Primary(primary) if primary.cause() == Cause::Automatic => {
                 silent_us < self.config.lease_us
             }
+            Standing::Candidate(candidate) if candidate.cause.fenced() => {
+                let charter = self.newest_charter();
+                let leads = charter.is_some_and(|charter| charter.primary == *site);
+                let proved =
+                    || matches!(self.assess(own, candidate), Assessment::Eligible(Verdict::Zero));
+                !(leads && proved())
+            }
+            Standing::Primary(primary) if primary.cause().fenced() => primary.has_word_of(site),
             _ => true,
         }
     }

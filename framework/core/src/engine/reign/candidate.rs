@@ -447,7 +447,7 @@ impl Reign {
         };
         let clear_at = candidate.lease_clear_at.max(own.now.saturating_add(own_grant));
         candidate.lease_clear_at = clear_at;
-        let by_word = candidate.cause.options().is_some_and(|options| options.primary_is_fenced);
+        let by_word = candidate.cause.fenced();
         let fenced = by_word || signed_off;
         if own.now < clear_at && !fenced {
             return (Phase::WaitingForLease(verdict), false);

@@ -21,4 +21,9 @@ impl Cause {
             Self::Named | Self::Automatic => None,
         }
     }
+
+    /// Whether the operator states that the old primary cannot answer hosts any more.
+    pub(super) fn fenced(self) -> bool {
+        self.options().is_some_and(|options| options.primary_is_fenced)
+    }
 }

@@ -103,6 +103,11 @@ impl Primary {
         self.completed.cause
     }
 
+    /// Whether a site promised before this reign began.
+    pub(super) fn has_word_of(&self, site: &SiteName) -> bool {
+        self.completed.evidence.contains_key(site)
+    }
+
     pub(super) fn is_active(&self) -> bool {
         self.phase == Phase::Serving
     }
