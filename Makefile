@@ -91,6 +91,10 @@ e2e: ## real processes, killed and taken over, with real NBD clients
 e2e-short: ## the part of `make e2e` that takes a minute or two
 	scripts/e2e.sh --short
 
+.PHONY: miri
+miri: ## the pure core's unit tests under Miri, if the nightly toolchain has it
+	@scripts/miri.sh
+
 .PHONY: bench
 bench: ## the benchmarks; they print ratios measured in one run
 	cargo bench $(LOCKED) -p trefoil-benches

@@ -12,5 +12,6 @@ if cargo nextest --version >/dev/null 2>&1; then
 else
     echo 'cargo-nextest is not installed: running the tests with cargo test, which does the same'
     cargo test --locked --workspace --no-fail-fast --exclude trefoil-site
-    cargo test --locked -p trefoil-site --no-fail-fast --lib --test three_sites --test handles
+    cargo test --locked -p trefoil-site --no-fail-fast --lib --test three_sites --test handles \
+        --test reload
 fi
