@@ -153,3 +153,37 @@ fn a_site_that_is_not_in_sync_is_refused_with_figures() {
     until_in_sync(&trio, "a");
     trio.stop_in_order(&["a", "b", "c"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leg_is_suspended_by_the_operator_and_catches_up_by_delta() {
+    let mut trio = Trio::start();
+    trio.until_filled();
+    let suspended = trio.trefoil(&["pair", "suspend", "--site", "a", "--to", "c"]);
+    assert_eq!(suspended.status.code(), Some(0), "{}", stderr(&suspended));
+    let leg = &group(&trio, "a")["legs"]["c"];
+    assert_eq!(leg["state"]["suspended"], "by operator", "{leg}");
+    let text = trio.scrape("a");
+    let series = |line: &&str| {
+        line.starts_with("trefoil_pair_state{")
+            && line.contains("\"c\"")
+            && line.contains("state=\"suspended\"")
+    };
+    let line = text.lines().find(series).unwrap();
+    assert!(line.ends_with(" 1"), "{line}");
+    let host = NbdClient::connect(&trio.nbd("a"), "orders/db0").await.unwrap();
+    for at in 0..64 {
+        host.write(at * BLOCK, &block(at + 1), false).await.unwrap();
+    }
+    let resumed = trio.trefoil(&["pair", "resume", "--site", "a", "--to", "c"]);
+    assert_eq!(resumed.status.code(), Some(0), "{}", stderr(&resumed));
+    let waited = trio.trefoil(&["wait", "--at", "c", "--update", "latest", "--timeout", "20s"]);
+    assert_eq!(waited.status.code(), Some(0), "{}", stderr(&waited));
+    let follows = group(&trio, "c")["follows"].clone();
+    assert_eq!(follows["plan"]["kind"], "delta", "{follows}");
+    assert_eq!(follows["fetched"]["copied_bytes"], 0, "{follows}");
+    trio.until("the leg is paired again", "a", |status| {
+        status["groups"][0]["legs"]["c"]["state"] == "paired"
+    });
+    drop(host);
+    trio.stop_in_order(&["a", "b", "c"]);
+}

@@ -10,6 +10,7 @@ mod client;
 mod exit;
 mod export;
 mod output;
+mod pair;
 mod rejoin;
 mod reload;
 mod run;
@@ -84,6 +85,8 @@ enum Verb {
     Rejoin(rejoin::Args),
     /// List what a site set aside because the history went on without it
     Tail(tail::Args),
+    /// Suspend a leg of the leading site, or let it go on
+    Pair(pair::Args),
     /// Let the daemon of a site read its configuration again
     Reload(reload::Args),
     /// Wait until an update is at a site
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
         Verb::Failback(args) => swap::failback(&common, &args),
         Verb::Rejoin(args) => rejoin::run(&common, &args),
         Verb::Tail(args) => tail::run(&common, &args),
+        Verb::Pair(args) => pair::run(&common, &args),
         Verb::Reload(args) => reload::run(&common, &args),
         Verb::Wait(args) => wait::run(&common, &args),
         Verb::Export(args) => export::run(&common, &args),

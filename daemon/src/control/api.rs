@@ -19,6 +19,8 @@ pub const REJOIN_SCHEMA: &str = "trefoil.rejoin/1";
 pub const TAKEOVER_SCHEMA: &str = "trefoil.takeover/1";
 /// The schema of [`SwapDocument`].
 pub const SWAP_SCHEMA: &str = "trefoil.swap/1";
+/// The schema of [`PairDocument`].
+pub const PAIR_SCHEMA: &str = "trefoil.pair/1";
 /// The schema of [`WaitDocument`].
 pub const WAIT_SCHEMA: &str = "trefoil.wait/1";
 /// The schema of [`ExportDocument`].
@@ -141,6 +143,29 @@ pub struct RejoinDocument {
     pub site: SiteName,
     /// How it follows now, and where it set its own updates aside.
     pub follows: FollowStatus,
+}
+
+/// `POST /v1/groups/{group}/actions/suspend` and `…/resume`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairRequest {
+    /// The site at the other end of the leg.
+    pub to: SiteName,
+}
+
+/// The answer to a [`PairRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairDocument {
+    /// [`PAIR_SCHEMA`].
+    pub schema: String,
+    /// The group.
+    pub group: GroupName,
+    /// The site that the leg begins at.
+    pub site: SiteName,
+    /// The site at its other end.
+    pub to: SiteName,
+    /// Whether it is suspended by the operator now.
+    pub suspended: bool,
 }
 
 /// `GET /v1/groups/{group}/wait`.

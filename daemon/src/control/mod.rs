@@ -7,6 +7,7 @@
 //! | `POST /v1/groups/{group}/actions/takeover` | lead the group from here |
 //! | `POST /v1/groups/{group}/actions/swap` | the same, by an exchange of roles |
 //! | `POST /v1/groups/{group}/actions/rejoin` | drop updates that only this site has, and follow |
+//! | `POST /v1/groups/{group}/actions/suspend`, `…/resume` | a leg of this site stands still |
 //! | `POST /v1/actions/reload` | read the configuration again |
 //! | `GET /v1/groups/{group}/wait?at=&update=&point=&timeout_ms=` | until an update is at a site |
 //! | `POST /v1/groups/{group}/actions/export` | consistent images of all volumes |

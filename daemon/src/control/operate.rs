@@ -1,8 +1,12 @@
 //! Answers what operators want done to a group, and lets it come to its end.
 
-use super::api::{REJOIN_SCHEMA, RejoinDocument, SWAP_SCHEMA, SwapDocument};
-use super::server::{Answer, Served, refused};
+use super::api::{
+    PAIR_SCHEMA, PairDocument, PairRequest, REJOIN_SCHEMA, RejoinDocument, SWAP_SCHEMA,
+    SwapDocument,
+};
+use super::server::{Answer, Served, bad_body, refused};
 use axum::Json;
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use std::sync::Arc;
@@ -62,4 +66,43 @@ pub(super) async fn rejoin(
     let running = async move { group.rejoin().await };
     let follows = to_its_end(format!("rejoin group {name}"), running).await?;
     Ok(Json(RejoinDocument { schema: REJOIN_SCHEMA.to_owned(), group: name, site, follows }))
+}
+
+type PairBody = std::result::Result<Json<PairRequest>, JsonRejection>;
+
+/// Suspends a leg of this site.
+pub(super) async fn suspend(
+    State(served): State<Arc<Served>>,
+    Path(group): Path<String>,
+    body: PairBody,
+) -> Answer<PairDocument> {
+    set_suspended(&served, &group, body, true).await
+}
+
+/// Lets a leg of this site go on.
+pub(super) async fn resume(
+    State(served): State<Arc<Served>>,
+    Path(group): Path<String>,
+    body: PairBody,
+) -> Answer<PairDocument> {
+    set_suspended(&served, &group, body, false).await
+}
+
+async fn set_suspended(
+    served: &Served,
+    group: &str,
+    body: PairBody,
+    suspended: bool,
+) -> Answer<PairDocument> {
+    let Json(PairRequest { to }) = body.map_err(bad_body)?;
+    let group = served.group(group).map_err(refused)?.clone();
+    let (name, site) = (group.name().clone(), group.site().clone());
+    tracing::warn!(group = %name, %to, suspended, "suspension of a leg set");
+    let doing = format!("suspend the leg to {to} in group {name}");
+    let other = to.clone();
+    let running = async move {
+        if suspended { group.suspend(&other).await } else { group.resume(&other).await }
+    };
+    to_its_end(doing, running).await?;
+    Ok(Json(PairDocument { schema: PAIR_SCHEMA.to_owned(), group: name, site, to, suspended }))
 }

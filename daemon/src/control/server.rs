@@ -5,7 +5,7 @@ use super::api::{
     RELOAD_SCHEMA, ReloadDocument, STATUS_SCHEMA, StatusDocument, TAKEOVER_SCHEMA,
     TakeoverDocument, TakeoverRequest, WAIT_SCHEMA, WaitDocument, WaitQuery,
 };
-use super::operate::{rejoin, swap, to_its_end};
+use super::operate::{rejoin, resume, suspend, swap, to_its_end};
 use super::warnings::warnings;
 use crate::credentials::CredentialStore;
 use crate::export::export_name;
@@ -125,6 +125,8 @@ pub fn router(served: Arc<Served>) -> Router {
         .route("/v1/groups/{group}/actions/takeover", post(takeover))
         .route("/v1/groups/{group}/actions/swap", post(swap))
         .route("/v1/groups/{group}/actions/rejoin", post(rejoin))
+        .route("/v1/groups/{group}/actions/suspend", post(suspend))
+        .route("/v1/groups/{group}/actions/resume", post(resume))
         .route("/v1/actions/reload", post(reload))
         .route("/v1/groups/{group}/wait", get(wait))
         .route("/v1/groups/{group}/actions/export", post(export))
@@ -270,7 +272,7 @@ async fn export(
     Ok(Json(ExportDocument { schema, group: group.name().clone(), site, position, images }))
 }
 
-fn bad_body(rejection: JsonRejection) -> Response {
+pub(super) fn bad_body(rejection: JsonRejection) -> Response {
     invalid(&rejection.body_text())
 }
 

@@ -6,6 +6,8 @@
 mod exchange;
 mod reign_automatic;
 mod reign_world;
+#[path = "reign/suspend.rs"]
+mod suspend;
 
 use reign_world::{World, charter_of, marks, site};
 use trefoil_core::engine::reign::{Effect, Event, LegReport, TakeoverOptions};

@@ -1,11 +1,11 @@
 //! What an operator does to a group: takeover, planned exchange of roles.
 
-use crate::actor::{Swap, Takeover};
+use crate::actor::{Suspend, Swap, Takeover};
 use crate::handle::{Group, hand};
 use crate::status::Certificate;
 use tokio::sync::oneshot;
 use trefoil_core::engine::reign::TakeoverOptions;
-use trefoil_core::model::Role;
+use trefoil_core::model::{LegState, Role, SiteName};
 use trefoil_core::{Error, Result};
 
 impl Group {
@@ -35,6 +35,45 @@ impl Group {
         let (reply, answer) = oneshot::channel();
         hand(&self.reign, Swap { reply })?;
         self.certified(answer).await.map(Some)
+    }
+
+    /// Suspends the leg from this site, which leads, to another: it is not served any more, and
+    /// after a restart neither, until [`Group::resume`]. A leg that the host waits for is taken out
+    /// of the in-sync set first, which two of three sites must record. Returns once it is still.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if the group has no such other site; [`ErrorKind::Refused`] where
+    /// this site does not lead.
+    pub async fn suspend(&self, site: &SiteName) -> Result<()> {
+        self.set_suspended(site, true).await?;
+        let mut watch = self.watch();
+        loop {
+            let status = self.status();
+            let state = status.legs.get(site).map(|leg| leg.state.clone());
+            if matches!(state, Some(LegState::Suspended(_))) || status.role != Role::Primary {
+                return Ok(());
+            }
+            watch.changed().await?;
+        }
+    }
+
+    /// Lets a suspended leg go on: the other site follows again by what it lacks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if the group has no such other site.
+    pub async fn resume(&self, site: &SiteName) -> Result<()> {
+        self.set_suspended(site, false).await
+    }
+
+    async fn set_suspended(&self, site: &SiteName, suspended: bool) -> Result<()> {
+        if !self.peers.contains_key(site) {
+            let (group, here) = (self.name(), self.site());
+            let why = format!("find leg to {site}: group {group} has none from site {here}");
+            return Err(Error::invalid(why));
+        }
+        let (reply, answer) = oneshot::channel();
+        hand(&self.reign, Suspend { site: site.clone(), suspended, reply })?;
+        answer.await.map_err(|_| Error::closed("suspend leg: the site is stopping"))?
     }
 
     /// Waits until this site leads as the certificate says.

@@ -179,6 +179,10 @@ fn leg_state(crew: &CrewRef, site: &SiteName) -> LegState {
     let shipping = crew.shippers.borrow().contains_key(site);
     let legs = crew.legs.borrow();
     let Some(report) = legs.get(site).filter(|_| shipping) else {
+        let waited_for = crew.marks.acking.borrow().contains(site);
+        if !waited_for && crew.state.borrow().suspended.contains(site) {
+            return LegState::Suspended("by operator".to_owned());
+        }
         let seen = crew.seen.borrow();
         let seen = seen.get(site);
         if let Some(refusal) = seen.and_then(|seen| seen.refusal.clone()) {

@@ -415,7 +415,7 @@ impl World {
             Effect::TookOver(completed) => node.completed = Some(*completed),
             Effect::TakeoverFailed { why } => node.refusal = Some(why),
             Effect::Exchange(effect) => self.exchange(at, effect),
-            Effect::Serve | Effect::Lease { .. } => {}
+            Effect::Serve | Effect::StopServing(_) | Effect::Lease { .. } => {}
         }
     }
 

@@ -28,7 +28,7 @@ pub(crate) use link::greeting;
 pub(crate) use peer::{AskNewest, Beat, PeerActor, SendControl};
 pub(crate) use reign::{
     FollowRequest, FromPeer, LegChanged, LinkChanged, Marked, Paused, ReignActor, RolledForward,
-    Swap, Takeover,
+    Suspend, Swap, Takeover,
 };
 pub(crate) use restorer::{
     CopyIn, Hold, JournalDurable, Received, Release, ResetRestorer, RestorerActor, Settle,

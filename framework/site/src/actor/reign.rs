@@ -3,7 +3,7 @@
 mod exchange;
 mod standstill;
 
-pub(crate) use self::exchange::{Paused, Swap, Takeover};
+pub(crate) use self::exchange::{Paused, Suspend, Swap, Takeover};
 
 use self::standstill::{depose, lead, settle};
 use super::{Join, Leave, Serve, ShipperActor, StartFollowing, StopFollowing, StopShipping};
@@ -103,7 +103,8 @@ impl ReignActor {
         let state = crew.state.borrow();
         let now = crew.shared.clock.now_us();
         let engine =
-            Reign::new(reign, state.incarnation, state.promised, state.charter.clone(), now);
+            Reign::new(reign, state.incarnation, state.promised, state.charter.clone(), now)
+                .with_suspended(state.suspended.clone());
         *crew.heard.borrow_mut() = engine.heard();
         drop(state);
         let effects = VecDeque::new();
@@ -217,6 +218,7 @@ impl ReignActor {
             Effect::Unfollow => crew.to(&crew.follower, StopFollowing { done: None }),
             Effect::Join(site) => self.join(site),
             Effect::Leave(site) => crew.to(&crew.volume, Leave(site)),
+            Effect::StopServing(site) => self.stop_serving(&site),
             Effect::Serve => crew.to(&crew.volume, Serve),
             Effect::Exchange(effect) => self.exchange(effect),
             Effect::Lease { until } => crew.shared.lease_until.store(until, Ordering::Release),

@@ -1,6 +1,6 @@
 //! The calm after the faults: everything heals, the host writes, what can be paired is.
 
-use crate::faults::take_over_with;
+use crate::faults::{resume, take_over_with};
 use crate::host::{prove, read_all};
 use crate::oracle::SITES;
 use crate::rules::{self, heals};
@@ -35,6 +35,9 @@ pub async fn heal(world: &Rc<World>) {
     let Some((leader, up)) = leader(world).await else { return };
     if !prove_somewhere(world, leader, &up).await {
         return;
+    }
+    for site in 0..3 {
+        resume(world, site).await;
     }
     let number = world.eye.lock().sites[leader].newest();
     for site in (0..3).filter(|site| *site != leader) {

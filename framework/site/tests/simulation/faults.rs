@@ -3,7 +3,7 @@
 use crate::dice::Dice;
 use crate::oracle::SITES;
 use crate::plan::Fault;
-use crate::world::World;
+use crate::world::{World, name};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::task::spawn_local;
@@ -94,6 +94,7 @@ async fn happens(world: &Rc<World>, fault: Fault, mut dice: Dice) {
         Fault::CutAndTakeover => cut_and_take_over(world, &mut dice).await,
         Fault::LosePrimary => lose_primary(world, &mut dice).await,
         Fault::Swap => drop(swap(world, site).await),
+        Fault::Suspend => suspend(world, other, lasts).await,
         Fault::SwapAndCrash => swap_and_crash(world, site, &mut dice).await,
     }
 }
@@ -206,6 +207,26 @@ pub async fn swap(world: &Rc<World>, site: usize) -> bool {
             false
         }
         Err(_) => false,
+    }
+}
+
+/// The leg from whoever leads to a site is suspended for a while, however often it restarts.
+async fn suspend(world: &Rc<World>, to: usize, lasts: Duration) {
+    let Some((leader, up)) = world.writable().into_iter().next() else { return };
+    let done = tokio::time::timeout(lasts, up.group.suspend(&name(SITES[to]))).await;
+    let done = done.map(|done| done.map_err(|error| error.to_string()));
+    let (from, to_site) = (SITES[leader], SITES[to]);
+    world.eye.lock().note(format_args!("operator: suspend {from} to {to_site}: {done:?}"));
+    tokio::time::sleep(lasts).await;
+    resume(world, leader).await;
+}
+
+/// All legs of a site go on.
+pub async fn resume(world: &Rc<World>, site: usize) {
+    let Some(up) = world.up(site) else { return };
+    for to in (0..3).filter(|to| *to != site) {
+        let to = name(SITES[to]);
+        let _ = tokio::time::timeout(PATIENCE, up.group.resume(&to)).await;
     }
 }
 

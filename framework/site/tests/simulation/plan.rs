@@ -53,6 +53,8 @@ pub enum Fault {
     Swap,
     /// The same, and somebody dies or is cut off in the middle.
     SwapAndCrash,
+    /// The operator suspends a leg for a while.
+    Suspend,
 }
 
 /// The kinds that were there first.
@@ -78,7 +80,7 @@ pub const FAULTS: [Fault; 18] = [
 ];
 
 /// The kinds that came later.
-const LATER: [Fault; 2] = [Fault::Swap, Fault::SwapAndCrash];
+const LATER: [Fault; 3] = [Fault::Swap, Fault::SwapAndCrash, Fault::Suspend];
 
 /// What a run is made of.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use crate::model::{
     Charter, Generation, Handover, Lineage, Marks, Position, SiteName, UpdateNumber, Verdict,
 };
 use crate::wire::{CharterReply, Heartbeat, PromiseReply};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// This site's own state, as of an event.
 #[derive(Clone, Debug)]
@@ -59,6 +59,8 @@ pub enum Event {
     Marked(UpdateNumber),
     /// A leg of this primary changed.
     Leg(SiteName, LegReport),
+    /// The operator wants exactly these legs of this site suspended; that is durable already.
+    Suspended(BTreeSet<SiteName>),
     /// Roles are exchanged as planned.
     Exchange(Exchange),
 }
@@ -143,6 +145,8 @@ pub enum Effect {
     Join(SiteName),
     /// Do not wait for that site any more.
     Leave(SiteName),
+    /// End the session of a leg that the operator suspended.
+    StopServing(SiteName),
     /// Answer the host.
     Serve,
     /// The lease was renewed until then.

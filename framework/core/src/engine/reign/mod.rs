@@ -17,9 +17,11 @@ mod candidate;
 mod cause;
 mod events;
 mod exchange;
+mod leg;
 mod primary;
 mod proposal;
 mod secondary;
+mod suspend;
 
 use super::lease::{Grants, Lease};
 use crate::model::{Charter, Fence, Generation, Incarnation, LegMode, Member, Role, SiteName};
@@ -33,7 +35,7 @@ pub use automatic::StandsBy;
 pub use cause::Cause;
 pub use events::{Completed, Effect, Event, Own, Refusal};
 pub use exchange::{Exchange, ExchangeEffect};
-pub use primary::LegReport;
+pub use leg::LegReport;
 
 /// What is configured.
 #[derive(Clone, Debug)]
@@ -245,12 +247,14 @@ impl Reign {
                 Err(Error::fenced(format!("the newest promise here is {}", self.promised)))
             };
         }
-        let Standing::Primary(primary) = &mut self.standing else {
+        let Standing::Primary(primary) = &self.standing else {
             return Err(Error::unavailable(format!("site {} does not lead", self.config.site)));
         };
         if primary.generation != generation {
             return Err(Error::fenced(format!("site leads generation {}", primary.generation)));
         }
+        self.check_suspended(from)?;
+        let Standing::Primary(primary) = &mut self.standing else { return Ok(()) };
         primary.may_serve(from, incarnation, self.charter.as_ref())
     }
 
@@ -278,6 +282,7 @@ impl Reign {
             Event::RolledForward(well) => self.rolled_forward(own, well, &mut effects),
             Event::Marked(number) => self.marked(number),
             Event::Leg(site, report) => self.leg(own, site, report),
+            Event::Suspended(sites) => self.suspended = sites,
             Event::Exchange(event) => self.exchange(own, event, &mut effects),
         }
         self.go_on(own, &mut effects);
@@ -290,6 +295,7 @@ impl Reign {
         self.go_on_as_candidate(own, effects);
         self.go_on_as_primary(own, effects);
         self.go_on_exchanging(own, effects);
+        self.stop_suspended(effects);
         self.follow_charter(effects);
     }
 

@@ -3,59 +3,15 @@
 
 use super::cause::Cause;
 use super::exchange::Handing;
+use super::leg::{Leg, LegReport};
 use super::proposal::Proposal;
 use super::{Completed, Effect, Own, Refusal, Reign, Standing};
 use crate::model::{
-    Charter, Generation, Incarnation, LegMode, Marks, Member, SiteName, UpdateNumber, Verdict,
+    Charter, Generation, Incarnation, LegMode, Member, SiteName, UpdateNumber, Verdict,
 };
 use crate::wire::CharterReply;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
-
-/// What the leading site sees of one leg.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LegReport {
-    /// Whether the follower is in a session of this reign.
-    pub connected: bool,
-    /// The follower's incarnation.
-    pub incarnation: Incarnation,
-    /// How far it has come.
-    pub marks: Marks,
-    /// Bytes that it owes.
-    pub debt_bytes: u64,
-    /// Whether it holds durably what was assigned before it was waited for.
-    pub may_include: bool,
-    /// Whether its plan leaves it in debt: it must be out of the charter first (rule R6).
-    pub must_leave: bool,
-}
-
-#[derive(Debug, Default)]
-struct Leg {
-    report: LegReport,
-    /// Since when it is silent; `None` while connected.
-    lost_at: Option<u64>,
-    /// Whether the primary waits for it.
-    acking: bool,
-    /// Whether a charter that names it was proposed in this reign: then only a newer charter may
-    /// let the primary go on without it.
-    proposed: bool,
-    /// Another incarnation asks to follow.
-    replaced: bool,
-    /// It is back in another session, in which what it must hold is noted anew (rule R5).
-    back: bool,
-    /// When it last came further, or had nothing left to come further to.
-    moved_at: u64,
-}
-
-impl Leg {
-    /// Whether the host has waited for it too long: it is silent, or it answers and does not come
-    /// further (its disk is full, or does not answer).
-    fn overdue(&self, now: u64, grace_us: u64) -> bool {
-        let standing_since = self.report.connected.then_some(self.moved_at);
-        let since = self.lost_at.or(standing_since);
-        since.is_some_and(|since| now >= since.saturating_add(grace_us))
-    }
-}
 
 #[derive(Debug, PartialEq, Eq)]
 enum Phase {
@@ -119,6 +75,11 @@ impl Primary {
     /// Whether it was handed over: no host is answered in this reign any more.
     pub(super) fn is_closed(&self) -> bool {
         self.handing.as_ref().is_some_and(Handing::is_closed)
+    }
+
+    /// Whether it is waited for.
+    pub(super) fn is_acking(&self, site: &SiteName) -> bool {
+        self.legs.get(site).is_some_and(|leg| leg.acking)
     }
 
     /// What was last seen of a leg.
@@ -305,7 +266,8 @@ impl Reign {
         let mut in_sync =
             vec![Member { site: self.config.site.clone(), incarnation: self.incarnation }];
         for member in &primary.carry {
-            if self.config.modes.get(&member.site) != Some(&LegMode::Sync) {
+            let sync = self.config.modes.get(&member.site) == Some(&LegMode::Sync);
+            if !sync || self.suspended.contains(&member.site) {
                 continue;
             }
             let leg = primary.legs.entry(member.site.clone()).or_default();
@@ -419,6 +381,9 @@ impl Reign {
     fn to_exclude(&self, own: &Own, in_sync: &[Member]) -> Option<SiteName> {
         let Standing::Primary(primary) = &self.standing else { return None };
         let named = |site: &SiteName| in_sync.iter().any(|member| &member.site == site);
+        if let Some(suspended) = self.suspended_member(in_sync) {
+            return Some(suspended);
+        }
         let grace = self.config.leg_grace_us;
         let gone = primary.legs.iter().find(|(site, leg)| {
             // It came back as another incarnation while the charter was on its way.
@@ -426,8 +391,11 @@ impl Reign {
                 let same = member.incarnation == leg.report.incarnation;
                 member.site == **site && leg.report.connected && !same
             });
-            let unfit =
-                leg.overdue(own.now, grace) || leg.replaced || leg.report.must_leave || other;
+            let unfit = leg.overdue(own.now, grace)
+                || leg.replaced
+                || leg.report.must_leave
+                || other
+                || self.suspended.contains(*site);
             (named(site) || leg.proposed) && unfit
         });
         if let Some((site, _)) = gone {
@@ -448,7 +416,10 @@ impl Reign {
         let Standing::Primary(primary) = &mut self.standing else { return };
         for (site, leg) in &mut primary.legs {
             let named = in_sync.iter().any(|member| &member.site == site);
-            let unfit = leg.replaced || leg.report.must_leave || leg.report.debt_bytes > 0;
+            let unfit = leg.replaced
+                || leg.report.must_leave
+                || leg.report.debt_bytes > 0
+                || self.suspended.contains(site);
             let overdue = leg.overdue(own.now, grace);
             if leg.acking && !leg.proposed && !named && (overdue || unfit) {
                 leg.acking = false;
@@ -472,6 +443,7 @@ impl Reign {
             let fit = leg.report.connected
                 && leg.report.debt_bytes == 0
                 && !leg.replaced
+                && !self.suspended.contains(site)
                 && !leg.overdue(own.now, grace);
             if sync && fit && close && (!leg.acking || leg.back) && !leg.report.must_leave {
                 leg.acking = true;
@@ -488,7 +460,10 @@ impl Reign {
         let Standing::Primary(primary) = &self.standing else { return None };
         primary.legs.iter().find_map(|(site, leg)| {
             let named = in_sync.iter().any(|member| &member.site == site);
-            let fit = leg.report.connected && leg.report.debt_bytes == 0 && !leg.replaced;
+            let fit = leg.report.connected
+                && leg.report.debt_bytes == 0
+                && !leg.replaced
+                && !self.suspended.contains(site);
             (leg.acking && !named && fit && leg.report.may_include)
                 .then(|| Member { site: site.clone(), incarnation: leg.report.incarnation })
         })

@@ -1,14 +1,14 @@
 //! What operators ask of the reign, and the effects of a planned exchange of roles.
 
 use super::ReignActor;
-use crate::actor::{Close, Pause};
-use crate::crew::{CrewRef, crew_send};
+use crate::actor::{Close, Pause, StopShipping};
+use crate::crew::{CrewRef, crew_send, post};
 use crate::shared::Gate;
 use crate::status::Certificate;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 use trefoil_core::engine::reign::{Event, Exchange, ExchangeEffect, TakeoverOptions};
-use trefoil_core::model::{Handover, UpdateNumber};
+use trefoil_core::model::{Handover, SiteName, UpdateNumber};
 use trefoil_core::wire::ControlMessage;
 use trefoil_core::{Error, Result};
 
@@ -25,6 +25,15 @@ pub(crate) struct Takeover {
 #[rtype(result = "()")]
 pub(crate) struct Swap {
     pub reply: oneshot::Sender<Result<Certificate>>,
+}
+
+/// The operator suspends the leg to a site, or lets it go on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Suspend {
+    pub site: SiteName,
+    pub suspended: bool,
+    pub reply: oneshot::Sender<Result<()>>,
 }
 
 /// Host writes wait; the newest number assigned.
@@ -47,6 +56,13 @@ impl ReignActor {
             ExchangeEffect::Pause => crew.to(&crew.volume, Pause(true)),
             ExchangeEffect::Resume => crew.to(&crew.volume, Pause(false)),
             ExchangeEffect::Close(_) => {}
+        }
+    }
+
+    /// Ends the session of a leg that the operator suspended.
+    pub(super) fn stop_serving(&self, site: &SiteName) {
+        if let Some(shipper) = self.crew.shippers.borrow().get(site) {
+            post(shipper, StopShipping(Some("suspended by the operator".into())));
         }
     }
 
@@ -95,6 +111,42 @@ impl Handler<Takeover> for ReignActor {
         if self.may_wait("take over", reply) {
             self.on(Event::Takeover(options), ctx);
         }
+    }
+}
+
+impl Handler<Suspend> for ReignActor {
+    type Result = ();
+
+    fn handle(&mut self, suspend: Suspend, ctx: &mut Context<Self>) {
+        let Suspend { site, suspended, reply } = suspend;
+        if suspended && !self.engine.is_active() {
+            let here = self.crew.site();
+            let why = format!("suspend leg to {site}: site {here} does not lead; see `status`");
+            let _ = reply.send(Err(Error::refused(why)));
+            return;
+        }
+        let sites = {
+            let mut state = self.crew.state.borrow_mut();
+            if suspended {
+                state.suspended.insert(site);
+            } else {
+                state.suspended.remove(&site);
+            }
+            state.suspended.clone()
+        };
+        let crew = self.crew.clone();
+        let save = async move { crew.save().await };
+        // Durable first: a restart must not let a leg go on that the operator stopped.
+        ctx.wait(save.into_actor(self).map(move |saved, actor, ctx| match saved {
+            Ok(()) => {
+                actor.on(Event::Suspended(sites), ctx);
+                let _ = reply.send(Ok(()));
+            }
+            Err(error) => {
+                let _ = reply.send(Err(error.duplicate().context("suspend leg")));
+                actor.crew.fail(&error);
+            }
+        }));
     }
 }
 
