@@ -6,11 +6,12 @@ use std::io;
 
 /// Our crates by directory, and which of our crates each may use. Examples and benches stand
 /// above all the layers; nothing stands on them.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 8] = [
     ("framework/core", &[]),
     ("framework/site", &["trefoil-core"]),
     ("transports", &["trefoil-core"]),
     ("backends", &["trefoil-core"]),
+    ("arbiters", &["trefoil-core"]),
     ("daemon", &["trefoil-core", "trefoil-site", "trefoil-transports", "trefoil-backends"]),
     (
         "examples",
