@@ -7,6 +7,7 @@ mod layers;
 mod lexer;
 mod lines;
 mod manifest;
+mod surface;
 mod tree;
 
 use std::error::Error;
@@ -65,6 +66,16 @@ fn over(extensions: &[&str], rule: impl Fn(&TreeFile) -> Vec<Finding>) -> Outcom
 #[test]
 fn every_source_file_opens_with_what_it_is_for() -> Outcome {
     over(&["rs"], lines::module_doc)
+}
+
+#[test]
+fn no_public_signature_names_a_runtime_or_a_wire_library() -> Outcome {
+    over(&["rs"], surface::foreign)
+}
+
+#[test]
+fn every_exception_for_a_public_signature_is_needed() -> Outcome {
+    none(surface::unused_exceptions(Tree::read()?.with_extension(&["rs"])))
 }
 
 #[test]
