@@ -25,6 +25,7 @@ import old_primary
 import pair
 import reload
 import restart
+import round_trip
 import strangers
 import trio
 from claims import ClaimFailed, Report, Skip, note
@@ -53,6 +54,8 @@ def scenarios(short):
         ("short-journal", failover.short_journal, LONG),
         ("short-journal-write", failover.short_journal_durable, LONG),
         ("restart", restart.all_three_are_killed, IN_SHORT),
+        ("round-trip", round_trip.home, IN_SHORT),
+        ("two-sites-burn", round_trip.two_sites_burn, LONG),
         ("pair", pair.every_export_is_a_prefix, IN_SHORT),
         ("reload", reload.another_transport, IN_SHORT),
         ("automatic", automatic.rounds, IN_SHORT),
