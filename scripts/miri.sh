@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the unit tests of the pure core under Miri, which finds undefined behaviour. Core has no
+# Runs the unit tests of words, records and wire under Miri, which finds undefined behaviour. Core has no
 # `unsafe` of its own; what is tried is what it does with the crates it uses.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,4 +12,5 @@ fi
 # Property tests take few cases (Miri is some hundred times slower), and their seed from outside.
 export MIRIFLAGS="${MIRIFLAGS:--Zmiri-disable-isolation}"
 export PROPTEST_CASES="${PROPTEST_CASES:-2}"
-cargo +nightly miri test --locked -p trefoil-core --target-dir target/miri --lib --no-fail-fast
+cargo +nightly miri test --locked -p trefoil-core --target-dir target/miri --lib --no-fail-fast \
+    -- model:: record:: wire::
