@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the unit tests of words, records and wire under Miri, which finds undefined behaviour. Core has no
-# `unsafe` of its own; what is tried is what it does with the crates it uses.
+# Runs the unit tests of the pure core's words, records and messages under Miri, which finds
+# undefined behaviour. Core has no `unsafe` of its own; what is tried is what it does with the crates
+# it uses. The engines' tests are left out: their long runs take Miri hours.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
