@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use trefoil_core::ErrorKind;
 use trefoil_core::engine::takeover::Verdict;
-use trefoil_core::model::{LegState, PlanKind, Role};
+use trefoil_core::model::{PlanDebt, PlanKind, Role};
 use trefoil_site::TakeoverOptions;
 use world::{World, in_virtual_time, site};
 
@@ -123,7 +123,7 @@ fn flushed_writes_survive_the_power_loss_of_all_sites() {
 }
 
 #[test]
-fn a_journal_that_is_too_short_means_a_copy_and_the_plan_says_why() {
+fn a_journal_that_is_too_short_means_a_copy_of_what_changed_and_the_plan_says_why() {
     in_virtual_time(async {
         let world = World::with_journals(64 << 20, 1 << 20);
         for name in ["a", "b", "c"] {
@@ -149,9 +149,11 @@ fn a_journal_that_is_too_short_means_a_copy_and_the_plan_says_why() {
         world.equal(last, "b", "c").await;
         let follows = world.status("c").follows.clone().unwrap();
         let plan = follows.plan.unwrap();
-        assert_eq!(plan.kind, PlanKind::Copy, "{plan:?}");
+        assert_eq!(plan.kind, PlanKind::Map, "{plan:?}");
         assert!(plan.why.contains("journal"), "{plan:?}");
-        assert!(follows.fetched.copied_bytes > 0);
+        let PlanDebt::Extents(extents) = &plan.debt else { panic!("everything: {plan:?}") };
+        let copied = follows.fetched.copied_bytes;
+        assert!(copied > 0 && copied <= extents.bytes(), "{copied} of {}", extents.bytes());
     });
 }
 
@@ -182,7 +184,7 @@ fn a_returns_without_a_tail_and_follows_by_delta() {
 }
 
 #[test]
-fn a_returns_with_a_tail_keeps_it_and_says_what_will_resolve_it() {
+fn a_returns_with_a_tail_that_nobody_was_told_of_and_only_that_is_undone() {
     in_virtual_time(async {
         let world = World::paired().await;
         world.network.cut_one_way("a", "b");
@@ -194,21 +196,49 @@ fn a_returns_with_a_tail_keeps_it_and_says_what_will_resolve_it() {
         world.kill("a");
         world.network.heal_one_way("a", "b");
         world.take_over("b").await;
-        world.write("b", 1, 11).await;
+        let last = world.write("b", 1, 11).await;
+        world.start("a").await;
+        world.equal(last, "a", "b").await;
+        assert!(world.disks["a"].is_set_aside(&tail), "it is kept where it can be read");
+        let follows = world.status("a").follows.clone().unwrap();
+        assert!(follows.set_aside.is_some(), "{follows:?}");
+        assert!(follows.fetched.copied_bytes <= 4096, "{follows:?}");
+        assert_eq!(world.read("b", 0).await, 0, "nobody was told that it was written");
+    });
+}
+
+#[test]
+fn a_returns_with_a_tail_that_a_host_knows_of_and_keeps_it_until_the_operator_chose() {
+    in_virtual_time(async {
+        let world = World::paired().await;
+        world.network.cut("a", "b");
+        world.write("a", 2, 22).await;
+        world.network.cut("a", "c");
+        let answered = world.write("a", 3, 33).await;
+        let tail = world.disks["a"].received();
+        assert!(tail.number >= answered);
+        world.kill("a");
+        let options = TakeoverOptions { accept_loss: true, primary_is_fenced: true };
+        let certificate = world.group("b").takeover(options).await.unwrap();
+        assert!(matches!(certificate.verdict, Verdict::Unknown(_)), "{certificate:?}");
+        let last = world.write("b", 4, 44).await;
+        world.network.heal("a", "b");
+        world.network.heal("a", "c");
         world.start("a").await;
         world
-            .until("a", "a is refused", |status| {
-                let follows = status.follows.as_ref();
-                follows.is_some_and(|f| {
-                    matches!(&f.state, LegState::Suspended(why)
-                if why.contains("ewind"))
-                })
+            .until("a", "a is held", |status| {
+                let trouble = status.trouble.as_deref().unwrap_or_default();
+                trouble.contains("trefoil rejoin --site a") && trouble.contains("--accept-loss")
             })
             .await;
-        let trouble = world.status("a").trouble.clone().unwrap();
-        assert!(trouble.contains("ewind") && trouble.contains("take over at a"), "{trouble}");
         assert_eq!(world.disks["a"].received(), tail, "its data is kept");
-        assert_eq!(world.read("b", 0).await, 0, "nobody was told that it was written");
+        let follows = world.group("a").rejoin().await.unwrap();
+        assert_eq!(follows.source, site("b"));
+        world.equal(last, "a", "b").await;
+        assert!(world.disks["a"].is_set_aside(&tail));
+        assert_eq!(world.read("b", 3).await, 0, "that is the loss that was accepted");
+        let refused = world.group("b").rejoin().await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Refused, "it leads");
     });
 }
 
