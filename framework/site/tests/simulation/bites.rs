@@ -109,6 +109,11 @@ fn a_checkpoint_without_a_sync_is_caught() {
     is_caught(Sabotage::CheckpointBeforeSync, None, &["no_gap"]);
 }
 
+#[test]
+fn a_tail_that_is_dropped_and_kept_nowhere_is_caught() {
+    is_caught(Sabotage::SetNothingAside, Some(tail_of_the_old_primary), &["tail_kept"]);
+}
+
 /// Nothing goes wrong but the hosts' load.
 fn quiet(_: Rc<World>) -> Story {
     Box::pin(ms(2000))
@@ -155,5 +160,21 @@ fn mirror_without_power(world: Rc<World>) -> Story {
             world.network.heal("a", "c");
             world.start(0).await;
         }
+    })
+}
+
+/// A dies with updates that nobody else has, and comes back under B.
+fn tail_of_the_old_primary(world: Rc<World>) -> Story {
+    Box::pin(async move {
+        paired(&world).await;
+        world.network.cut_and_drop("a", "b");
+        world.network.cut_and_drop("a", "c");
+        ms(100).await;
+        world.die(0, false);
+        insist(&world, 1).await;
+        world.network.heal("a", "b");
+        world.network.heal("a", "c");
+        world.start(0).await;
+        ms(3000).await;
     })
 }

@@ -8,7 +8,7 @@ use crate::world::{Up, World};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::task::spawn_local;
-use trefoil_core::model::UpdateNumber;
+use trefoil_core::model::{Plan, PlanKind, UpdateNumber};
 use trefoil_site::TakeoverOptions;
 
 /// How long nobody may lead before the operator steps in.
@@ -32,10 +32,7 @@ pub async fn heal(world: &Rc<World>) {
     }
     world.eye.lock().note(format_args!("calm"));
     revive(world);
-    let Some((leader, up)) = leader(world).await else { return };
-    if !prove_somewhere(world, leader, &up).await {
-        return;
-    }
+    let Some(leader) = prove_somewhere(world).await else { return };
     for site in 0..3 {
         resume(world, site).await;
     }
@@ -96,19 +93,29 @@ fn troubles(world: &World) -> String {
     (0..3).filter_map(of).collect::<Vec<_>>().join("; ")
 }
 
-/// Whether the host can write, flush and read what it wrote.
-async fn prove_somewhere(world: &Rc<World>, leader: usize, up: &Up) -> bool {
+/// The site where the host can write, flush and read what it wrote. One that led may fail by what
+/// the faults left behind; then another leads, or the same one once it is started again.
+async fn prove_somewhere(world: &Rc<World>) -> Option<usize> {
+    let mut last = 0;
     for _ in 0..20 {
+        let (leader, up) = leader(world).await?;
+        // A journal that waits for a leg that the operator suspended is filled by it.
+        resume(world, leader).await;
         let limit = Duration::from_secs(3);
-        let proved = tokio::time::timeout(limit, prove(world, leader, up)).await;
-        if proved == Ok(true) || world.is_broken() {
-            return !world.is_broken();
+        let proved = tokio::time::timeout(limit, prove(world, leader, &up)).await;
+        if world.is_broken() {
+            return None;
         }
+        if proved == Ok(true) {
+            return Some(leader);
+        }
+        last = leader;
         tokio::time::sleep(STEP).await;
+        revive(world);
     }
-    let what = format!("{} leads, but answers no write: {}", SITES[leader], troubles(world));
+    let what = format!("{} leads, but answers no write: {}", SITES[last], troubles(world));
     world.eye.lock().judge(Err(rules::Broken::new("heals", what)));
-    false
+    None
 }
 
 /// Waits until a site has come to `number`. The operator lets a site rejoin that holds updates of
@@ -145,7 +152,12 @@ async fn pairs(world: &Rc<World>, site: usize, leader: usize, number: UpdateNumb
 /// The operator chooses the leading site's history, where a site says that he has to.
 fn rejoin(world: &World, site: usize, up: &Up) {
     let status = up.group.status();
-    if status.trouble.as_ref().is_some_and(|trouble| trouble.contains("trefoil rejoin")) {
+    let plan = status.follows.as_ref().and_then(|follows| follows.plan.as_ref());
+    let asks = |plan: &Plan| match &plan.kind {
+        PlanKind::Refuse { choices } => choices.iter().any(|choice| choice.contains("rejoin")),
+        _ => false,
+    };
+    if plan.is_some_and(asks) {
         world.eye.lock().note(format_args!("{} rejoins by consent", SITES[site]));
         let group = up.group.clone();
         spawn_local(async move { drop(group.rejoin().await) });

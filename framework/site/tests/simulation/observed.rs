@@ -87,6 +87,9 @@ impl JournalStore for ObservedJournal {
 
     async fn set_aside(&mut self, after: UpdateNumber) -> Result<String> {
         self.pay().await?;
+        if self.sabotage == Sabotage::SetNothingAside {
+            return Ok("nowhere".into());
+        }
         self.inner.set_aside(after).await
     }
 

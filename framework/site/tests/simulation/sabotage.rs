@@ -30,6 +30,8 @@ pub enum Sabotage {
     OtherBytes,
     /// A checkpoint is saved without its volumes being synced.
     CheckpointBeforeSync,
+    /// A tail is said to be set aside, and is not.
+    SetNothingAside,
 }
 
 impl Sabotage {
