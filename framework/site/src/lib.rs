@@ -6,7 +6,7 @@
 //!
 //! | layer | file | responsibility |
 //! |---|---|---|
-//! | handles | `handle`, `operate`, `snapshot`, `status` | what hosts, operators, monitors hold |
+//! | handles | `handle`, `operate`, `rejoin`, `snapshot`, `status` | what people hold |
 //! | site | `site`, `builder`, `door`, `config`, `registry` | threads, listeners, configuration |
 //! | group | `group`, `open`, `crew`, `shared`, `view` | wiring, recovery, what actors share |
 //! | actors | `actor/*` | one file per engine, same names |

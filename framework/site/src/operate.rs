@@ -12,8 +12,8 @@ impl Group {
     /// Makes this site lead the group, in the two phases of a takeover.
     ///
     /// # Errors
-    /// [`ErrorKind::Refused`] with the rule that says no and the remedy;
-    /// [`ErrorKind::Unavailable`] if fewer than two of three sites answer.
+    /// `Refused` with the rule that says no and the remedy;
+    /// `Unavailable` if fewer than two of three sites answer.
     pub async fn takeover(&self, options: TakeoverOptions) -> Result<Certificate> {
         let (reply, answer) = oneshot::channel();
         hand(&self.reign, Takeover { options, reply })?;
@@ -25,8 +25,8 @@ impl Group {
     /// it leads already. May be run again after whatever went wrong in the middle.
     ///
     /// # Errors
-    /// [`ErrorKind::Refused`] with figures while this site is not in sync, or where the exchange
-    /// was called off; [`ErrorKind::Unavailable`] where the leading site cannot be reached.
+    /// `Refused` with figures while this site is not in sync, or where the exchange
+    /// was called off; `Unavailable` where the leading site cannot be reached.
     pub async fn swap(&self) -> Result<Option<Certificate>> {
         let status = self.status();
         if status.role == Role::Primary && status.serving {
@@ -42,7 +42,7 @@ impl Group {
     /// of the in-sync set first, which two of three sites must record. Returns once it is still.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] if the group has no such other site; [`ErrorKind::Refused`] where
+    /// `Invalid` if the group has no such other site; `Refused` where
     /// this site does not lead.
     pub async fn suspend(&self, site: &SiteName) -> Result<()> {
         self.set_suspended(site, true).await?;
@@ -60,7 +60,7 @@ impl Group {
     /// Lets a suspended leg go on: the other site follows again by what it lacks.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] if the group has no such other site.
+    /// `Invalid` if the group has no such other site.
     pub async fn resume(&self, site: &SiteName) -> Result<()> {
         self.set_suspended(site, false).await
     }

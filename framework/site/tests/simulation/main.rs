@@ -36,8 +36,8 @@ use std::time::Instant;
 const REGRESSIONS: &str = include_str!("regressions.txt");
 
 /// How many of a hundred seeds may end with a group that does not go on by itself: rule `heals`
-/// is about liveness, and what it still finds needs an operator's consent to a loss, or a journal of
-/// more than some hundred kilobytes. Every other rule holds without exception.
+/// is about liveness, and some losses need an operator's consent. Every other rule holds without
+/// exception.
 const UNHEALED_PERCENT_MAX: usize = 1;
 
 fn none_fails(outcomes: &[run::Outcome]) {
