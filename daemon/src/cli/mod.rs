@@ -4,6 +4,7 @@
 //! standard error. Exit codes: 0 ok · 1 failed · 2 usage · 3 refused by a safety rule · 4 timeout ·
 //! 5 not reachable · 78 configuration.
 
+mod action;
 mod certs;
 mod check;
 mod client;

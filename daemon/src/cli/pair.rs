@@ -1,13 +1,9 @@
 //! `trefoil pair`: the operator suspends a leg, and lets it go on.
 
-use super::output::{Format, say, say_json};
-use super::{Client, Common, Exit, Failure, block_on, group_of};
+use super::action::OnGroup;
+use super::{Common, Exit, Failure};
 use crate::control::api::{PairDocument, PairRequest};
-use std::time::Duration;
 use trefoil_core::model::SiteName;
-
-/// A little longer than the daemon's own limit, so that its words arrive.
-const LIMIT: Duration = Duration::from_secs(130);
 
 /// Options of `trefoil pair`.
 #[derive(Debug, clap::Args)]
@@ -30,12 +26,8 @@ struct Leg {
     /// The site at the other end
     #[arg(long, value_name = "NAME")]
     to: String,
-    /// The group; the only one, if there is one only
-    #[arg(long, value_name = "NAME")]
-    group: Option<String>,
-    /// The form of the output
-    #[arg(long, short, value_enum, default_value_t)]
-    output: Format,
+    #[command(flatten)]
+    on: OnGroup,
 }
 
 pub(super) fn run(common: &Common, args: &Args) -> Result<(), Failure> {
@@ -43,18 +35,9 @@ pub(super) fn run(common: &Common, args: &Args) -> Result<(), Failure> {
         What::Suspend(leg) => (leg, "suspend"),
         What::Resume(leg) => (leg, "resume"),
     };
-    let config = common.load()?;
-    let site = common.about(&config)?;
-    let group = group_of(&config, leg.group.as_deref())?;
     let to = SiteName::new(&leg.to);
     let to = to.map_err(|error| Failure::new(Exit::Usage, format!("--to: {error}")))?;
-    let client = Client::of(&config, &site, &group)?;
-    let path = format!("/v1/groups/{group}/actions/{action}");
-    let document: PairDocument = block_on(client.post(&path, &PairRequest { to }, LIMIT))?;
-    match leg.output {
-        Format::Json => say_json(&document),
-        Format::Table => say(&tell(&document)),
-    }
+    leg.on.act(common, action, &PairRequest { to }, tell)
 }
 
 fn tell(document: &PairDocument) -> String {

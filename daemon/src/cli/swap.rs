@@ -1,53 +1,31 @@
 //! `trefoil swap` and `trefoil failback`: roles are exchanged as planned, and nothing is lost.
 
-use super::output::{Format, age, say, say_json};
-use super::{Client, Common, Exit, Failure, block_on, group_of};
+use super::action::OnGroup;
+use super::output::age;
+use super::{Common, Exit, Failure, group_of};
 use crate::control::api::{ExportUri, SwapDocument};
 use std::fmt::Write;
-use std::time::Duration;
-use trefoil_core::model::SiteName;
-use trefoil_site::config::SiteConfig;
-
-/// A little longer than the daemon's own limit, so that its words arrive.
-const LIMIT: Duration = Duration::from_secs(130);
 
 /// Options of `trefoil swap` and `trefoil failback`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The group; the only one, if there is one only
-    #[arg(long, value_name = "NAME")]
-    group: Option<String>,
-    /// The form of the output
-    #[arg(long, short, value_enum, default_value_t)]
-    output: Format,
+    #[command(flatten)]
+    on: OnGroup,
 }
 
 /// The site that the verb is about leads next.
 pub(super) fn run(common: &Common, args: &Args) -> Result<(), Failure> {
-    let config = common.load()?;
-    let site = common.about(&config)?;
-    exchange(&config, &site, args)
+    args.on.act(common, "swap", &(), tell)
 }
 
 /// The group's home site leads next.
 pub(super) fn failback(common: &Common, args: &Args) -> Result<(), Failure> {
     let config = common.load()?;
-    let group = group_of(&config, args.group.as_deref())?;
+    let group = group_of(&config, args.on.group.as_deref())?;
     let entry = config.groups.iter().find(|(name, _)| name.as_str() == group);
     let home = entry.map(|(_, entry)| entry.primary.clone());
     let home = home.ok_or_else(|| Failure::new(Exit::Usage, "the group has no home site"))?;
-    exchange(&config, &home, args)
-}
-
-fn exchange(config: &SiteConfig, site: &SiteName, args: &Args) -> Result<(), Failure> {
-    let group = group_of(config, args.group.as_deref())?;
-    let client = Client::of(config, site, &group)?;
-    let path = format!("/v1/groups/{group}/actions/swap");
-    let document: SwapDocument = block_on(client.post(&path, &serde_json::json!({}), LIMIT))?;
-    match args.output {
-        Format::Json => say_json(&document),
-        Format::Table => say(&tell(&document)),
-    }
+    args.on.act_at(&config, &home, "swap", &(), tell)
 }
 
 fn tell(document: &SwapDocument) -> String {
