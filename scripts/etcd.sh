@@ -8,6 +8,9 @@ set -euo pipefail
 command -v etcd && exit 0
 mkdir -p "$1"
 cd "$1"
+# Tests ask at once: a program that dpkg is still writing cannot be started ("text file busy").
+exec 9>lock
+flock 9
 if ! [ -x usr/bin/etcd ]; then
     command -v apt-get >/dev/null && command -v dpkg >/dev/null || {
         echo 'etcd is not here (Debian: etcd-server)' >&2
