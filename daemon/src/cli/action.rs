@@ -36,6 +36,30 @@ impl OnGroup {
         self.act_at(&config, &site, action, request, tell)
     }
 
+    /// Asks the daemon of `site` for `path` of the group, and changes nothing.
+    pub(super) fn look<T: DeserializeOwned>(
+        &self,
+        config: &SiteConfig,
+        site: &SiteName,
+        path: &str,
+    ) -> Result<T, Failure> {
+        let group = group_of(config, self.group.as_deref())?;
+        let client = Client::of(config, site, &group)?;
+        block_on(client.get(&format!("/v1/groups/{group}/{path}"), LIMIT))
+    }
+
+    /// Shows what was found.
+    pub(super) fn show<T: Serialize>(
+        &self,
+        found: &T,
+        tell: impl Fn(&T) -> String,
+    ) -> Result<(), Failure> {
+        match self.output {
+            Format::Json => say_json(found),
+            Format::Table => say(&tell(found)),
+        }
+    }
+
     /// The same at a site that the verb chose.
     pub(super) fn act_at<T: DeserializeOwned + Serialize>(
         &self,
@@ -49,9 +73,6 @@ impl OnGroup {
         let client = Client::of(config, site, &group)?;
         let path = format!("/v1/groups/{group}/actions/{action}");
         let answer: T = block_on(client.post(&path, request, LIMIT))?;
-        match self.output {
-            Format::Json => say_json(&answer),
-            Format::Table => say(&tell(&answer)),
-        }
+        self.show(&answer, tell)
     }
 }

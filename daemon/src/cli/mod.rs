@@ -10,8 +10,10 @@ mod check;
 mod client;
 mod exit;
 mod export;
+mod journal;
 mod output;
 mod pair;
+mod plan;
 mod rejoin;
 mod reload;
 mod run;
@@ -84,6 +86,10 @@ enum Verb {
     Failback(swap::Args),
     /// Bring a site with updates of its own back under the site that leads: they are set aside
     Rejoin(rejoin::Args),
+    /// Say what a verb would do, or what a loss would mean, and change nothing
+    Plan(plan::Args),
+    /// Show what a site's journal holds, and for whom
+    Journal(journal::Args),
     /// List what a site set aside because the history went on without it
     Tail(tail::Args),
     /// Suspend a leg of the leading site, or let it go on
@@ -122,6 +128,8 @@ pub fn main() -> ExitCode {
         Verb::Swap(args) => swap::run(&common, &args),
         Verb::Failback(args) => swap::failback(&common, &args),
         Verb::Rejoin(args) => rejoin::run(&common, &args),
+        Verb::Plan(args) => plan::run(&common, &args),
+        Verb::Journal(args) => journal::run(&common, &args),
         Verb::Tail(args) => tail::run(&common, &args),
         Verb::Pair(args) => pair::run(&common, &args),
         Verb::Reload(args) => reload::run(&common, &args),

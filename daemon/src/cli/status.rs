@@ -5,12 +5,16 @@ use super::{Client, Common, Failure, block_on, group_of, spread};
 use crate::control::api::{GroupDocument, StatusDocument};
 use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use trefoil_core::engine::headroom::FullForecast;
 use trefoil_core::engine::judge::PlanKind;
+use trefoil_core::engine::retention::OnFull;
 use trefoil_core::model::{LegMode, LegState, Role, SiteName};
 use trefoil_site::GroupStatus;
 use trefoil_site::status::{FollowStatus, LegStatus, LinkSecurity};
 
 const LIMIT: Duration = Duration::from_secs(10);
+/// A journal that is full within this is told of in red, in microseconds.
+const ALARM_US: u64 = 600_000_000;
 
 /// Options of `trefoil status`.
 #[derive(Debug, clap::Args)]
@@ -82,6 +86,13 @@ fn tell_group(document: &GroupDocument, now_us: u64) -> String {
         let _ = write!(text, "\nlinks: {}", links.join("; "));
     }
     let _ = write!(text, "\n{}", readiness(status));
+    for forecast in &status.forecasts {
+        let lost: Vec<String> = forecast.lost.iter().map(ToString::to_string).collect();
+        let _ = write!(text, "\nif {} is lost now: {}", lost.join(" and "), forecast.why);
+    }
+    if let Some(full) = &status.journal_full {
+        let _ = write!(text, "\n{}", journal_full(full));
+    }
     let _ = write!(text, "\nautomatic takeover: {}", status.automatic_takeover);
     if let Some(trouble) = &status.trouble {
         let _ = write!(text, "\n{}", alarm(&format!("trouble: {trouble}")));
@@ -251,26 +262,41 @@ fn following(status: &GroupStatus, follows: &FollowStatus) -> String {
     text
 }
 
-/// What would happen if a site were lost now, as far as this site can tell.
+/// When the journal is full, and what happens then.
+fn journal_full(full: &FullForecast) -> String {
+    let then = match full.then {
+        OnFull::Map => "then what changed for it is kept in a map, and copied later",
+        OnFull::Pace => "then host writes wait for it",
+    };
+    let text =
+        format!("journal full in {} if {} stands still: {then}", age(full.in_us), full.held_for);
+    match full.in_us < ALARM_US {
+        true => alarm(&text),
+        false => text,
+    }
+}
+
+/// What each other site holds, as far as this site can tell.
 fn readiness(status: &GroupStatus) -> String {
     let mut parts = Vec::new();
     for (site, leg) in &status.legs {
         if status.role == Role::Primary {
             let lost = status.commit.since(leg.marks.received);
             parts.push(match (leg.debt_bytes, leg.mode) {
-                (0, LegMode::Sync) if leg.acking => format!("{site} loses nothing"),
+                (0, LegMode::Sync) if leg.acking => format!("{site} holds all that was answered"),
                 (0, _) => format!("{site} lacks {lost} updates"),
                 (debt, _) => format!("{site} cannot serve ({} to be copied)", bytes(debt)),
             });
         }
         let delta = if leg.delta_possible { "possible" } else { "not possible" };
-        parts.push(format!("delta resync {}->{site} {delta}", status.site));
+        let room = match (leg.delta_possible, leg.headroom.us) {
+            (true, Some(us)) => format!(", {} of headroom", age(us)),
+            (true, None) => format!(", {} of headroom", bytes(leg.headroom.bytes)),
+            (false, _) => String::new(),
+        };
+        parts.push(format!("delta resync {}->{site} {delta}{room}", status.site));
     }
-    let lead = match status.role {
-        Role::Primary => format!("if {} is lost now: ", status.site),
-        Role::Secondary | Role::Candidate => String::new(),
-    };
-    format!("{lead}{}", parts.join("; "))
+    parts.join("; ")
 }
 
 #[cfg(test)]

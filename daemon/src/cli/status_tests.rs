@@ -48,7 +48,10 @@ fn a_primary_shows_every_site_with_its_lag_and_when_it_was_seen() {
     ] {
         assert!(words.iter().all(|word| line.contains(word)), "{line} lacks one of {words:?}");
     }
-    assert!(text.contains("if a is lost now: b loses nothing"), "{text}");
+    assert!(text.contains("b holds all that was answered; delta resync a->b possible"), "{text}");
+    assert!(text.contains("if a is lost now: b can take over: nothing"), "{text}");
+    assert!(text.contains("journal full in 29 min if c stands still: then what"), "{text}");
+    assert!(text.contains("c lacks 12 updates; delta resync a->c possible, 29 min"), "{text}");
     assert!(text.contains("automatic takeover: off"), "{text}");
     let links = "links: b plain: neither encrypted nor authenticated; c plain";
     assert!(text.contains(links), "{text}");

@@ -5,6 +5,8 @@ use super::output::age;
 use super::{Common, Exit, Failure, group_of};
 use crate::control::api::{ExportUri, SwapDocument};
 use std::fmt::Write;
+use trefoil_core::model::SiteName;
+use trefoil_site::config::SiteConfig;
 
 /// Options of `trefoil swap` and `trefoil failback`.
 #[derive(Debug, clap::Args)]
@@ -21,11 +23,16 @@ pub(super) fn run(common: &Common, args: &Args) -> Result<(), Failure> {
 /// The group's home site leads next.
 pub(super) fn failback(common: &Common, args: &Args) -> Result<(), Failure> {
     let config = common.load()?;
-    let group = group_of(&config, args.on.group.as_deref())?;
+    let home = home_of(&config, &args.on)?;
+    args.on.act_at(&config, &home, "swap", &(), tell)
+}
+
+/// The site that leads the group in the layout of the configuration.
+pub(super) fn home_of(config: &SiteConfig, on: &OnGroup) -> Result<SiteName, Failure> {
+    let group = group_of(config, on.group.as_deref())?;
     let entry = config.groups.iter().find(|(name, _)| name.as_str() == group);
     let home = entry.map(|(_, entry)| entry.primary.clone());
-    let home = home.ok_or_else(|| Failure::new(Exit::Usage, "the group has no home site"))?;
-    args.on.act_at(&config, &home, "swap", &(), tell)
+    home.ok_or_else(|| Failure::new(Exit::Usage, "the group has no home site"))
 }
 
 fn tell(document: &SwapDocument) -> String {

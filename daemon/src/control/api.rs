@@ -5,11 +5,18 @@
 //! from 1970 by the clock of the site that speaks.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use trefoil_core::model::{GroupName, MachineName, Position, SiteName, UpdateNumber, VolumeName};
+use trefoil_core::engine::headroom::{FullForecast, Headroom};
+use trefoil_core::engine::readiness::Forecast;
+use trefoil_core::engine::retention::OnFull;
+use trefoil_core::model::{
+    Extent, GroupName, MachineName, Position, SiteName, UpdateNumber, VolumeName,
+};
+use trefoil_core::record::Record;
 use trefoil_core::{Error, ErrorKind};
-use trefoil_site::status::FollowStatus;
-use trefoil_site::{Certificate, GroupStatus};
+use trefoil_site::status::{FollowStatus, JournalView};
+use trefoil_site::{Certificate, GroupStatus, VerbPlan};
 
 /// The schema of [`StatusDocument`].
 pub const STATUS_SCHEMA: &str = "trefoil.status/1";
@@ -25,6 +32,13 @@ pub const PAIR_SCHEMA: &str = "trefoil.pair/1";
 pub const WAIT_SCHEMA: &str = "trefoil.wait/1";
 /// The schema of [`ExportDocument`].
 pub const EXPORT_SCHEMA: &str = "trefoil.export/1";
+
+/// The schema of [`PlanDocument`].
+pub const PLAN_SCHEMA: &str = "trefoil.plan/1";
+/// The schema of [`LossDocument`].
+pub const LOSS_SCHEMA: &str = "trefoil.loss/1";
+/// The schema of [`JournalDocument`].
+pub const JOURNAL_SCHEMA: &str = "trefoil.journal/1";
 
 /// The schema of [`ReloadDocument`].
 pub const RELOAD_SCHEMA: &str = "trefoil.reload/1";
@@ -166,6 +180,99 @@ pub struct PairDocument {
     pub to: SiteName,
     /// Whether it is suspended by the operator now.
     pub suspended: bool,
+}
+
+/// The answer to `GET /v1/groups/{group}/plans/{verb}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanDocument {
+    /// [`PLAN_SCHEMA`].
+    pub schema: String,
+    /// What the verb would do.
+    #[serde(flatten)]
+    pub plan: VerbPlan,
+}
+
+/// `GET /v1/groups/{group}/plans/loss`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LossQuery {
+    /// The sites that would be lost, with commas between; all single and double losses if not said.
+    pub of: Option<String>,
+}
+
+/// The answer to a [`LossQuery`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LossDocument {
+    /// [`LOSS_SCHEMA`].
+    pub schema: String,
+    /// The group.
+    pub group: GroupName,
+    /// The site that speaks, by what it knows.
+    pub site: SiteName,
+    /// What would happen.
+    pub forecasts: Vec<Forecast>,
+}
+
+/// `GET /v1/groups/{group}/journal`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JournalQuery {
+    /// The first record to list; the newest ones if not said.
+    pub from: Option<u64>,
+    /// How many records to list.
+    #[serde(default)]
+    pub limit: u64,
+}
+
+/// The answer to a [`JournalQuery`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JournalDocument {
+    /// [`JOURNAL_SCHEMA`].
+    pub schema: String,
+    /// The group.
+    pub group: GroupName,
+    /// The site whose journal it is.
+    pub site: SiteName,
+    /// What it holds, and for whom.
+    #[serde(flatten)]
+    pub journal: JournalView,
+    /// What happens when it is full.
+    pub on_full: OnFull,
+    /// How fast it fills, in bytes a second.
+    pub bytes_per_second: u64,
+    /// When it is full, if the site that lags most stood still.
+    pub full: Option<FullForecast>,
+    /// How much more may be written before each other site cannot be brought its updates.
+    pub headroom: BTreeMap<SiteName, Headroom>,
+    /// The records that were asked for.
+    pub records: Vec<RecordDocument>,
+}
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordDocument {
+    /// Its place in the history, the chain after it included.
+    pub position: Position,
+    /// When it was made, by the primary's clock, in microseconds since 1970.
+    pub time_us: u64,
+    /// What it is.
+    pub kind: String,
+    /// What it changes, if it changes a volume.
+    pub extent: Option<Extent>,
+    /// Its encoded bytes.
+    pub bytes: u64,
+}
+
+impl From<&Record> for RecordDocument {
+    fn from(record: &Record) -> Self {
+        Self {
+            position: record.position(),
+            time_us: record.time(),
+            kind: format!("{:?}", record.kind()).to_lowercase(),
+            extent: record.extent(),
+            bytes: record.encoded_bytes() as u64,
+        }
+    }
 }
 
 /// `GET /v1/groups/{group}/wait`.

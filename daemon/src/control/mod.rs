@@ -15,6 +15,7 @@
 //! Errors are `application/problem+json` with a `code` and a `detail`.
 
 pub mod api;
+mod look;
 mod operate;
 mod server;
 mod socket;

@@ -129,6 +129,7 @@ pub fn router(served: Arc<Served>) -> Router {
         .route("/v1/groups/{group}/actions/resume", post(resume))
         .route("/v1/actions/reload", post(reload))
         .route("/v1/groups/{group}/wait", get(wait))
+        .merge(super::look::routes())
         .route("/v1/groups/{group}/actions/export", post(export))
         .fallback(|| async {
             let detail = "no such path in this version of the control API".to_owned();
@@ -276,7 +277,7 @@ pub(super) fn bad_body(rejection: JsonRejection) -> Response {
     invalid(&rejection.body_text())
 }
 
-fn invalid(what: &str) -> Response {
+pub(super) fn invalid(what: &str) -> Response {
     refused(Error::invalid(format!("read request: {what}")))
 }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use trefoil_core::engine::judge::PlanKind;
+use trefoil_core::engine::readiness::Forecast;
 use trefoil_core::model::{GroupName, LegState, Role, SiteName};
 use trefoil_site::GroupStatus;
 use trefoil_site::config::{GroupEntry, NbdSecurity, SiteConfig};
@@ -172,6 +173,12 @@ impl Sampler {
             Role::Secondary | Role::Candidate => f64::NAN,
         };
         set("trefoil_loss_if_lost_updates", &loss, lost);
+        let age = loss_age(status, peer).filter(|_| status.role == Role::Primary);
+        set("trefoil_loss_if_lost_seconds", &loss, age.map_or(f64::NAN, seconds));
+        let headroom = leg.headroom;
+        set("trefoil_delta_resync_headroom_updates", labels, number(headroom.updates));
+        let lasts = headroom.us.map_or(f64::INFINITY, seconds);
+        set("trefoil_delta_resync_headroom_seconds", labels, lasts);
     }
 
     fn pair_state(&self, labels: &Labels, group: &GroupName, peer: &SiteName, now: &'static str) {
@@ -186,6 +193,14 @@ impl Sampler {
                 .increment(u64::from(before.is_some() && state == now));
         }
     }
+}
+
+/// How old the oldest update is that would be lost if this site were lost and `survivor` led.
+fn loss_age(status: &GroupStatus, survivor: &SiteName) -> Option<u64> {
+    let own = |forecast: &&Forecast| forecast.lost == [status.site.clone()];
+    let forecast = status.forecasts.iter().find(own)?;
+    let candidate = forecast.candidates.iter().find(|candidate| candidate.site == *survivor)?;
+    Some(candidate.stake.us)
 }
 
 /// The labels of one series.
@@ -267,6 +282,10 @@ fn positions(labels: &Labels, status: &GroupStatus) {
 fn journal(labels: &Labels, status: &GroupStatus) {
     set("trefoil_journal_capacity_bytes", labels, number(status.journal_capacity_bytes));
     set("trefoil_journal_used_bytes", labels, number(status.journal_used_bytes));
+    let retained = status.journal_used_bytes.saturating_sub(status.journal_kept_bytes);
+    set("trefoil_journal_retained_bytes", labels, number(retained));
+    let oldest = seconds(status.journal_oldest_us);
+    set("trefoil_journal_oldest_entry_timestamp_seconds", labels, oldest);
     let entries = status.newest.number.since(status.base);
     set("trefoil_journal_entries", labels, number(entries));
     set("trefoil_journal_oldest_update_number", labels, number(status.base.next().value()));

@@ -246,36 +246,45 @@ pub const METRICS: &[Metric] = &[
         "Updates that would be lost if site `lost` vanished now and `survivor` took over; \
          exported by the primary.",
     ),
-    later(gauge("trefoil_loss_if_lost_seconds", LOSS, "Age of those.")),
+    gauge(
+        "trefoil_loss_if_lost_seconds",
+        LOSS,
+        "Age of the oldest of those at most; 0 where none would be lost.",
+    ),
     gauge(
         "trefoil_delta_resync_possible",
         PEER,
         "1 if this site's journal still holds every update that the peer lacks.",
     ),
-    later(gauge(
+    gauge(
         "trefoil_delta_resync_headroom_updates",
         PEER,
-        "Updates that may still be overwritten before a full copy becomes necessary.",
-    )),
-    later(gauge(
+        "Updates that may still be written here before the journal no longer holds what the peer \
+         lacks, the peer standing still: then what changed is copied by a map.",
+    ),
+    gauge(
         "trefoil_delta_resync_headroom_seconds",
         PEER,
-        "The same at the current write rate.",
-    )),
+        "The same at the current write rate; +Inf while next to nothing is written.",
+    ),
     gauge("trefoil_journal_capacity_bytes", GROUP, "Size of the journal."),
     gauge("trefoil_journal_used_bytes", GROUP, "Bytes of the journal in use."),
-    later(gauge(
+    gauge(
         "trefoil_journal_retained_bytes",
         GROUP,
         "Bytes kept beyond need, for delta resync.",
-    )),
+    ),
     gauge("trefoil_journal_entries", GROUP, "Records in the journal."),
     gauge(
         "trefoil_journal_oldest_update_number",
         GROUP,
         "Oldest update still readable; one more than the newest when there is none.",
     ),
-    later(gauge("trefoil_journal_oldest_entry_timestamp_seconds", GROUP, "Its time.")),
+    gauge(
+        "trefoil_journal_oldest_entry_timestamp_seconds",
+        GROUP,
+        "Its time, by the primary's clock; 0 while that is not known.",
+    ),
     counter("trefoil_journal_appended_updates_total", GROUP, "Records appended."),
     counter("trefoil_journal_appended_bytes_total", GROUP, "Bytes appended."),
     counter("trefoil_journal_released_bytes_total", GROUP, "Bytes released."),

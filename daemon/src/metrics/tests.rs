@@ -6,9 +6,12 @@ use crate::builtin;
 use crate::nbd::NbdCounters;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, UNIX_EPOCH};
+use trefoil_core::engine::headroom::{FullForecast, Headroom};
+use trefoil_core::engine::readiness::{Candidacy, Forecast, How, Stake};
+use trefoil_core::engine::retention::OnFull;
 use trefoil_core::model::{
     Charter, Durability, Fence, Generation, GroupName, Incarnation, LegMode, LegState, Marks,
-    Member, Position, Role, SiteName, UpdateNumber, VolumeName, VolumeSpec,
+    Member, Position, Role, SiteName, UpdateNumber, Verdict, VolumeName, VolumeSpec,
 };
 use trefoil_site::GroupStatus;
 use trefoil_site::config::{SiteConfig, Sources, load};
@@ -47,6 +50,37 @@ fn leg(mode: LegMode, restored: u64) -> LegStatus {
         payload_bytes: 1 << 20,
         wire_bytes: 1 << 19,
         delta_possible: true,
+        headroom: Headroom { bytes: 80 << 20, updates: 20_000, us: Some(1_740_000_000) },
+    }
+}
+
+/// What the loss of a would mean: b takes over, c lacks 12 updates.
+fn loss_of_a() -> Forecast {
+    let candidate = |name, verdict, stake| Candidacy {
+        site: site(name),
+        verdict: Some(verdict),
+        refused: None,
+        stake,
+        reads: Vec::new(),
+        waits_us: 2_000_000,
+    };
+    let unknown = Verdict::Unknown("c is not in sync".to_owned());
+    let stake = Stake { updates: 12, bytes: 50_400, us: 210_000 };
+    Forecast {
+        lost: vec![site("a")],
+        silent: Vec::new(),
+        how: How::TakesOver,
+        serves: Some(site("b")),
+        verdict: Some(Verdict::Zero),
+        stake: Stake::default(),
+        waits_us: Some(2_000_000),
+        why: "b can take over: nothing that was answered is lost".to_owned(),
+        candidates: vec![
+            candidate("b", Verdict::Zero, Stake::default()),
+            candidate("c", unknown, stake),
+        ],
+        resyncs: Vec::new(),
+        next: vec!["trefoil takeover --at b --group orders".to_owned()],
     }
 }
 
@@ -102,6 +136,16 @@ pub(crate) fn group_status() -> GroupStatus {
         ]),
         trouble: None,
         automatic_takeover: "off".to_owned(),
+        on_full: OnFull::Map,
+        journal_bytes_per_second: 50_000,
+        journal_kept_bytes: 1 << 20,
+        journal_oldest_us: 1_799_999_000_000_000,
+        journal_full: Some(FullForecast {
+            held_for: site("c"),
+            in_us: 1_740_000_000,
+            then: OnFull::Map,
+        }),
+        forecasts: vec![loss_of_a()],
         totals: Totals { writes: 4000, takeovers: 1, automatic_takeovers: 2, ..Totals::default() },
     }
 }
@@ -211,6 +255,9 @@ async fn the_figures_are_those_of_the_status() {
         (r#"trefoil_replication_lag_updates{site="a",group="orders",peer="c"}"#, 12.0),
         (r#"trefoil_replication_lag_seconds{site="a",group="orders",peer="c"}"#, 0.21),
         (r#"trefoil_loss_if_lost_updates{group="orders",lost="a",survivor="c"}"#, 12.0),
+        (r#"trefoil_loss_if_lost_seconds{group="orders",lost="a",survivor="c"}"#, 0.21),
+        (r#"trefoil_delta_resync_headroom_seconds{site="a",group="orders",peer="c"}"#, 1740.0),
+        (r#"trefoil_journal_retained_bytes{site="a",group="orders"}"#, 2_097_152.0),
         (r#"trefoil_recovery_point_objective_seconds{group="orders"}"#, 5.0),
         (r#"trefoil_volume_writable{site="a",group="orders",volume="log0"}"#, 1.0),
         (r#"trefoil_journal_entries{site="a",group="orders"}"#, 4082.0),

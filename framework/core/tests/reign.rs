@@ -267,7 +267,7 @@ fn a_candidate_behind_gives_way_to_a_site_it_cannot_read_from() {
     world.event("b", Event::Takeover(options));
     world.run(6000);
     let refusal = world.refusal("b").unwrap();
-    assert!(refusal.why.contains("take over at c"), "{refusal:?}");
+    assert!(refusal.why.contains("trefoil takeover --at c"), "{refusal:?}");
 }
 
 #[test]

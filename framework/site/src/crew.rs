@@ -18,11 +18,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use trefoil_core::engine::headroom::FillRate;
 use trefoil_core::engine::judge::Plan;
+use trefoil_core::engine::readiness::Forecast;
 use trefoil_core::engine::reign::{LegReport, Own};
-use trefoil_core::model::{Generation, Marks, Position, Role, SiteName, SiteState, UpdateNumber};
+use trefoil_core::model::{
+    Generation, Lineage, Marks, Position, Role, SiteName, SiteState, UpdateNumber,
+};
 use trefoil_core::port::Frame;
-use trefoil_core::wire::{ControlMessage, SiteView};
+use trefoil_core::wire::{ControlMessage, MapView, SiteView};
 use trefoil_core::{Error, Result};
 
 /// Room in an actor's mailbox. What may be in it is bounded by permits and credits long before.
@@ -91,6 +95,10 @@ pub(crate) struct Seen {
     pub link_up: bool,
     pub security: LinkSecurity,
     pub view: Option<SiteView>,
+    /// Its reigns.
+    pub lineage: Lineage,
+    /// What it trimmed that others lack.
+    pub maps: BTreeMap<SiteName, MapView>,
     pub heard_wall_us: u64,
     pub rtt_us: u64,
     /// Why it does not talk to this site.
@@ -148,6 +156,12 @@ pub(crate) struct Crew {
     pub serves: Cell<bool>,
     /// Why the journal takes nothing more at present, if so.
     pub journal_full: RefCell<Option<String>>,
+    /// How fast the journal fills.
+    pub fill_rate: RefCell<FillRate>,
+    /// What would happen if a site were lost, and when that was put together.
+    pub forecasts: RefCell<(u64, Vec<Forecast>)>,
+    /// The number of the oldest record, and when it was made by the primary's clock.
+    pub oldest: Cell<(UpdateNumber, u64)>,
     /// What found no room on its disk, and what the disk said.
     pub no_room: RefCell<BTreeMap<&'static str, String>>,
     /// Why this site gave up on the group, if it did.
@@ -230,6 +244,12 @@ impl Crew {
         let own = Position { generation, number: durable, ..Position::START };
         floors.insert(self.site().clone(), own);
         floors
+    }
+
+    /// What the maps here name, for the other sites.
+    pub fn maps_for_peers(&self) -> BTreeMap<SiteName, MapView> {
+        let state = self.state.borrow();
+        state.maps.iter().map(|(site, map)| (site.clone(), MapView::from(map))).collect()
     }
 
     /// How long each other site has been silent, for heartbeats.

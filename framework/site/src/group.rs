@@ -279,6 +279,9 @@ fn crew(
         stop_following: Cell::new(false),
         serves: Cell::new(false),
         journal_full: RefCell::default(),
+        fill_rate: RefCell::default(),
+        forecasts: RefCell::default(),
+        oldest: Cell::default(),
         no_room: RefCell::default(),
         failed: RefCell::default(),
     }

@@ -50,6 +50,11 @@ impl History {
         self.samples.truncate(gone);
     }
 
+    /// Whether what [`History::since`] says of `number` is exact to a sample.
+    pub fn reaches(&self, number: UpdateNumber) -> bool {
+        self.samples.front().is_some_and(|first| first.number <= number.next())
+    }
+
     /// The age of the oldest update after `number` at `now_us`, and the bytes after it.
     pub fn since(&self, number: UpdateNumber, now_us: u64) -> (u64, u64) {
         // The sample at or right before the first update that is lacked.

@@ -6,9 +6,9 @@
 //!
 //! | layer | file | responsibility |
 //! |---|---|---|
-//! | handles | `handle`, `operate`, `rejoin`, `snapshot`, `status` | what people hold |
+//! | handles | `handle`, `operate`, `plan`, `rejoin`, `snapshot`, `status` | what people hold |
 //! | site | `site`, `builder`, `door`, `config`, `registry` | threads, listeners, configuration |
-//! | group | `group`, `open`, `crew`, `shared`, `view` | wiring, recovery, what actors share |
+//! | group | `group`, `open`, `crew`, `shared`, `view`, `readiness` | wiring, recovery, what actors share |
 //! | actors | `actor/*` | one file per engine, same names |
 //! | long ways | `wan/*` | packing, pacing and cutting of what goes over a link |
 
@@ -27,6 +27,8 @@ mod journal_io;
 mod open;
 mod operate;
 mod parts;
+pub mod plan;
+mod readiness;
 pub mod registry;
 mod rejoin;
 mod shared;
@@ -39,6 +41,7 @@ mod wan;
 pub use builder::SiteBuilder;
 pub use clock::{Clock, SystemClock, boot_id};
 pub use handle::{Group, Point, StatusWatch, Volume};
+pub use plan::{PlanOutcome, Verb, VerbPlan};
 pub use parts::{GroupConfig, GroupParts, Limits, PeerLink, Timing};
 pub use registry::Registry;
 pub use site::{LocalSite, Site};

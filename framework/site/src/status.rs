@@ -2,12 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use trefoil_core::engine::headroom::{FullForecast, Headroom};
 use trefoil_core::engine::judge::Plan;
+use trefoil_core::engine::readiness::Forecast;
+use trefoil_core::engine::retention::OnFull;
 use trefoil_core::model::{
     Charter, Durability, Generation, GroupName, LegMode, LegState, Marks, Position, Role, SiteName,
     UpdateNumber, VolumeSpec,
 };
 use trefoil_core::port::Security;
+use trefoil_core::wire::MapView;
 
 /// The state of one group as one site sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,6 +68,26 @@ pub struct GroupStatus {
     /// Whether this site takes over by itself, and why not now, in words.
     #[serde(default)]
     pub automatic_takeover: String,
+    /// Whether an async leg that lags may hold the host back when the journal is full.
+    #[serde(default)]
+    pub on_full: OnFull,
+    /// How fast the journal fills, in bytes a second, averaged over some ten seconds.
+    #[serde(default)]
+    pub journal_bytes_per_second: u64,
+    /// Bytes of the journal that some other site lacks still: the rest is kept so that later
+    /// resyncs are deltas.
+    #[serde(default)]
+    pub journal_kept_bytes: u64,
+    /// When the oldest record in the journal was made, by the primary's clock, in microseconds
+    /// since 1970; 0 while that is not known.
+    #[serde(default)]
+    pub journal_oldest_us: u64,
+    /// When the journal is full, if the site that lags most stood still; `None` when none lags.
+    #[serde(default)]
+    pub journal_full: Option<FullForecast>,
+    /// What would happen for every single loss, by what this site knows.
+    #[serde(default)]
+    pub forecasts: Vec<Forecast>,
     /// Totals since the site was started.
     pub totals: Totals,
 }
@@ -151,6 +175,33 @@ pub struct LegStatus {
     pub wire_bytes: u64,
     /// Whether this site's journal still holds every update that the other lacks.
     pub delta_possible: bool,
+    /// How much more may be written here before it does not any more, the other site standing
+    /// still.
+    #[serde(default)]
+    pub headroom: Headroom,
+}
+
+/// What a site's journal holds, and for whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalView {
+    /// The point right before the oldest record.
+    pub base: Position,
+    /// The end of the history, as appended.
+    pub newest: Position,
+    /// How far the site has come.
+    pub marks: Marks,
+    /// Bytes in use.
+    pub used_bytes: u64,
+    /// Size in bytes.
+    pub capacity_bytes: u64,
+    /// When the oldest record was made, by the primary's clock, in microseconds since 1970; 0 while
+    /// that is not known.
+    pub oldest_us: u64,
+    /// The last durable position that each other site is known to have on this history: what comes
+    /// after it is kept for that site.
+    pub floors: BTreeMap<SiteName, Position>,
+    /// What was let go that a site lacked: only that is copied to it, not everything.
+    pub maps: BTreeMap<SiteName, MapView>,
 }
 
 /// How far the link to another site can be trusted.

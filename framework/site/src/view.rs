@@ -2,6 +2,7 @@
 
 use crate::crew::CrewRef;
 use crate::parts::GroupConfig;
+use crate::readiness;
 use crate::shared::Gate;
 use crate::status::{Fetched, FollowStatus, GroupStatus, LegStatus, Totals};
 use std::collections::BTreeMap;
@@ -43,12 +44,19 @@ pub(crate) fn blank_status(site: &SiteName, config: &GroupConfig) -> GroupStatus
         legs: BTreeMap::new(),
         trouble: None,
         automatic_takeover: String::new(),
+        on_full: config.on_full,
+        journal_bytes_per_second: 0,
+        journal_kept_bytes: 0,
+        journal_oldest_us: 0,
+        journal_full: None,
+        forecasts: Vec::new(),
         totals: Totals::default(),
     }
 }
 
 pub(crate) async fn keep_status(crew: CrewRef) {
     loop {
+        readiness::refresh(&crew).await;
         let status = status(&crew);
         crew.shared.status.send_replace(Arc::new(status));
         let _ = tokio::time::timeout(STATUS_EVERY, crew.refresh.notified()).await;
@@ -62,6 +70,8 @@ fn status(crew: &CrewRef) -> GroupStatus {
     let now = shared.clock.now_us();
     let lease = shared.lease_until.load(Ordering::Acquire);
     let serving = *shared.gate.borrow() == Gate::Primary && now < lease;
+    let legs = legs(crew);
+    let room = readiness::room(crew, &legs);
     GroupStatus {
         as_of_us: shared.clock.wall_us(),
         role: crew.role.get(),
@@ -80,9 +90,14 @@ fn status(crew: &CrewRef) -> GroupStatus {
         debt_bytes: marks.debt_bytes.get(),
         lease_left_ms: lease.saturating_sub(now) / 1000,
         follows: follows(crew),
-        legs: legs(crew),
+        legs,
         trouble: trouble(crew),
         automatic_takeover: crew.stands_by.borrow().clone(),
+        journal_bytes_per_second: crew.fill_rate.borrow().bytes_per_second(),
+        journal_kept_bytes: room.kept_bytes,
+        journal_oldest_us: crew.oldest.get().1,
+        journal_full: room.full,
+        forecasts: crew.forecasts.borrow().1.clone(),
         totals: shared.totals.read(),
         ..blank_status(&shared.site, &shared.config)
     }
@@ -171,6 +186,7 @@ fn leg(crew: &CrewRef, site: &SiteName, mode: LegMode) -> LegStatus {
         wire_bytes,
         delta_possible: view.is_some_and(|view| !view.blank && view.debt_bytes == 0)
             && floor >= marks.base.get().number,
+        headroom: readiness::headroom(crew, site),
     }
 }
 

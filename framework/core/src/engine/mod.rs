@@ -22,6 +22,8 @@ pub mod follower;
 mod batch;
 pub mod restorer;
 
+pub mod headroom;
 pub mod lease;
+pub mod readiness;
 pub mod reign;
 pub mod takeover;

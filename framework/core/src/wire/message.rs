@@ -1,7 +1,7 @@
 //! What sites say to each other.
 
 use crate::model::{
-    Charter, Debt, Durability, Generation, GroupName, Incarnation, Lineage, Marks, Plan, Position,
+    Changed, Charter, Debt, Durability, Generation, GroupName, Incarnation, Lineage, Marks, MissedMap, Plan, Position,
     SessionId, SiteName, UpdateNumber, VolumeSpec,
 };
 use crate::port::Content;
@@ -71,9 +71,63 @@ pub struct Heartbeat {
     pub horizon: UpdateNumber,
     /// What the sender knows durable on its own history at each other site.
     pub floors: BTreeMap<SiteName, Position>,
+    /// The sender's reigns: with them every site can tell what a takeover elsewhere would cost.
+    pub lineage: Lineage,
+    /// What the sender trimmed that another site lacks.
+    pub maps: BTreeMap<SiteName, MapView>,
     /// How long the sender has not heard each other site, in microseconds: two sites must agree
     /// that the primary is silent before one takes over by itself.
     pub silent_us: BTreeMap<SiteName, u64>,
+}
+
+/// How much a site's map of what another one lacks names, without naming it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapView {
+    /// The map covers a follower at this number or later.
+    pub from: UpdateNumber,
+    /// How many bytes may differ; `None`: all of every volume.
+    pub bytes: Option<u64>,
+}
+
+impl From<&MissedMap> for MapView {
+    fn from(map: &MissedMap) -> Self {
+        let bytes = match &map.changed {
+            Changed::Extents(extents) => Some(extents.bytes()),
+            Changed::Everything => None,
+        };
+        Self { from: map.from, bytes }
+    }
+}
+
+/// What a site is asked for a plan: it answers as it would decide, and changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Question {
+    /// Would the leading site of that reign hand the group over to the one that asks?
+    Handover {
+        /// The reign that would end.
+        generation: Generation,
+    },
+    /// How would the leading site serve this follower?
+    Follow(Box<Follow>),
+}
+
+/// The answer to a [`Question`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// The group would be handed over.
+    Willing {
+        /// How many updates the site that asks does not hold durably yet.
+        lacks: u64,
+        /// About how many bytes those are.
+        bytes: u64,
+    },
+    /// The follower would be served so.
+    Plan(Box<Plan>),
+    /// No.
+    Refused {
+        /// Why, in words with figures and the next command.
+        why: String,
+    },
 }
 
 /// A follower asks to be judged and served.
@@ -258,6 +312,20 @@ pub enum ControlMessage {
         id: u64,
         /// The newest position; `None` if the site does not lead.
         newest: Option<Position>,
+    },
+    /// Asks for a part of a plan.
+    PlanRequest {
+        /// Echoed by the reply.
+        id: u64,
+        /// What is asked.
+        question: Question,
+    },
+    /// Answers a plan request.
+    PlanReply {
+        /// Of the request.
+        id: u64,
+        /// The answer.
+        answer: Answer,
     },
 }
 

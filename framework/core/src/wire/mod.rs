@@ -8,6 +8,7 @@
 //! | 4 | a charter says which loss was not told yet, and which reign was begun by consent;
 //! |   | a site may ask the leading one to hand the group over; a follower says what its own maps
 //! |   | cover, and whether its tail may be dropped |
+//! | 5 | heartbeats carry the reigns and what maps name; a site may be asked what it would decide |
 
 mod codec;
 mod message;
@@ -18,11 +19,11 @@ pub use codec::{
     encode_data,
 };
 pub use message::{
-    CharterReply, ControlMessage, CopyBlock, DataMessage, Evidence, Follow, Greeting,
-    HandoverReply, Heartbeat, Progress, PromiseReply, SiteView, StreamEnd,
+    Answer, CharterReply, ControlMessage, CopyBlock, DataMessage, Evidence, Follow, Greeting,
+    HandoverReply, Heartbeat, MapView, Progress, PromiseReply, Question, SiteView, StreamEnd,
 };
 
 pub use packing::{MESSAGE_BYTES_MAX, PACKING_BYTES, Packed, Packing};
 
 /// The protocol version that this program speaks.
-pub const PROTOCOL_VERSION: u16 = 4;
+pub const PROTOCOL_VERSION: u16 = 5;

@@ -468,6 +468,8 @@ fn beat(node: &Node, own: &Own, sent_at: u64, echo: u64, grants: bool) -> Heartb
         lease: node.engine.leads(),
         commit: UpdateNumber::ZERO,
         horizon: UpdateNumber::ZERO,
+        lineage: own.lineage.clone(),
+        maps: BTreeMap::new(),
         floors: BTreeMap::new(),
         silent_us: node.engine.silent_us(own.now),
     }

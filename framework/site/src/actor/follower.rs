@@ -2,7 +2,7 @@
 
 mod plan;
 
-pub(crate) use plan::Rejoin;
+pub(crate) use plan::{AskFollow, Rejoin};
 
 use super::{CopyIn, OwnMarks, RolledForward, Submit, quiesce};
 use crate::crew::{CrewRef, MAILBOX_MAX, crew_send};
@@ -132,14 +132,13 @@ impl FollowerActor {
         }));
     }
 
-    fn send_follow(&mut self, told: &StartFollowing, ctx: &mut Context<Self>) {
+    /// What this site says of itself when it asks to be judged.
+    fn follow(&self, told: &StartFollowing, discards_tail: bool) -> Follow {
         let (crew, state) = (&self.crew, self.crew.state.borrow());
         let newest = crew.marks.newest.get();
-        let session = SessionId(crew.random());
-        let credit = self.room();
         let own_blank = newest == Position::START && state.lineage.last().is_none();
-        let follow = Follow {
-            session,
+        Follow {
+            session: SessionId(crew.random()),
             generation: told.generation,
             roll_forward: told.roll_forward,
             incarnation: state.incarnation,
@@ -149,11 +148,15 @@ impl FollowerActor {
             base: crew.marks.base.get().number,
             debt: state.debt.clone(),
             maps_from: plan::maps_from(&state.maps),
-            discards_tail: self.discards_tail,
+            discards_tail,
             blank: own_blank && state.debt.is_none(),
-            credit,
-        };
-        drop(state);
+            credit: self.room(),
+        }
+    }
+
+    fn send_follow(&mut self, told: &StartFollowing, ctx: &mut Context<Self>) {
+        let follow = self.follow(told, self.discards_tail);
+        let Follow { session, newest, credit, .. } = follow;
         let source = told.source.clone();
         self.session =
             Some(FollowerEngine::new(session, source.clone(), told.generation, newest, credit));

@@ -1,6 +1,9 @@
 //! The journal of a site: group commit, marks, retention.
 
 mod trim;
+mod view;
+
+pub(crate) use self::view::AskJournal;
 
 use super::{JournalDurable, OwnMarks, Received};
 use crate::crew::{CrewRef, JOURNAL, MAILBOX_MAX};

@@ -10,6 +10,7 @@ mod handover;
 mod journal;
 mod link;
 mod peer;
+mod question;
 mod reign;
 mod restorer;
 mod resync;
@@ -18,23 +19,26 @@ mod volume;
 mod way;
 
 pub(crate) use follower::{
-    DataIn, FollowView, FollowerActor, Rejoin, SourceEnded, StartFollowing, StopFollowing,
+    AskFollow, DataIn, FollowView, FollowerActor, Rejoin, SourceEnded, StartFollowing, StopFollowing,
 };
 pub(crate) use journal::{
-    Checkpointed, JournalActor, PrepareReset, RaiseFloor, ReadRecords, ResetJournal, Submit,
+    AskJournal, Checkpointed, JournalActor, PrepareReset, RaiseFloor, ReadRecords, ResetJournal, Submit,
     SyncTo, position_at, quiesce,
 };
 pub(crate) use link::greeting;
 pub(crate) use peer::{AskNewest, Beat, PeerActor, SendControl};
+pub(crate) use question::AskAnswer;
 pub(crate) use reign::{
-    FollowRequest, FromPeer, LegChanged, LinkChanged, Marked, Paused, ReignActor, RolledForward,
-    Suspend, Swap, Takeover,
+    AskExchange, AskForecasts, AskTakeover, FollowRequest, FromPeer, LegChanged, LinkChanged,
+    Marked, Paused, PlanAsked, ReignActor, RolledForward, Suspend, Swap, Takeover, reign_config,
 };
 pub(crate) use restorer::{
     CopyIn, Hold, JournalDurable, Received, Release, ResetRestorer, RestorerActor, Settle,
     Unsettle, write_batch,
 };
-pub(crate) use shipper::{Awaited, FollowerProgress, Kick, ShipperActor, StopShipping, Unfollowed};
+pub(crate) use shipper::{
+    Awaited, FollowerProgress, Kick, ShipperActor, StopShipping, Unfollowed, judge_follower,
+};
 pub(crate) use volume::{
     AskAssigned, Close, Depose, HostFlush, HostWrite, Join, Lead, Leave, LegProgress, OwnMarks,
     Pause, Serve, VolumeActor, Waiter, refusal,

@@ -4,7 +4,7 @@ use super::handover::Ways;
 use super::link::{read_control, read_data, write_control};
 use super::way::{Known, Way};
 use super::{
-    FollowRequest, FollowerProgress, FromPeer, LinkChanged, RaiseFloor, SourceEnded, StopShipping,
+    FollowRequest, FollowerProgress, FromPeer, LinkChanged, PlanAsked, RaiseFloor, SourceEnded, StopShipping,
     SyncTo, Unfollowed,
 };
 use crate::crew::{CrewRef, MAILBOX_MAX, post};
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use tokio::sync::{mpsc, oneshot};
 use trefoil_core::model::{Position, SiteName};
 use trefoil_core::port::{Frame, Link};
-use trefoil_core::wire::{ControlMessage, Heartbeat, encode_control};
+use trefoil_core::wire::{Answer, ControlMessage, Heartbeat, encode_control};
 
 /// How many control frames may wait to be sent.
 const CONTROL_WAITING_MAX: usize = 4096;
@@ -83,6 +83,8 @@ pub(crate) struct PeerActor {
     pub(super) dialled_id: u64,
     pub(super) dialling: bool,
     asked: BTreeMap<u64, oneshot::Sender<Option<Position>>>,
+    /// Questions for plans, by their ids.
+    pub(super) planning: BTreeMap<u64, oneshot::Sender<Answer>>,
 }
 
 impl PeerActor {
@@ -99,6 +101,7 @@ impl PeerActor {
             dialled_id: 0,
             dialling: false,
             asked: BTreeMap::new(),
+            planning: BTreeMap::new(),
         }
     }
 
@@ -179,6 +182,7 @@ impl PeerActor {
         self.crew.to(&self.crew.follower, SourceEnded { from, end: None });
         self.crew.to(&self.crew.reign, LinkChanged { site: self.site.clone(), up: false });
         self.asked.clear();
+        self.planning.clear();
         self.dial_later(ctx);
     }
 
@@ -188,7 +192,7 @@ impl PeerActor {
         (seen.link_up, seen.security) = (link_up, security);
     }
 
-    fn send(&mut self, message: &ControlMessage) {
+    pub(super) fn send(&mut self, message: &ControlMessage) {
         let Some(up) = &self.up else { return };
         match encode_control(message) {
             // A full lane belongs to a site that does not read: the link times out.
@@ -209,6 +213,8 @@ impl PeerActor {
             lease: self.crew.leads.get(),
             commit: marks.commit.get(),
             horizon: marks.horizon.get(),
+            lineage: self.crew.state.borrow().lineage.clone(),
+            maps: self.crew.maps_for_peers(),
             floors: self.crew.floors_for_peers(),
             silent_us: self.crew.silent_us(),
         };
@@ -235,6 +241,8 @@ impl PeerActor {
             let mut seen = self.crew.seen.borrow_mut();
             let seen = seen.entry(self.site.clone()).or_default();
             seen.view = Some(beat.view.clone());
+            seen.lineage.clone_from(&beat.lineage);
+            seen.maps.clone_from(&beat.maps);
             seen.heard_wall_us = self.crew.shared.clock.wall_us();
             if beat.echo > 0 {
                 seen.rtt_us = now.saturating_sub(beat.echo).max(1);
@@ -294,6 +302,14 @@ impl PeerActor {
             ControlMessage::NewestReply { id, newest } => {
                 if let Some(reply) = self.asked.remove(&id) {
                     let _ = reply.send(newest);
+                }
+            }
+            ControlMessage::PlanRequest { id, question } => {
+                self.crew.to(&self.crew.reign, PlanAsked { from, id, question });
+            }
+            ControlMessage::PlanReply { id, answer } => {
+                if let Some(reply) = self.planning.remove(&id) {
+                    let _ = reply.send(answer);
                 }
             }
             ControlMessage::Goodbye(why) => self.lower(&why, ctx),

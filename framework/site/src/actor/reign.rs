@@ -1,16 +1,19 @@
 //! Who leads: carries events to the reign engine, and its effects out, one event at a time.
 
 mod exchange;
+mod plan;
 mod standstill;
 
 pub(crate) use self::exchange::{Paused, Suspend, Swap, Takeover};
+pub(crate) use self::plan::{AskExchange, AskForecasts, AskTakeover, PlanAsked};
 
 use self::standstill::{depose, lead, settle};
 use super::{Join, Leave, Serve, ShipperActor, StartFollowing, StopFollowing, StopShipping};
 use crate::crew::crew_send;
 use crate::crew::{CrewRef, MAILBOX_MAX, post};
 use crate::parts::micros;
-use crate::shared::Gate;
+use crate::plan::with_group;
+use crate::shared::{Gate, Shared};
 use crate::status::Certificate;
 use actix::prelude::*;
 use std::collections::VecDeque;
@@ -81,25 +84,29 @@ pub(crate) struct ReignActor {
     doing: &'static str,
 }
 
+/// How the reign of `site` is configured: alike at all sites, but for its name and its legs.
+pub(crate) fn reign_config(shared: &Shared, site: &SiteName) -> ReignConfig {
+    let (topology, timing) = (&shared.config.topology, &shared.config.timing);
+    ReignConfig {
+        site: site.clone(),
+        registered: topology.sites(),
+        home: topology.home(),
+        modes: topology.legs(site),
+        fence: shared.config.fence,
+        lease_us: micros(timing.lease),
+        promise_timeout_us: micros(timing.promise_timeout),
+        carry_grace_us: micros(timing.carry_grace),
+        leg_grace_us: micros(timing.leg_grace),
+        deposed_pause_us: 2 * micros(timing.promise_timeout),
+        handover_limit_us: micros(timing.handover),
+        join_updates_max: 4096,
+        takeover_delay_us: timing.takeover_delay.map(micros),
+    }
+}
+
 impl ReignActor {
     pub fn new(crew: CrewRef) -> Self {
-        let config = &crew.shared.config;
-        let (topology, timing) = (&config.topology, &config.timing);
-        let reign = ReignConfig {
-            site: crew.site().clone(),
-            registered: topology.sites(),
-            home: topology.home(),
-            modes: topology.legs(crew.site()),
-            fence: config.fence,
-            lease_us: micros(timing.lease),
-            promise_timeout_us: micros(timing.promise_timeout),
-            carry_grace_us: micros(timing.carry_grace),
-            leg_grace_us: micros(timing.leg_grace),
-            deposed_pause_us: 2 * micros(timing.promise_timeout),
-            handover_limit_us: micros(timing.handover),
-            join_updates_max: 4096,
-            takeover_delay_us: timing.takeover_delay.map(micros),
-        };
+        let reign = reign_config(&crew.shared, crew.site());
         let state = crew.state.borrow();
         let now = crew.shared.clock.now_us();
         let engine =
@@ -226,7 +233,8 @@ impl ReignActor {
             Effect::TakeoverFailed { why } => {
                 if let Some(reply) = self.waiting.take() {
                     let error = if why.unreachable { Error::unavailable } else { Error::refused };
-                    let _ = reply.send(Err(error(format!("{}: {}", self.doing, why.why))));
+                    let why = with_group(&why.why, &crew.shared.config.group);
+                    let _ = reply.send(Err(error(format!("{}: {why}", self.doing))));
                 }
             }
             Effect::Save { .. } | Effect::Promise { .. } | Effect::Lead { .. } | Effect::Depose => {
@@ -271,6 +279,8 @@ impl ReignActor {
             lease: None,
             commit: marks.commit.get(),
             horizon: marks.horizon.get(),
+            lineage: crew.state.borrow().lineage.clone(),
+            maps: crew.maps_for_peers(),
             floors: crew.floors_for_peers(),
             silent_us: crew.silent_us(),
         };

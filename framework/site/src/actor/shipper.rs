@@ -292,8 +292,8 @@ struct Judged {
     frame: Frame,
 }
 
-/// Judges the follower by this site's journal.
-async fn judge_follower(crew: &CrewRef, peer: &SiteName, follow: &Follow) -> Result<Judged> {
+/// Judges the follower by this site's journal; nothing is changed.
+pub(crate) async fn judge_follower(crew: &CrewRef, peer: &SiteName, follow: &Follow) -> Plan {
     let marks = &crew.marks;
     let there = position_at(crew, follow.newest.number).await;
     let horizon = if follow.roll_forward { marks.durable.get() } else { marks.horizon.get() };
@@ -329,9 +329,13 @@ async fn judge_follower(crew: &CrewRef, peer: &SiteName, follow: &Follow) -> Res
         discards_tail: follow.discards_tail,
         blank: follow.blank,
     };
-    let plan = judge(&source, &follower);
-    let lineage = state.lineage.up_to(plan.base.number);
-    drop(state);
+    judge(&source, &follower)
+}
+
+/// Judges the follower, notes what it holds, and puts the plan into a frame for it.
+async fn plan_for(crew: &CrewRef, peer: &SiteName, follow: &Follow) -> Result<Judged> {
+    let plan = judge_follower(crew, peer, follow).await;
+    let lineage = crew.state.borrow().lineage.up_to(plan.base.number);
     // A handshake only ever lowers a floor (H12), before the plan is told.
     let floor = RaiseFloor { site: peer.clone(), position: Position::START, fork: Some(plan.fork) };
     crew.to(&crew.journal, floor);
@@ -350,7 +354,7 @@ impl Actor for ShipperActor {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX_MAX);
         let (crew, peer, follow) = (self.crew.clone(), self.peer.clone(), self.follow.clone());
-        let judged = async move { judge_follower(&crew, &peer, &follow).await };
+        let judged = async move { plan_for(&crew, &peer, &follow).await };
         ctx.wait(judged.into_actor(self).map(|judged, actor, ctx| actor.planned(judged, ctx)));
         ctx.run_interval(Duration::from_millis(25), |actor, ctx| actor.tick(ctx));
     }

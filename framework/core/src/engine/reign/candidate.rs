@@ -9,7 +9,7 @@ use crate::model::{Charter, Generation, Position, SiteName, Verdict};
 use crate::wire::{Evidence, PromiseReply};
 use std::collections::BTreeMap;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Phase {
     /// Collecting promises.
     Promising,
@@ -24,7 +24,7 @@ enum Phase {
 }
 
 /// A candidacy.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Candidate {
     generation: Generation,
     pub(super) cause: Cause,
@@ -105,7 +105,8 @@ impl Reign {
         if own.debt_bytes > 0 {
             return Some(format!(
                 "site {site} still owes {} bytes of an unfinished copy: its volumes are not \
-                 consistent; take over at another site, or let the copy finish",
+                 consistent; take over at another site, or let the copy finish: `trefoil wait --at \
+                 {site} --update latest`",
                 own.debt_bytes
             ));
         }
@@ -119,8 +120,8 @@ impl Reign {
         (view.promised == charter.generation && silent_us < self.config.lease_us).then(|| {
             format!(
                 "site {} leads generation {} and is well (heard {} ms ago): stop it first (if \
-                 it is stopped, say so with `--primary-is-fenced`); `swap` exchanges the roles \
-                 without stopping it",
+                 it is stopped, say so: `trefoil takeover --at {site} --primary-is-fenced`); \
+                 `trefoil swap --at {site}` exchanges the roles without stopping it",
                 charter.primary,
                 charter.generation,
                 silent_us / 1000
@@ -395,7 +396,7 @@ impl Reign {
             }
             Assessment::GiveWay { to, why } => {
                 let remedy = match to {
-                    Some(site) => format!("take over at {site} instead"),
+                    Some(site) => format!("`trefoil takeover --at {site}` instead"),
                     None => "bring another site back".into(),
                 };
                 let why = format!("{why}; {remedy}");
@@ -425,7 +426,8 @@ impl Reign {
         if let Some(facts) = unproved {
             let why = format!(
                 "zero loss is not proved: {facts}; bring a site that is not heard back, or accept \
-                 the loss with `takeover --accept-loss`"
+                 the loss with `trefoil takeover --at {} --accept-loss`",
+                self.config.site
             );
             let _ = self.give_up(own, Refusal { unreachable: false, why }, effects);
             // Of its own accord it waits for more evidence, which begins the assessment again.

@@ -63,14 +63,14 @@ impl From<ExchangeEffect> for Effect {
 }
 
 /// The target's part: it has asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Asked {
     from: SiteName,
     generation: Generation,
     until: u64,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     /// Until no more is numbered.
     Pausing,
@@ -83,7 +83,7 @@ enum Phase {
 }
 
 /// The primary's part.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Handing {
     to: SiteName,
     phase: Phase,
@@ -139,7 +139,7 @@ impl Reign {
     }
 
     /// Whether the group was handed over to this site, and it was not taken up yet.
-    fn is_mine_to_take(&self, own: &Own) -> bool {
+    pub(super) fn is_mine_to_take(&self, own: &Own) -> bool {
         let mine = own.handover.as_ref().filter(|handover| {
             handover.to == self.config.site && handover.number <= own.marks.durable
         });
@@ -172,7 +172,7 @@ impl Reign {
     }
 
     /// The primary that can hand over to this site.
-    fn whom_to_ask(&self, own: &Own) -> Result<(SiteName, Generation), Refusal> {
+    pub(super) fn whom_to_ask(&self, own: &Own) -> Result<(SiteName, Generation), Refusal> {
         let site = &self.config.site;
         let refused = |why: String| Err(Refusal { unreachable: false, why });
         let named = self.charter.as_ref().is_some_and(|charter| charter.primary == *site);
@@ -190,7 +190,7 @@ impl Reign {
         if self.peers.get(primary).is_none_or(|peer| !peer.up) {
             let why = format!(
                 "site {primary} leads generation {} and cannot be reached from site {site}: bring \
-                 the link back, or, if site {primary} is lost, use `takeover`",
+                 the link back, or, if site {primary} is lost, use `trefoil takeover --at {site}`",
                 charter.generation
             );
             return Err(Refusal { unreachable: true, why });
@@ -311,7 +311,7 @@ impl Reign {
     }
 
     /// Why the group is not handed over to `to`, with figures.
-    fn handover_refusal(&self, own: &Own, to: &SiteName, generation: Generation) -> Option<String> {
+    pub(super) fn handover_refusal(&self, own: &Own, to: &SiteName, generation: Generation) -> Option<String> {
         let site = &self.config.site;
         let Standing::Primary(primary) = &self.standing else {
             return Some(format!("site {site} does not lead any more; see `status`"));
@@ -326,8 +326,8 @@ impl Reign {
         }
         if self.suspended.contains(to) {
             return Some(format!(
-                "the leg from site {site} to site {to} is suspended: `pair resume --site {site} \
-                 --to {to}` first"
+                "the leg from site {site} to site {to} is suspended: `trefoil pair resume --site \
+                 {site} --to {to}` first"
             ));
         }
         let report = primary.report(to);
@@ -342,7 +342,7 @@ impl Reign {
             let how = if report.connected { "" } else { " and does not follow now" };
             format!(
                 "site {to} is not in sync with site {site}: it lacks {lacks} of {} updates, owes \
-                 {} bytes of a copy{how}; `wait --at {to} --update latest`, then run it again",
+                 {} bytes of a copy{how}; `trefoil wait --at {to} --update latest`, then run it again",
                 own.newest.number, report.debt_bytes
             )
         })

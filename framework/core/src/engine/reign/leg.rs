@@ -19,7 +19,7 @@ pub struct LegReport {
     pub must_leave: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Leg {
     pub report: LegReport,
     /// Since when it is silent; `None` while connected.

@@ -20,6 +20,7 @@ mod exchange;
 mod leg;
 mod primary;
 mod proposal;
+mod rehearse;
 mod secondary;
 mod suspend;
 
@@ -36,6 +37,7 @@ pub use cause::Cause;
 pub use events::{Completed, Effect, Event, Own, Refusal};
 pub use exchange::{Exchange, ExchangeEffect};
 pub use leg::LegReport;
+pub use rehearse::{FirstStep, Known, Rehearsed};
 
 /// What is configured.
 #[derive(Clone, Debug)]
@@ -70,6 +72,13 @@ pub struct ReignConfig {
     pub takeover_delay_us: Option<u64>,
 }
 
+impl ReignConfig {
+    /// How many of the other sites must agree beside one: two of three in all.
+    pub fn others_needed(&self) -> usize {
+        self.registered.len() / 2
+    }
+}
+
 /// What the operator allows with a takeover.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TakeoverOptions {
@@ -89,7 +98,7 @@ pub(super) struct Peer {
     silent_us: BTreeMap<SiteName, u64>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Standing {
     Secondary,
     Candidate(Box<Candidate>),
@@ -97,7 +106,7 @@ enum Standing {
 }
 
 /// Who leads, as one site sees it and takes part in it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reign {
     config: ReignConfig,
     incarnation: Incarnation,
@@ -322,7 +331,7 @@ impl Reign {
 
     /// How many of the other sites must agree beside this one: two of three in all.
     fn others_needed(&self) -> usize {
-        self.config.registered.len() / 2
+        self.config.others_needed()
     }
 
     fn member(&self) -> Member {

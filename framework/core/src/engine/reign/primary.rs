@@ -13,7 +13,7 @@ use crate::wire::CharterReply;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     /// The Generation record is on its way; members come along.
     Carrying,
@@ -24,7 +24,7 @@ enum Phase {
 }
 
 /// A reign from the inside.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Primary {
     pub(super) generation: Generation,
     phase: Phase,
@@ -53,6 +53,11 @@ impl Primary {
             proposal: None,
             handing: None,
         }
+    }
+
+    /// How it came to be.
+    pub(super) fn completed(&self) -> &Completed {
+        &self.completed
     }
 
     pub(super) fn cause(&self) -> Cause {

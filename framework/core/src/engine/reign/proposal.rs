@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 const ASK_AGAIN_US: u64 = 300_000;
 
 /// A charter on its way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Proposal {
     /// The charter proposed; this site has recorded it.
     pub charter: Charter,

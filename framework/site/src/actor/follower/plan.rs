@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 use trefoil_core::engine::follower::Step;
 use trefoil_core::model::{Changed, Lineage, MissedMap, SiteName, UpdateNumber};
+use trefoil_core::wire::Follow;
 use trefoil_core::{Error, Result};
 
 /// The operator chose: the source's history goes on, the own tail may be dropped. Answered with the
@@ -14,6 +15,12 @@ use trefoil_core::{Error, Result};
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Rejoin(pub oneshot::Sender<Result<SiteName>>);
+
+/// What this site would say if its operator chose the source's history now; `None` if it follows
+/// nobody.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct AskFollow(pub oneshot::Sender<Option<(SiteName, Box<Follow>)>>);
 
 impl FollowerActor {
     pub(super) fn execute(&mut self, step: Step, lineage: Lineage, ctx: &mut Context<Self>) {
@@ -72,6 +79,19 @@ impl FollowerActor {
         self.drop_session();
         self.told = None;
         self.crew.to(&self.crew.reign, RolledForward(false));
+    }
+}
+
+impl Handler<AskFollow> for FollowerActor {
+    type Result = ();
+
+    fn handle(&mut self, AskFollow(reply): AskFollow, _: &mut Context<Self>) {
+        let follow = self.told.as_ref().map(|told| {
+            // One that is served already drops nothing, whatever was chosen.
+            let discards = !self.streaming;
+            (told.source.clone(), Box::new(self.follow(told, discards)))
+        });
+        let _ = reply.send(follow);
     }
 }
 
