@@ -109,7 +109,10 @@ async fn what_a_plan_prints_is_run_and_ends_as_it_said() {
     assert_eq!(of_a["resyncs"][0]["follower"], "c");
     let text = trio.trefoil(&["status", "--at", "a"]);
     let text = stdout(&text);
-    assert!(text.contains("if a is lost now: b can take over: nothing that was answered"), "{text}");
+    assert!(
+        text.contains("if a is lost now: b can take over: nothing that was answered"),
+        "{text}"
+    );
     let one = plan(&trio, &["loss", "--of", "a,b"], 0);
     assert_eq!(one["forecasts"].as_array().unwrap().len(), 1);
     trio.kill("a");
@@ -186,8 +189,6 @@ fn a_loss_that_nobody_can_rule_out_is_named_and_needs_consent() {
     }
     let done = run_printed(&trio, &next(&rejoin)[0]);
     assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
-    trio.until("a follows b", "a", |status| {
-        status["groups"][0]["follows"]["state"] == "paired"
-    });
+    trio.until("a follows b", "a", |status| status["groups"][0]["follows"]["state"] == "paired");
     trio.stop_in_order(&["a", "b", "c"]);
 }

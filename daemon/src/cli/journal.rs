@@ -75,7 +75,12 @@ fn tell(document: &JournalDocument, now_us: u64) -> String {
         }
     }
     if let Some(full) = &document.full {
-        let _ = write!(text, "\njournal full in {}, if {} stands still", age(full.in_us), full.held_for);
+        let _ = write!(
+            text,
+            "\njournal full in {}, if {} stands still",
+            age(full.in_us),
+            full.held_for
+        );
     }
     if !document.records.is_empty() {
         let header = ["UPDATE", "KIND", "VOLUME", "OFFSET", "LENGTH", "BYTES", "CHAIN"];

@@ -61,7 +61,8 @@ pub(super) fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     };
     match &args.what {
         What::Takeover { on, accept_loss, primary_is_fenced } => {
-            let options = format!("accept_loss={accept_loss}&primary_is_fenced={primary_is_fenced}");
+            let options =
+                format!("accept_loss={accept_loss}&primary_is_fenced={primary_is_fenced}");
             plan(on, &about, &format!("plans/takeover?{options}"))
         }
         What::Swap(On { on }) => plan(on, &about, "plans/swap"),

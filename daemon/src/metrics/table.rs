@@ -269,11 +269,7 @@ pub const METRICS: &[Metric] = &[
     ),
     gauge("trefoil_journal_capacity_bytes", GROUP, "Size of the journal."),
     gauge("trefoil_journal_used_bytes", GROUP, "Bytes of the journal in use."),
-    gauge(
-        "trefoil_journal_retained_bytes",
-        GROUP,
-        "Bytes kept beyond need, for delta resync.",
-    ),
+    gauge("trefoil_journal_retained_bytes", GROUP, "Bytes kept beyond need, for delta resync."),
     gauge("trefoil_journal_entries", GROUP, "Records in the journal."),
     gauge(
         "trefoil_journal_oldest_update_number",

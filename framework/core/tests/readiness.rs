@@ -97,8 +97,9 @@ impl World {
     fn config(&self, of: &SiteName) -> ReignConfig {
         let registered: Vec<SiteName> = NAMES.iter().map(|name| site(name)).collect();
         let remote = |name: &SiteName| name.as_str() == "c";
-        let mode =
-            |other: &SiteName| if remote(of) || remote(other) { LegMode::Async } else { LegMode::Sync };
+        let mode = |other: &SiteName| {
+            if remote(of) || remote(other) { LegMode::Async } else { LegMode::Sync }
+        };
         let others = registered.iter().filter(|other| *other != of);
         ReignConfig {
             site: of.clone(),

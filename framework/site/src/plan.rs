@@ -1,8 +1,6 @@
 //! What a verb would do: decided by the code that would decide it, and nothing is changed.
 
-use crate::actor::{
-    AskAnswer, AskExchange, AskFollow, AskForecasts, AskJournal, AskTakeover,
-};
+use crate::actor::{AskAnswer, AskExchange, AskFollow, AskForecasts, AskJournal, AskTakeover};
 use crate::handle::{Group, hand};
 use crate::status::JournalView;
 use serde::{Deserialize, Serialize};
@@ -12,9 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use trefoil_core::engine::readiness::{Figures, Forecast, Pace, Resync, Stake};
 use trefoil_core::engine::reign::{FirstStep, Refusal, TakeoverOptions};
-use trefoil_core::model::{
-    GroupName, PlanKind, Position, Role, SiteName, UpdateNumber, Verdict,
-};
+use trefoil_core::model::{GroupName, PlanKind, Position, Role, SiteName, UpdateNumber, Verdict};
 use trefoil_core::wire::{Answer, Question};
 use trefoil_core::{Error, Result};
 

@@ -1,8 +1,8 @@
 //! What this site knows of all sites, and what follows from it: what a loss would mean now, and how
 //! long the journal lasts.
 
-use crate::actor::reign_config;
 use crate::actor::ReadRecords;
+use crate::actor::reign_config;
 use crate::crew::{Crew, CrewRef};
 use crate::status::LegStatus;
 use std::collections::{BTreeMap, BTreeSet};

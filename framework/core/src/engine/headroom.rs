@@ -147,7 +147,8 @@ mod tests {
     #[test]
     fn what_is_kept_for_a_site_comes_off_its_headroom() {
         let journal = fill(200, 50);
-        let room = journal.headroom(UpdateNumber::new(20), journal.bytes_after(UpdateNumber::new(20)));
+        let room =
+            journal.headroom(UpdateNumber::new(20), journal.bytes_after(UpdateNumber::new(20)));
         assert_eq!(room, Headroom { bytes: 750, updates: 75, us: Some(15_000_000) });
         let none = journal.headroom(UpdateNumber::new(9), 0);
         assert_eq!((none.bytes, none.us), (0, Some(0)), "the journal does not reach back");

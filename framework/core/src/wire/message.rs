@@ -1,8 +1,8 @@
 //! What sites say to each other.
 
 use crate::model::{
-    Changed, Charter, Debt, Durability, Generation, GroupName, Incarnation, Lineage, Marks, MissedMap, Plan, Position,
-    SessionId, SiteName, UpdateNumber, VolumeSpec,
+    Changed, Charter, Debt, Durability, Generation, GroupName, Incarnation, Lineage, Marks,
+    MissedMap, Plan, Position, SessionId, SiteName, UpdateNumber, VolumeSpec,
 };
 use crate::port::Content;
 use crate::record::Record;

@@ -206,5 +206,8 @@ fn without_a_leading_site_there_is_nobody_to_exchange_roles_with() {
     world.kill("a");
     swap(&mut world, "b");
     let refusal = world.refusal("b").unwrap();
-    assert!(refusal.unreachable && refusal.why.contains("`trefoil takeover --at b`"), "{refusal:?}");
+    assert!(
+        refusal.unreachable && refusal.why.contains("`trefoil takeover --at b`"),
+        "{refusal:?}"
+    );
 }

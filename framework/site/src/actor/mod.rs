@@ -19,11 +19,12 @@ mod volume;
 mod way;
 
 pub(crate) use follower::{
-    AskFollow, DataIn, FollowView, FollowerActor, Rejoin, SourceEnded, StartFollowing, StopFollowing,
+    AskFollow, DataIn, FollowView, FollowerActor, Rejoin, SourceEnded, StartFollowing,
+    StopFollowing,
 };
 pub(crate) use journal::{
-    AskJournal, Checkpointed, JournalActor, PrepareReset, RaiseFloor, ReadRecords, ResetJournal, Submit,
-    SyncTo, position_at, quiesce,
+    AskJournal, Checkpointed, JournalActor, PrepareReset, RaiseFloor, ReadRecords, ResetJournal,
+    Submit, SyncTo, position_at, quiesce,
 };
 pub(crate) use link::greeting;
 pub(crate) use peer::{AskNewest, Beat, PeerActor, SendControl};

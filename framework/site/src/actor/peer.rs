@@ -4,8 +4,8 @@ use super::handover::Ways;
 use super::link::{read_control, read_data, write_control};
 use super::way::{Known, Way};
 use super::{
-    FollowRequest, FollowerProgress, FromPeer, LinkChanged, PlanAsked, RaiseFloor, SourceEnded, StopShipping,
-    SyncTo, Unfollowed,
+    FollowRequest, FollowerProgress, FromPeer, LinkChanged, PlanAsked, RaiseFloor, SourceEnded,
+    StopShipping, SyncTo, Unfollowed,
 };
 use crate::crew::{CrewRef, MAILBOX_MAX, post};
 use crate::parts::{PeerLink, micros};

@@ -242,9 +242,8 @@ impl Case<'_> {
         let resyncs = self.followers(&chosen.site, rehearsed);
         let config = (self.situation.config)(&chosen.site);
         let alone = charter.names(&chosen.site, self.incarnation(&chosen.site));
-        let automatic = config
-            .takeover_delay_us
-            .filter(|_| chosen.verdict == Some(Verdict::Zero) && alone);
+        let automatic =
+            config.takeover_delay_us.filter(|_| chosen.verdict == Some(Verdict::Zero) && alone);
         let waits_us = chosen.waits_us.max(automatic.unwrap_or(0));
         let why = words::takes_over(chosen, automatic, waits_us, &resyncs);
         let mut forecast = self.base(how, why);
@@ -300,21 +299,13 @@ impl Case<'_> {
 }
 
 /// What would be lost if a site that ends at `newest` led, with that verdict.
-pub fn stake(
-    situation: &Situation<'_>,
-    verdict: &Option<Verdict>,
-    newest: UpdateNumber,
-) -> Stake {
+pub fn stake(situation: &Situation<'_>, verdict: &Option<Verdict>, newest: UpdateNumber) -> Stake {
     let updates = situation.commit.since(newest);
     if updates == 0 || *verdict == Some(Verdict::Zero) {
         return Stake::default();
     }
     let figures = situation.figures;
-    Stake {
-        updates,
-        bytes: figures.bytes_after(newest),
-        us: figures.age_after_us(newest),
-    }
+    Stake { updates, bytes: figures.bytes_after(newest), us: figures.age_after_us(newest) }
 }
 
 /// Whether a plan brings a site on by what its source's journal holds: nothing is copied.

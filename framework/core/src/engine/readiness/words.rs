@@ -81,7 +81,8 @@ pub(super) fn takes_over(
         Some(Verdict::Zero) => "nothing that was answered is lost".to_owned(),
         Some(Verdict::Flushed) => "nothing that was flushed is lost".to_owned(),
         _ if stake.updates == 0 => {
-            "with consent: it holds all that is known to be answered, but cannot prove it".to_owned()
+            "with consent: it holds all that is known to be answered, but cannot prove it"
+                .to_owned()
         }
         _ => format!(
             "with consent to the loss of {} updates ({} bytes, {})",

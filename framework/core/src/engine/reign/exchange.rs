@@ -311,7 +311,12 @@ impl Reign {
     }
 
     /// Why the group is not handed over to `to`, with figures.
-    pub(super) fn handover_refusal(&self, own: &Own, to: &SiteName, generation: Generation) -> Option<String> {
+    pub(super) fn handover_refusal(
+        &self,
+        own: &Own,
+        to: &SiteName,
+        generation: Generation,
+    ) -> Option<String> {
         let site = &self.config.site;
         let Standing::Primary(primary) = &self.standing else {
             return Some(format!("site {site} does not lead any more; see `status`"));
@@ -342,7 +347,8 @@ impl Reign {
             let how = if report.connected { "" } else { " and does not follow now" };
             format!(
                 "site {to} is not in sync with site {site}: it lacks {lacks} of {} updates, owes \
-                 {} bytes of a copy{how}; `trefoil wait --at {to} --update latest`, then run it again",
+                 {} bytes of a copy{how}; `trefoil wait --at {to} --update latest`, then run it \
+                 again",
                 own.newest.number, report.debt_bytes
             )
         })

@@ -3,9 +3,7 @@
 
 use super::{Completed, Effect, Event, Own, Refusal, Reign, ReignConfig, Standing};
 use super::{TakeoverOptions, cause::Cause};
-use crate::model::{
-    Generation, Incarnation, Lineage, Marks, Position, SiteName, UpdateNumber,
-};
+use crate::model::{Generation, Incarnation, Lineage, Marks, Position, SiteName, UpdateNumber};
 use crate::wire::{CharterReply, Evidence, MapView, PromiseReply, SiteView};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -122,8 +120,7 @@ impl Reign {
         }
         events.push_back(Event::Takeover(options));
         let (reign, reads) = (self.clone(), Vec::new());
-        let mut stage =
-            Stage { reign, own: own.clone(), others, events, reads, outcome: None };
+        let mut stage = Stage { reign, own: own.clone(), others, events, reads, outcome: None };
         let outcome = stage.play(self.config.lease_us / 8);
         let waits_us = stage.own.now.saturating_sub(own.now);
         Rehearsed { outcome, reads: stage.reads, own: stage.own, waits_us }

@@ -76,9 +76,7 @@ impl ReignActor {
         let Rehearsed { outcome, reads, own, waits_us } = played;
         let completed = outcome.ok();
         let verdict = completed.as_ref().map(|completed| completed.verdict.clone());
-        let stake = readiness::ask(crew, |situation| {
-            stake(situation, &verdict, own.newest.number)
-        });
+        let stake = readiness::ask(crew, |situation| stake(situation, &verdict, own.newest.number));
         let (counted, site) = (Counted(crew), crew.site());
         let follow = completed.map(|done| resyncs(&counted, site, &own, &done, &maps, &others));
         TakeoverRehearsal {
