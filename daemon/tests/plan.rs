@@ -1,7 +1,7 @@
 //! Plans of three real daemons: they change nothing, and what they print can be run as it stands
 //! and ends as it was said to.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 #[path = "support/daemons.rs"]
 #[expect(dead_code, reason = "the daemons serve other tests, too")]
@@ -85,7 +85,7 @@ async fn what_a_plan_prints_is_run_and_ends_as_it_said() {
     assert!(stderr(&told).contains(swap.as_str()), "the verb says the same: {}", stderr(&told));
     let ready = plan(&trio, &["swap", "--at", "b"], 0);
     assert_eq!((&ready["outcome"], &ready["verdict"]), (&"ready".into(), &"zero".into()));
-    assert_eq!(next(&ready), [swap.clone()]);
+    assert_eq!(next(&ready), std::slice::from_ref(swap));
     drop(host);
     let done = run_printed(&trio, swap);
     assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
