@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | handles | `handle`, `operate`, `plan`, `rejoin`, `snapshot`, `status` | what people hold |
 //! | site | `site`, `builder`, `door`, `config`, `registry` | threads, listeners, configuration |
-//! | group | `group`, `open`, `crew`, `shared`, `view`, `readiness` | wiring, recovery, what is shared |
+//! | group | `group`, `open`, `crew`, `shared`, `view`, `readiness` | wiring, recovery, sharing |
 //! | actors | `actor/*` | one file per engine, same names |
 //! | long ways | `wan/*` | packing, pacing and cutting of what goes over a link |
 
