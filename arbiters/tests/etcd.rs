@@ -84,6 +84,7 @@ fn charter(count: u64, primary: &str) -> Charter {
         settled: generation,
         in_sync: Vec::new(),
         fence: Fence::Status,
+        voters: Vec::new(),
         untold: None,
         consented: Generation::NONE,
     }

@@ -20,6 +20,7 @@ class Layout:
     #: Volumes of the group and their sizes.
     volumes: dict = field(default_factory=lambda: {"db0": "96MiB", "scratch": "128MiB"})
     durability: str = "flush"
+    fence: str = "status"
     #: Journal capacity of each site.
     journal: dict = field(default_factory=lambda: {site: "512MiB" for site in SITES})
     #: Lines for the table of a link: {"ac": ['delay = "200ms"']}.
@@ -45,7 +46,7 @@ class Layout:
             'primary = "a"',
             'sync = "b"',
             'async = "c"',
-            'fence = "status"',
+            f'fence = "{self.fence}"',
             f'durability = "{self.durability}"',
         ]
         for volume, size in self.volumes.items():

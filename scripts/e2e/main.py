@@ -20,6 +20,7 @@ import bad_frames
 import certificates
 import disk_full
 import failover
+import fence
 import flood
 import old_primary
 import pair
@@ -56,6 +57,8 @@ def scenarios(short):
         ("restart", restart.all_three_are_killed, IN_SHORT),
         ("round-trip", round_trip.home, IN_SHORT),
         ("two-sites-burn", round_trip.two_sites_burn, LONG),
+        ("fence-data", fence.data, IN_SHORT),
+        ("fence-never", fence.never, LONG),
         ("pair", pair.every_export_is_a_prefix, IN_SHORT),
         ("reload", reload.another_transport, IN_SHORT),
         ("automatic", automatic.rounds, IN_SHORT),

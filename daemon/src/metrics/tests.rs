@@ -104,6 +104,7 @@ pub(crate) fn group_status() -> GroupStatus {
             settled: generation,
             in_sync: vec![member("a"), member("b")],
             fence: Fence::Status,
+            voters: Vec::new(),
             untold: None,
             consented: Generation::NONE,
         }),

@@ -4,6 +4,10 @@
 
 #[path = "reign/exchange.rs"]
 mod exchange;
+#[path = "reign/fence.rs"]
+mod fence;
+#[path = "reign/lone.rs"]
+mod lone;
 mod reign_automatic;
 mod reign_world;
 #[path = "reign/suspend.rs"]

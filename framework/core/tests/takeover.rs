@@ -54,6 +54,7 @@ fn charter(in_sync: &[(&str, u64)]) -> Charter {
         settled: generation(1),
         in_sync: in_sync.iter().map(member).collect(),
         fence: Fence::Status,
+        voters: Vec::new(),
         untold: None,
         consented: Generation::NONE,
     }
@@ -76,6 +77,7 @@ fn judge(
         charter,
         registered: &[site("a"), site("b"), site("c")],
         began_blank,
+        handover: None,
     })
 }
 

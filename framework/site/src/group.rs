@@ -27,7 +27,7 @@ use tokio::sync::{Semaphore, watch};
 use trefoil_core::engine::overlay::Overlay;
 use trefoil_core::model::{Role, SiteName};
 use trefoil_core::wire::{ControlMessage, Greeting, PROTOCOL_VERSION, encode_control};
-use trefoil_core::{Error, ErrorKind, Result};
+use trefoil_core::{Error, Result};
 
 /// How long a stop waits for hosts to be answered and the journal to settle.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -213,12 +213,6 @@ fn check<'a>(
              the way to {known:?}",
             config.group
         )));
-    }
-    if config.fence != trefoil_core::model::Fence::Status {
-        return Err(Error::new(
-            ErrorKind::Invalid,
-            format!("open group {}: only fence = \"status\" is in this release", config.group),
-        ));
     }
     let timing = &config.timing;
     if timing.takeover_delay.is_some_and(|delay| delay < timing.lease) {

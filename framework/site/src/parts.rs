@@ -20,7 +20,7 @@ pub struct GroupConfig {
     pub topology: Arc<dyn Topology>,
     /// When a host write is answered.
     pub durability: Durability,
-    /// What happens when the sync leg is lost. This release knows [`Fence::Status`].
+    /// What happens when the sync leg is lost.
     pub fence: Fence,
     /// Whether an async leg that lags may hold the host back.
     pub on_full: OnFull,
@@ -80,6 +80,8 @@ pub struct Timing {
     /// Host writes wait so long at most for an exchange of roles; then it is called off. Default
     /// 10 s.
     pub handover: Duration,
+    /// Under [`Fence::Data`] a host write that cannot be answered fails after this. Default 30 s.
+    pub write_timeout: Duration,
     /// A follower that was refused or cut off asks again after this, and up to eight times it.
     /// Default 200 ms.
     pub follow_again: Duration,
@@ -102,6 +104,7 @@ impl Default for Timing {
             sync_interval: Duration::from_millis(10),
             checkpoint: Duration::from_secs(1),
             handover: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
             follow_again: Duration::from_millis(200),
             takeover_delay: None,
         }

@@ -15,6 +15,11 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// Answers are allowed without end: nobody else can be asked, or can have it.
+    pub fn endless() -> Self {
+        Self { until: u64::MAX }
+    }
+
     /// A site renewed what was asked for at `asked_at`, for `length` from then.
     pub fn renew(&mut self, asked_at: u64, length: u64) {
         self.until = self.until.max(asked_at.saturating_add(length));
@@ -68,10 +73,15 @@ impl Grants {
         if generation < promised || now < self.quiet_until {
             return false;
         }
+        self.note(holder, generation, now);
+        true
+    }
+
+    /// `holder` may have the lease of `generation` from `now`, be it asked for here or not.
+    pub fn note(&mut self, holder: &SiteName, generation: Generation, now: u64) {
         self.until = now.saturating_add(Self::granted(self.length));
         self.holder = Some(holder.clone());
         self.generation = generation;
-        true
     }
 
     /// How long what was granted to others than `candidate` may still be in use. What was
@@ -136,6 +146,7 @@ mod tests {
             settled: G1,
             in_sync: Vec::new(),
             fence: Fence::Status,
+            voters: Vec::new(),
             untold: None,
             consented: Generation::NONE,
         };

@@ -1,7 +1,7 @@
 //! May this site lead, and what would be lost? Rule R8, as one pure function over the evidence.
 
 pub use crate::model::Verdict;
-use crate::model::{Charter, Generation, Lineage, SiteName, UpdateNumber};
+use crate::model::{Charter, Generation, Handover, Lineage, SiteName, UpdateNumber};
 use crate::wire::{Evidence, SiteView};
 use std::collections::BTreeMap;
 
@@ -44,6 +44,8 @@ pub struct Standing<'a> {
     /// Whether the candidate held nothing when it began to stand: whatever it held before is
     /// gone with its media, and what it rolled forward since proves nothing about that.
     pub began_blank: bool,
+    /// The newest planned end of a reign on the candidate's history.
+    pub handover: Option<&'a Handover>,
 }
 
 /// What the candidate does next.
@@ -129,6 +131,10 @@ fn verdict_on_the_set(standing: &Standing<'_>) -> Verdict {
         return Verdict::Zero;
     }
     if charter.names(standing.site, standing.view.incarnation) {
+        return Verdict::Zero;
+    }
+    if standing.handover.is_some_and(|end| end.generation == charter.settled) {
+        // Nothing was answered in that reign after its end, and none became active since.
         return Verdict::Zero;
     }
     if standing.evidence.iter().any(|(site, their)| proves(standing, charter, site, their)) {

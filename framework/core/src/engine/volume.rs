@@ -187,6 +187,15 @@ impl<T> VolumeEngine<T> {
         ready
     }
 
+    /// The hosts that wait for numbers up to `number`: they waited long enough, and their outcome
+    /// is unknown.
+    pub fn expire(&mut self, number: UpdateNumber) -> Vec<T> {
+        let mut late = Vec::new();
+        take_up_to(&mut self.writes, number, &mut late);
+        take_up_to(&mut self.flushes, number, &mut late);
+        late.into_iter().map(|(_, waiter)| waiter).collect()
+    }
+
     /// All hosts that wait: the reign is over, their outcome is unknown.
     pub fn abandon(&mut self) -> Vec<T> {
         self.writes.drain(..).chain(self.flushes.drain(..)).map(|(_, waiter)| waiter).collect()
@@ -262,6 +271,17 @@ mod tests {
         assert!(volume.answerable().is_empty());
         volume.advance_own(marks(1, 1));
         assert_eq!(volume.answerable().len(), 1);
+    }
+
+    #[test]
+    fn who_waited_long_enough_is_let_go_in_order() {
+        let mut volume = VolumeEngine::new(Durability::Flush, Position::START, Marks::default());
+        for host in ["first", "second"] {
+            volume.admit(write(1), 0, host, &mut Vec::new()).unwrap();
+        }
+        volume.flush("flush");
+        assert_eq!(volume.expire(UpdateNumber::new(1)), ["first"]);
+        assert_eq!(volume.expire(UpdateNumber::new(2)), ["second", "flush"]);
     }
 
     #[test]

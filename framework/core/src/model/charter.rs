@@ -16,16 +16,18 @@ pub struct Member {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fence {
-    /// Host writes wait, then fail.
+    /// Host writes wait, then fail. A member leaves the in-sync set by its own word only, so an
+    /// intact one proves zero loss alone.
     Data,
     /// Go on once two of three sites recorded that the secondary is out.
     #[default]
     Status,
-    /// Go on at once; a takeover can then not prove zero loss.
+    /// Go on at once. The charter names the primary alone, so a takeover without its word cannot
+    /// prove zero loss.
     Never,
 }
 
-/// Who leads a group. It changes only by agreement of two of three sites.
+/// Who leads a group. It changes only by agreement: of two of three sites, or of those it names.
 ///
 /// Ordered by (generation, version): the newer one wins wherever two are seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +47,9 @@ pub struct Charter {
     pub in_sync: Vec<Member>,
     /// What happens when the sync leg is lost.
     pub fence: Fence,
+    /// The sites without which nothing may change: under [`Fence::Data`] the members beside the
+    /// primary; the primary itself where it leads alone. Empty: any two of three sites.
+    pub voters: Vec<SiteName>,
     /// What may be lost of what was answered before the set was made, for as long as nobody was
     /// told of it: the reign that made it has begun, or tried to, and was not heard of. A takeover
     /// from here on says it again (rule `no_silent_loss`).
@@ -64,6 +69,22 @@ impl Charter {
     /// The member entry of `site`, whatever its incarnation.
     pub fn member(&self, site: &SiteName) -> Option<&Member> {
         self.in_sync.iter().find(|member| &member.site == site)
+    }
+
+    /// Who must agree to the next change by the fence level, once this charter is active.
+    pub fn voters_when_active(&self) -> Vec<SiteName> {
+        let others = self.in_sync.iter().filter(|member| member.site != self.primary);
+        let others: Vec<SiteName> = others.map(|member| member.site.clone()).collect();
+        match self.fence {
+            Fence::Data if others.is_empty() => vec![self.primary.clone()],
+            Fence::Data => others,
+            Fence::Status | Fence::Never => Vec::new(),
+        }
+    }
+
+    /// Whether nothing changes without `site`, and nobody else is needed.
+    pub fn is_up_to(&self, site: &SiteName) -> bool {
+        self.voters.len() == 1 && self.voters.first() == Some(site)
     }
 
     /// Whether `site` in `incarnation` is a member: it holds everything that was answered.

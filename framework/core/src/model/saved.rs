@@ -4,13 +4,14 @@
 //! |---|---|
 //! | 1 | the first; it had no version in front |
 //! | 2 | a charter knows untold losses; maps name extents; a debt knows what it covers |
+//! | 3 | a charter names the sites without which nothing changes |
 
 use super::SiteState;
 use crate::{Error, ErrorKind, Result};
 
 /// What a state begins with: a name, so that a state of version 1 is not taken for one, and the
 /// version.
-const FORMAT: [u8; 4] = *b"tfs\x02";
+const FORMAT: [u8; 4] = *b"tfs\x03";
 
 impl SiteState {
     /// The state as bytes.

@@ -8,7 +8,8 @@
 //! | 4 | a charter says which loss was not told yet, and which reign was begun by consent;
 //! |   | a site may ask the leading one to hand the group over; a follower says what its own maps
 //! |   | cover, and whether its tail may be dropped |
-//! | 5 | heartbeats carry the reigns and what maps name; a site may be asked what it would decide |
+//! | 5 | heartbeats carry the reigns and what maps name; a site may be asked what it would decide;
+//! |   | a charter names the sites without which nothing changes |
 
 mod codec;
 mod message;

@@ -46,6 +46,10 @@ struct Node {
     closed: Option<Handover>,
     /// Host writes wait.
     paused: bool,
+    /// Host writes are not answered, as nobody else holds them.
+    held: bool,
+    /// What its engine wanted done so far.
+    effects: Vec<Effect>,
 }
 
 /// A message on its way.
@@ -62,9 +66,10 @@ pub struct World {
     cuts: BTreeSet<(SiteName, SiteName)>,
     mail: Vec<(SiteName, SiteName, Mail)>,
     takeover_delay_us: Option<u64>,
+    fence: Fence,
 }
 
-fn config(name: &str, takeover_delay_us: Option<u64>) -> ReignConfig {
+fn config(name: &str, takeover_delay_us: Option<u64>, fence: Fence) -> ReignConfig {
     let registered: Vec<SiteName> = NAMES.iter().map(|name| site(name)).collect();
     let mode = |other: &SiteName| {
         if name == "c" || other.as_str() == "c" { LegMode::Async } else { LegMode::Sync }
@@ -75,7 +80,7 @@ fn config(name: &str, takeover_delay_us: Option<u64>) -> ReignConfig {
         modes: others.map(|other| (other.clone(), mode(other))).collect(),
         registered,
         home: site("a"),
-        fence: Fence::Status,
+        fence,
         lease_us: 2000 * MS,
         promise_timeout_us: 1000 * MS,
         carry_grace_us: 500 * MS,
@@ -89,17 +94,17 @@ fn config(name: &str, takeover_delay_us: Option<u64>) -> ReignConfig {
 
 impl World {
     pub fn new() -> Self {
-        Self::with_takeovers(None)
+        Self::with(None, Fence::Status)
     }
 
-    /// Sites that take over by themselves after so many milliseconds of silence.
-    fn with_takeovers(after_ms: Option<u64>) -> Self {
+    /// Sites that take over by themselves after so many milliseconds of silence, if at all.
+    fn with(after_ms: Option<u64>, fence: Fence) -> Self {
         let takeover_delay_us = after_ms.map(|ms| ms * MS);
         let now = 10_000_000;
         let node = |(index, name): (usize, &&str)| {
             let incarnation = Incarnation(index as u64 + 1);
             let engine = Reign::new(
-                config(name, takeover_delay_us),
+                config(name, takeover_delay_us, fence),
                 incarnation,
                 Generation::NONE,
                 None,
@@ -120,12 +125,14 @@ impl World {
                 refusal: None,
                 closed: None,
                 paused: false,
+                held: false,
+                effects: Vec::new(),
             };
             (site(name), node)
         };
         let nodes = NAMES.iter().enumerate().map(node).collect();
         let (cuts, mail) = (BTreeSet::new(), Vec::new());
-        let mut world = Self { now, random: 100, nodes, cuts, mail, takeover_delay_us };
+        let mut world = Self { now, random: 100, nodes, cuts, mail, takeover_delay_us, fence };
         world.link_all();
         world
     }
@@ -142,7 +149,12 @@ impl World {
 
     /// A serves with B in sync, and both take over by themselves after so many milliseconds.
     pub fn paired_automatic(after_ms: u64) -> Self {
-        Self::with_takeovers(Some(after_ms)).led_by_a().with_b_in_sync()
+        Self::with(Some(after_ms), Fence::Status).led_by_a().with_b_in_sync()
+    }
+
+    /// A serves with B in sync, under that fence level.
+    pub fn paired_under(fence: Fence) -> Self {
+        Self::with(None, fence).led_by_a().with_b_in_sync()
     }
 
     fn led_by_a(mut self) -> Self {
@@ -169,8 +181,20 @@ impl World {
         world.event("a", Event::Leg(site("b"), report));
         world.event("a", Event::Leg(site("b"), report));
         world.run(1500);
-        assert!(charter_of(&world, "a").member(&site("b")).is_some());
+        let named = charter_of(&world, "a").member(&site("b")).is_some();
+        assert_eq!(named, world.fence != Fence::Never);
+        assert!(world.joined("a", "b"));
         world
+    }
+
+    /// Whether hosts are not answered because nobody else holds what they write.
+    pub fn held(&self, name: &str) -> bool {
+        self.node(name).held
+    }
+
+    /// What a site's engine wanted done so far, in order.
+    pub fn effects_of(&self, name: &str) -> &[Effect] {
+        &self.node(name).effects
     }
 
     fn node(&self, name: &str) -> &Node {
@@ -295,7 +319,7 @@ impl World {
 
     /// Starts the site again, from what was durable.
     pub fn restart(&mut self, name: &str) {
-        let (now, config) = (self.now, config(name, self.takeover_delay_us));
+        let (now, config) = (self.now, config(name, self.takeover_delay_us, self.fence));
         let node = self.nodes.get_mut(&site(name)).unwrap();
         node.engine =
             Reign::new(config, node.incarnation, node.promised, node.charter.clone(), now);
@@ -353,6 +377,7 @@ impl World {
             return Vec::new();
         }
         let effects = self.raw(name, event);
+        self.nodes.get_mut(&site(name)).unwrap().effects.extend(effects.clone());
         for effect in effects.clone() {
             self.carry_out(&site(name), effect);
         }
@@ -401,7 +426,7 @@ impl World {
             Effect::Unfollow => node.following = None,
             Effect::Depose => {
                 node.joined.clear();
-                node.paused = false;
+                (node.paused, node.held) = (false, false);
             }
             Effect::Lead { generation } => {
                 let number = own.newest.number.next();
@@ -415,6 +440,7 @@ impl World {
             Effect::TookOver(completed) => node.completed = Some(*completed),
             Effect::TakeoverFailed { why } => node.refusal = Some(why),
             Effect::Exchange(effect) => self.exchange(at, effect),
+            Effect::Hold(hold) => node.held = hold,
             Effect::Serve | Effect::StopServing(_) | Effect::Lease { .. } => {}
         }
     }

@@ -41,8 +41,8 @@ pub(crate) use shipper::{
     Awaited, FollowerProgress, Kick, ShipperActor, StopShipping, Unfollowed, judge_follower,
 };
 pub(crate) use volume::{
-    AskAssigned, Close, Depose, HostFlush, HostWrite, Join, Lead, Leave, LegProgress, OwnMarks,
-    Pause, Serve, VolumeActor, Waiter, refusal,
+    AskAssigned, Close, Depose, HoldAnswers, HostFlush, HostWrite, Join, Lead, Leave, LegProgress,
+    OwnMarks, Pause, Serve, VolumeActor, Waiter, refusal,
 };
 pub(crate) use way::{AcceptLink, NewWay};
 

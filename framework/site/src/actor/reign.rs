@@ -8,7 +8,9 @@ pub(crate) use self::exchange::{Paused, Suspend, Swap, Takeover};
 pub(crate) use self::plan::{AskExchange, AskForecasts, AskTakeover, PlanAsked};
 
 use self::standstill::{depose, lead, settle};
-use super::{Join, Leave, Serve, ShipperActor, StartFollowing, StopFollowing, StopShipping};
+use super::{
+    HoldAnswers, Join, Leave, Serve, ShipperActor, StartFollowing, StopFollowing, StopShipping,
+};
 use crate::crew::crew_send;
 use crate::crew::{CrewRef, MAILBOX_MAX, post};
 use crate::parts::micros;
@@ -227,6 +229,7 @@ impl ReignActor {
             Effect::Leave(site) => crew.to(&crew.volume, Leave(site)),
             Effect::StopServing(site) => self.stop_serving(&site),
             Effect::Serve => crew.to(&crew.volume, Serve),
+            Effect::Hold(hold) => crew.to(&crew.volume, HoldAnswers(hold)),
             Effect::Exchange(effect) => self.exchange(effect),
             Effect::Lease { until } => crew.shared.lease_until.store(until, Ordering::Release),
             Effect::TookOver(completed) => self.took_over(*completed),

@@ -1,9 +1,12 @@
 //! The volumes of a group: where host writes get their numbers and their answers.
 
 mod exchange;
+mod patience;
 
 pub(crate) use self::exchange::{Close, Pause};
+pub(crate) use self::patience::HoldAnswers;
 
+use self::patience::Patience;
 use super::{Awaited, Marked, Submit, SyncTo};
 use crate::crew::{CrewRef, MAILBOX_MAX};
 use crate::parts::micros;
@@ -111,6 +114,8 @@ pub(crate) struct VolumeActor {
     serving: bool,
     /// Nothing is numbered: the group is being handed over.
     paused: bool,
+    /// No host write is answered, and how long they have been waiting (`fence = "data"`).
+    patience: Patience,
     pending: VecDeque<HostWrite>,
     armed: bool,
     last_record_us: u64,
@@ -125,6 +130,7 @@ impl VolumeActor {
             mark: None,
             serving: false,
             paused: false,
+            patience: Patience::default(),
             pending,
             armed: false,
             last_record_us: 0,
@@ -207,7 +213,7 @@ impl VolumeActor {
     /// replies leave (rule R9).
     fn answer(&mut self) {
         let shared = &self.crew.shared;
-        if !self.serving || !shared.lease_valid() {
+        if !self.serving || self.patience.held || !shared.lease_valid() {
             return;
         }
         let Some(engine) = &mut self.engine else { return };
@@ -228,6 +234,7 @@ impl VolumeActor {
     fn tick(&mut self, ctx: &mut Context<Self>) {
         self.arm(ctx);
         self.answer();
+        self.let_go();
         let idle_us = micros(self.crew.shared.config.timing.idle_record);
         let idle = self.crew.shared.clock.now_us().saturating_sub(self.last_record_us) >= idle_us;
         let marks = &self.crew.marks;
@@ -367,6 +374,7 @@ impl Handler<Depose> for VolumeActor {
         self.serving = false;
         self.paused = false;
         self.mark = None;
+        self.patience = Patience::default();
         self.crew.shared.lease_until.store(0, Ordering::Release);
         let waiters = self.engine.take().map(|mut engine| engine.abandon()).unwrap_or_default();
         let pending: Vec<HostWrite> = self.pending.drain(..).collect();

@@ -149,13 +149,22 @@ impl LimitsEntry {
 
 impl TimingEntry {
     fn over(self, defaults: Timing) -> Timing {
-        let Self { lease, heartbeat, idle_record, link_timeout, leg_grace, takeover_delay } = self;
+        let Self {
+            lease,
+            heartbeat,
+            idle_record,
+            link_timeout,
+            leg_grace,
+            write_timeout,
+            takeover_delay,
+        } = self;
         Timing {
             lease: lease.unwrap_or(defaults.lease),
             heartbeat: heartbeat.unwrap_or(defaults.heartbeat),
             idle_record: idle_record.unwrap_or(defaults.idle_record),
             link_timeout: link_timeout.unwrap_or(defaults.link_timeout),
             leg_grace: leg_grace.unwrap_or(defaults.leg_grace),
+            write_timeout: write_timeout.unwrap_or(defaults.write_timeout),
             takeover_delay,
             // The others follow from these, or are not for tuning: their defaults hold.
             ..defaults

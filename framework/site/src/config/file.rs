@@ -129,6 +129,7 @@ pub(super) struct TimingTable {
     pub(super) idle_record: Option<Duration>,
     pub(super) link_timeout: Option<Duration>,
     pub(super) leg_grace: Option<Duration>,
+    pub(super) write_timeout: Option<Duration>,
 }
 
 /// Reads everything, and reports what is not understood.
@@ -366,6 +367,11 @@ fn timing_table(mut arbiter: Section, mut timing: Section, report: &mut Report) 
         idle_record: value(timing.parsed("idle_record", report, within(MS(50), MS(60_000)))),
         link_timeout: value(timing.parsed("link_timeout", report, within(MS(100), MS(60_000)))),
         leg_grace: value(timing.parsed("leg_grace", report, within(MS(100), MS(3_600_000)))),
+        write_timeout: value(timing.parsed(
+            "write_timeout",
+            report,
+            within(MS(1000), MS(3_600_000)),
+        )),
     };
     arbiter.finish(report);
     timing.finish(report);

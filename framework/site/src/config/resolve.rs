@@ -175,14 +175,17 @@ fn topology(topology: Option<Spot<String>>, report: &mut Report) {
 
 fn fence(level: Option<Spot<String>>, report: &mut Report) -> Option<Fence> {
     let Some(Spot { value, path }) = level else { return Some(Fence::Status) };
-    let (code, what) = match value.as_str() {
+    match value.as_str() {
+        "data" => return Some(Fence::Data),
         "status" => return Some(Fence::Status),
-        "data" | "never" => ("not_yet", format!("fence level `{value}` is not in this release")),
-        _ => ("bad_value", format!("found `{value}`, expected `status`")),
-    };
-    let help = "use `status`: host writes go on once two of three sites recorded that the sync \
-                site is out";
-    report.value(code, &path, what, Some(help.to_owned()));
+        "never" => return Some(Fence::Never),
+        _ => {}
+    }
+    let what = format!("found `{value}`, expected `data`, `status` or `never`");
+    let help = "when the sync site is lost, host writes go on once two of three sites recorded it \
+                (`status`), wait and fail in the end (`data`), or go on at once, and a takeover \
+                cannot prove zero loss (`never`)";
+    report.value("bad_value", &path, what, Some(help.to_owned()));
     None
 }
 
@@ -225,6 +228,7 @@ fn times(table: TimingTable, report: &mut Report) -> TimingEntry {
         idle_record,
         link_timeout,
         leg_grace,
+        write_timeout,
     } = table;
     if let Some(Spot { value, path }) = arbiter {
         let help = Some("use `manual`: two of the three sites decide".to_owned());
@@ -249,7 +253,15 @@ fn times(table: TimingTable, report: &mut Report) -> TimingEntry {
         report.value("bad_value", "timing.heartbeat", what, Some(help));
     }
     let takeover_delay = takeover_delay_of(takeover, takeover_delay, lease, report);
-    TimingEntry { lease, heartbeat, idle_record, link_timeout, leg_grace, takeover_delay }
+    TimingEntry {
+        lease,
+        heartbeat,
+        idle_record,
+        link_timeout,
+        leg_grace,
+        write_timeout,
+        takeover_delay,
+    }
 }
 
 /// After which silence a site takes over by itself, if it does at all.

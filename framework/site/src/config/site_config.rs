@@ -194,6 +194,8 @@ pub struct TimingEntry {
     pub link_timeout: Option<Duration>,
     /// After which absence a member is taken out of the in-sync set.
     pub leg_grace: Option<Duration>,
+    /// Under `fence = "data"` a host write that no sync site holds fails after this.
+    pub write_timeout: Option<Duration>,
     /// After which silence of the primary an in-sync site takes over by itself; `None`: it waits
     /// for the operator.
     pub takeover_delay: Option<Duration>,

@@ -209,13 +209,15 @@ fn every_bad_value_is_answered_with_what_was_expected() {
 /// (what is replaced in [`SMALL`], by what, the words of the report)
 #[test]
 fn every_bad_group_is_answered_with_the_rule() {
-    let fence = "async = \"c\"\nfence = \"never\"";
     let table = [
         ("site = \"a\"\n", "", "site: missing\n  = help: say which site this is"),
         ("async = \"c\"", "async = \"z\"", "group.g.async: no site named `z`"),
         ("async = \"c\"\n", "", "group.g.async: missing"),
-        ("async = \"c\"", fence, "fence level `never` is not in this release"),
-        ("[group.g]", "[group.g]\nfence = \"x\"", "found `x`, expected `status`"),
+        (
+            "[group.g]",
+            "[group.g]\nfence = \"x\"",
+            "found `x`, expected `data`, `status` or `never`",
+        ),
         ("[group.g]", "[group.g]\ntopology = \"two_site\"", "topology `two_site` is not in"),
         ("[group.g]", "[group.g]\ntopology = \"ring\"", "no topology named `ring`"),
         ("[group.g]", "[group.g]\ndurability = \"no\"", "found `no`, expected `flush` or `write`"),

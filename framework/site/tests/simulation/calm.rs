@@ -8,7 +8,7 @@ use crate::world::{Up, World};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::task::spawn_local;
-use trefoil_core::model::{Plan, PlanKind, UpdateNumber};
+use trefoil_core::model::{Fence, Plan, PlanKind, UpdateNumber};
 use trefoil_site::TakeoverOptions;
 
 /// How long nobody may lead before the operator steps in.
@@ -168,6 +168,10 @@ fn rejoin(world: &World, site: usize, up: &Up) {
 fn is_member(world: &World, site: usize, leader: usize) -> bool {
     let mirrors = site != 2 && leader != 2;
     let Some(up) = world.up(leader) else { return false };
+    if world.plan.fence == Fence::Never {
+        // It is waited for while it is there, and never named.
+        return true;
+    }
     let status = up.group.status();
     let named = status.charter.as_ref().is_some_and(|charter| {
         charter.in_sync.iter().any(|member| member.site.as_str() == SITES[site])

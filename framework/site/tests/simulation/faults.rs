@@ -141,6 +141,9 @@ fn others_are_fenced(world: &World, site: usize) -> bool {
 pub async fn take_over(world: &Rc<World>, site: usize, dice: &mut Dice) -> bool {
     let accept_loss = world.plan.accepts_loss && dice.percent(50);
     let primary_is_fenced = dice.percent(40) && others_are_fenced(world, site);
+    // Both words together let a site lead alone: then no other may be linked before it is to this
+    // one, which faults do not keep to.
+    let primary_is_fenced = primary_is_fenced && !accept_loss;
     let options = TakeoverOptions { accept_loss, primary_is_fenced };
     take_over_with(world, site, options).await
 }

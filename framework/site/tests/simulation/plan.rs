@@ -3,7 +3,7 @@
 use crate::dice::Dice;
 use std::time::Duration;
 use trefoil_core::engine::retention::OnFull;
-use trefoil_core::model::Durability;
+use trefoil_core::model::{Durability, Fence};
 use trefoil_site::{Limits, Timing};
 
 /// A kind of fault. Each seed switches on some of them.
@@ -111,14 +111,20 @@ pub struct Plan {
     pub drift_ppm: [i64; 3],
     /// Whether an operator ever accepts a loss.
     pub accepts_loss: bool,
+    /// What happens when the sync leg is lost.
+    pub fence: Fence,
     /// After how many milliseconds of silence sites take over by themselves, if they do.
     pub takeover_delay_ms: Option<u64>,
 }
 
+/// Mostly the default, so that seeds stay what they are about.
+const LEVELS: [Fence; 6] =
+    [Fence::Status, Fence::Status, Fence::Status, Fence::Status, Fence::Data, Fence::Never];
+
 impl Plan {
     /// The plan of a seed.
     pub fn draw(dice: &Dice) -> Self {
-        let mut later = dice.part(5);
+        let (mut later, mut levels) = (dice.part(5), dice.part(6));
         let mut dice = dice.part(1);
         let kib = |dice: &mut Dice, of: &[u64]| dice.pick(of) << 10;
         let volumes = vec![kib(&mut dice, &[64, 128, 256]), kib(&mut dice, &[64, 128])];
@@ -157,6 +163,7 @@ impl Plan {
             slow_disks: dice.percent(60),
             drift_ppm,
             accepts_loss: dice.percent(25),
+            fence: levels.pick(&LEVELS),
             takeover_delay_ms: None,
         };
         if dice.percent(40) { plan.taken_over_automatically(&mut dice) } else { plan }
@@ -187,6 +194,7 @@ fn timing(dice: &mut Dice) -> Timing {
         checkpoint: ms(dice.pick(&[50, 300, 1000])),
         follow_again: ms(dice.pick(&[20, 60])),
         takeover_delay: None,
+        write_timeout: ms(dice.part(7).pick(&[300, 1500])),
         handover: ms(400),
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 use trefoil_backends::simulated::{Latency, SimulatedDisk};
-use trefoil_core::model::{Fence, GroupName, SiteName, VolumeName, VolumeSpec};
+use trefoil_core::model::{GroupName, SiteName, VolumeName, VolumeSpec};
 use trefoil_core::port::BlockStore;
 use trefoil_core::topology::ThreeSite;
 use trefoil_core::{ErrorKind, Result};
@@ -185,7 +185,7 @@ impl World {
             volumes: VOLUMES.iter().zip(&self.plan.volumes).map(volume).collect(),
             topology: Arc::new(ThreeSite::new(a, b, c).unwrap()),
             durability: self.plan.durability,
-            fence: Fence::Status,
+            fence: self.plan.fence,
             on_full: self.plan.on_full,
             limits: self.plan.limits,
             timing: Timing { takeover_delay, ..self.plan.timing },

@@ -102,6 +102,7 @@ fn charter(count: u64, version: u64, primary: &str) -> Result<Charter> {
         settled: Generation::NONE,
         in_sync: Vec::new(),
         fence: Fence::Status,
+        voters: Vec::new(),
         untold: None,
         consented: Generation::NONE,
     })

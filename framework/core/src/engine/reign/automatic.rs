@@ -252,6 +252,7 @@ impl Reign {
             charter: self.newest_charter(),
             registered: &self.config.registered,
             began_blank: candidate.began_blank,
+            handover: own.handover.as_ref(),
         })
     }
 

@@ -5,7 +5,7 @@ use super::primary::Primary;
 use super::proposal::Proposal;
 use super::{Completed, Effect, Own, Refusal, Reign, Standing, TakeoverOptions};
 use crate::engine::takeover::Assessment;
-use crate::model::{Charter, Generation, Position, SiteName, Verdict};
+use crate::model::{Charter, Fence, Generation, Position, SiteName, Verdict};
 use crate::wire::{Evidence, PromiseReply};
 use std::collections::BTreeMap;
 
@@ -40,6 +40,8 @@ pub(super) struct Candidate {
     failures: u32,
     /// Since when host writes wait for a planned exchange of roles.
     pub(super) hosts_wait_since: Option<u64>,
+    /// The operator's consent stands in for a quorum.
+    pub(super) by_consent: bool,
 }
 
 /// How often a candidate tries to read what another site holds more, before it only asks again
@@ -59,6 +61,7 @@ impl Candidate {
             began_blank: own.blank,
             failures: 0,
             hosts_wait_since: None,
+            by_consent: false,
         }
     }
 
@@ -93,13 +96,23 @@ impl Reign {
             effects.push(Effect::TakeoverFailed { why });
             return;
         }
+        if self.leads().is_some() {
+            self.stand_down(own, effects);
+        }
         self.stand(own, Cause::Operator(options), effects);
+    }
+
+    /// Whether a leading site may stand again, without those whose word does not come: a member
+    /// under `fence = "data"`, or whoever renewed its lease.
+    fn leads_anew(&self, own: &Own, options: TakeoverOptions) -> bool {
+        let stuck = self.config.fence == Fence::Data || !self.lease.valid(own.now);
+        stuck && options.accept_loss && options.primary_is_fenced
     }
 
     /// Why a takeover is not even begun.
     fn takeover_refusal(&self, own: &Own, options: TakeoverOptions) -> Option<String> {
         let site = &self.config.site;
-        if self.leads().is_some() {
+        if self.leads().is_some() && !self.leads_anew(own, options) {
             return Some(format!("site {site} leads already"));
         }
         if own.debt_bytes > 0 {
@@ -265,7 +278,7 @@ impl Reign {
     }
 
     fn promising(&mut self, own: &Own, effects: &mut Vec<Effect>) -> (Phase, bool) {
-        let needed = self.others_needed();
+        let enough = self.has_quorum();
         let missing = self.peers.keys().filter(|site| !self.has_promised(site));
         let heard = !missing.into_iter().any(|site| self.is_awaited(own, site));
         let Standing::Candidate(candidate) = &mut self.standing else {
@@ -277,20 +290,17 @@ impl Reign {
         // A site whose link is down now may come up in a moment, so a candidate that the charter
         // names waits for its word; nobody wants to wait for a site that burned down.
         let settled = everyone || late || (heard && candidate.cause != Cause::Named);
-        if candidate.evidence.len() >= needed && settled {
+        if enough && settled {
+            return self.fence(own, effects);
+        }
+        if late && candidate.cause.consents_to_anything() {
+            candidate.by_consent = true;
             return self.fence(own, effects);
         }
         if late {
             candidate.asked_at = own.now;
             if candidate.cause.options().is_some() {
-                let why = format!(
-                    "fewer than {} of {} sites promised generation {} within {} ms: nothing can \
-                     be proved; bring another site back",
-                    needed + 1,
-                    self.config.registered.len(),
-                    candidate.generation,
-                    self.config.promise_timeout_us / 1000
-                );
+                let why = self.lacks_quorum();
                 return self.give_up(own, Refusal { unreachable: true, why }, effects);
             }
             let refused = self
@@ -354,6 +364,8 @@ impl Reign {
         // The set stays as it is, so what is not told of it stays untold.
         let untold = old.and_then(|charter| charter.untold.clone());
         let consented = old.map_or(Generation::NONE, |charter| charter.consented);
+        let before = old.map(|charter| charter.voters.clone()).unwrap_or_default();
+        let voters = if candidate.by_consent { Vec::new() } else { before.clone() };
         let charter = Charter {
             generation,
             version: 1,
@@ -362,10 +374,11 @@ impl Reign {
             settled,
             in_sync,
             fence: self.config.fence,
+            voters,
             untold,
             consented,
         };
-        let proposal = self.propose(own.now, charter, effects);
+        let proposal = self.propose(own.now, charter, before, effects);
         (Phase::Fencing(proposal), true)
     }
 
@@ -388,7 +401,7 @@ impl Reign {
         let Standing::Candidate(candidate) = &self.standing else {
             return (Phase::Promising, false);
         };
-        match self.assess(own, candidate) {
+        match self.without_quorum(self.assess(own, candidate)) {
             Assessment::RollForward { from, .. } => {
                 let (source, generation) = (from.clone(), candidate.generation);
                 effects.push(Effect::Follow { source, generation, roll_forward: true });
@@ -462,6 +475,7 @@ impl Reign {
         let completed = Completed {
             generation: candidate.generation,
             cause: candidate.cause,
+            by_consent: candidate.by_consent,
             newest: own.newest,
             verdict,
             evidence,
@@ -479,7 +493,8 @@ impl Reign {
         let carry_until = own.now.saturating_add(self.config.carry_grace_us);
         let members = self.charter.as_ref().map(|charter| charter.in_sync.clone());
         let carry = members.unwrap_or_default();
-        let carry = carry.into_iter().filter(|member| member.site != self.config.site).collect();
+        let mirrors = carry.into_iter().filter(|member| member.site != self.config.site);
+        let carry = mirrors.filter(|_| self.names_mirrors()).collect();
         let primary = Primary::new(completed, carry, carry_until);
         self.standing = Standing::Primary(Box::new(primary));
         self.trouble = None;

@@ -22,6 +22,12 @@ impl Cause {
         }
     }
 
+    /// Whether the operator wants it even where too few sites agree: takes every loss, and states
+    /// that nobody else answers hosts.
+    pub(super) fn consents_to_anything(self) -> bool {
+        self.options().is_some_and(|options| options.accept_loss && options.primary_is_fenced)
+    }
+
     /// Whether the operator states that the old primary cannot answer hosts any more.
     pub(super) fn fenced(self) -> bool {
         self.options().is_some_and(|options| options.primary_is_fenced)

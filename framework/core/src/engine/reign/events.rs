@@ -149,6 +149,8 @@ pub enum Effect {
     StopServing(SiteName),
     /// Answer the host.
     Serve,
+    /// Answer no host write, or do again: this site alone holds them (`fence = "data"`).
+    Hold(bool),
     /// The lease was renewed until then.
     Lease {
         /// By this site's clock, in microseconds.
@@ -172,6 +174,8 @@ pub struct Completed {
     pub generation: Generation,
     /// Who wanted it.
     pub cause: Cause,
+    /// Whether the operator's consent stood in for a quorum.
+    pub by_consent: bool,
     /// Where the history stood before it.
     pub newest: Position,
     /// What is known of losses.

@@ -38,6 +38,12 @@ pub(super) struct Primary {
     proposal: Option<Proposal>,
     /// The group is being handed over to another site.
     pub(super) handing: Option<Handing>,
+    /// Hosts are not answered: nobody else holds what they write (`fence = "data"`).
+    pub(super) held: bool,
+    /// Whoever began this reign wanted it though nobody else is in sync.
+    pub(super) alone_by_word: bool,
+    /// Nobody needs to renew the lease: nobody else can have it.
+    pub(super) alone: bool,
 }
 
 impl Primary {
@@ -52,6 +58,9 @@ impl Primary {
             legs: BTreeMap::new(),
             proposal: None,
             handing: None,
+            held: false,
+            alone_by_word: false,
+            alone: false,
         }
     }
 
@@ -62,6 +71,24 @@ impl Primary {
 
     pub(super) fn cause(&self) -> Cause {
         self.completed.cause
+    }
+
+    /// Whether the operator's consent stood in for a quorum.
+    pub(super) fn by_consent(&self) -> bool {
+        self.completed.by_consent
+    }
+
+    /// A site whose word a charter on its way needs, and that is silent for longer than `grace_us`.
+    pub(super) fn missing_voter(&self, now: u64, grace_us: u64) -> Option<SiteName> {
+        let named = self.proposal.as_ref().map(|proposal| proposal.missing()).unwrap_or_default();
+        let members = self.legs.iter().filter(|(_, leg)| leg.acking && leg.proposed);
+        let waited_for = members.map(|(site, _)| site);
+        let silent = |site: &SiteName| {
+            self.legs
+                .get(site)
+                .is_some_and(|leg| leg.lost_at.is_some() && leg.overdue(now, grace_us))
+        };
+        named.into_iter().chain(waited_for.cloned()).find(|site| silent(site))
     }
 
     /// Whether a site promised before this reign began.
@@ -237,6 +264,12 @@ impl Reign {
 
     /// The charter holds now.
     fn enacted(&mut self, own: &Own, charter: &Charter, effects: &mut Vec<Effect>) {
+        if let Standing::Primary(primary) = &mut self.standing
+            && primary.phase == Phase::Activating
+        {
+            primary.alone_by_word = primary.cause() != Cause::Named;
+        }
+        self.hold_by(charter, effects);
         let Standing::Primary(primary) = &mut self.standing else { return };
         for (site, leg) in &mut primary.legs {
             let named = charter.member(site).is_some();
@@ -321,10 +354,13 @@ impl Reign {
             settled: generation,
             in_sync,
             fence,
+            voters: Vec::new(),
             untold: self.untold(),
             consented: self.consented(),
         };
-        let proposal = self.propose(own.now, charter, effects);
+        let charter = Charter { voters: self.voters_of(&charter, own.now), ..charter };
+        let before = self.charter.as_ref().map(|charter| charter.voters.clone());
+        let proposal = self.propose(own.now, charter, before.unwrap_or_default(), effects);
         if let Standing::Primary(primary) = &mut self.standing {
             primary.proposal = Some(proposal);
         }
@@ -356,7 +392,7 @@ impl Reign {
     fn keep_set(&mut self, own: &Own, effects: &mut Vec<Effect>) {
         let Some(charter) = &self.charter else { return };
         let (in_sync, untold) = (charter.in_sync.clone(), charter.untold.is_some());
-        if untold {
+        if untold || self.is_needlessly_alone(own.now) {
             // Told when the host was answered first: no takeover has to say it again.
             self.propose_set(own, in_sync, effects);
             return;
@@ -386,8 +422,9 @@ impl Reign {
     fn to_exclude(&self, own: &Own, in_sync: &[Member]) -> Option<SiteName> {
         let Standing::Primary(primary) = &self.standing else { return None };
         let named = |site: &SiteName| in_sync.iter().any(|member| &member.site == site);
-        if let Some(suspended) = self.suspended_member(in_sync) {
-            return Some(suspended);
+        if let Some(out) = self.suspended_member(in_sync).or_else(|| self.unwanted_member(in_sync))
+        {
+            return Some(out);
         }
         let grace = self.config.leg_grace_us;
         let gone = primary.legs.iter().find(|(site, leg)| {
@@ -396,7 +433,7 @@ impl Reign {
                 let same = member.incarnation == leg.report.incarnation;
                 member.site == **site && leg.report.connected && !same
             });
-            let unfit = leg.overdue(own.now, grace)
+            let unfit = (self.drops_silent() && leg.overdue(own.now, grace))
                 || leg.replaced
                 || leg.report.must_leave
                 || other
@@ -407,7 +444,8 @@ impl Reign {
             return Some(site.clone());
         }
         // A member that was never served in this reign, be it that its history parted.
-        let late = own.now >= primary.carry_until.saturating_add(self.config.leg_grace_us);
+        let late = self.drops_silent()
+            && own.now >= primary.carry_until.saturating_add(self.config.leg_grace_us);
         let never = |site: &SiteName| {
             primary.legs.get(site).is_none_or(|leg| !leg.report.connected && leg.lost_at.is_none())
         };
@@ -418,6 +456,7 @@ impl Reign {
     /// Stops waiting for legs that no charter of this reign ever named.
     fn drop_unnamed(&mut self, own: &Own, in_sync: &[Member], effects: &mut Vec<Effect>) {
         let grace = self.config.leg_grace_us;
+        let waits = self.names_mirrors();
         let Standing::Primary(primary) = &mut self.standing else { return };
         for (site, leg) in &mut primary.legs {
             let named = in_sync.iter().any(|member| &member.site == site);
@@ -425,7 +464,7 @@ impl Reign {
                 || leg.report.must_leave
                 || leg.report.debt_bytes > 0
                 || self.suspended.contains(site);
-            let overdue = leg.overdue(own.now, grace);
+            let overdue = leg.overdue(own.now, grace) || (!waits && !leg.report.connected);
             if leg.acking && !leg.proposed && !named && (overdue || unfit) {
                 leg.acking = false;
                 effects.push(Effect::Leave(site.clone()));
@@ -462,6 +501,9 @@ impl Reign {
 
     /// A site that is waited for and holds what was assigned before (rule R5).
     fn to_include(&self, in_sync: &[Member]) -> Option<Member> {
+        if !self.names_mirrors() {
+            return None;
+        }
         let Standing::Primary(primary) = &self.standing else { return None };
         primary.legs.iter().find_map(|(site, leg)| {
             let named = in_sync.iter().any(|member| &member.site == site);

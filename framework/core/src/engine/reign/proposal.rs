@@ -1,6 +1,6 @@
-//! Changing the charter: two of three sites record the new one.
+//! Changing the charter: those who must agree record the new one.
 
-use super::{Effect, Reign};
+use super::{Effect, Reign, Standing};
 use crate::model::{Charter, SiteName};
 use std::collections::BTreeSet;
 
@@ -14,6 +14,10 @@ pub(super) struct Proposal {
     pub charter: Charter,
     /// The other sites that recorded it.
     pub accepted: BTreeSet<SiteName>,
+    /// The sites without which the charter before it said that nothing changes.
+    before: Vec<SiteName>,
+    /// The operator's consent stands in for a quorum.
+    by_consent: bool,
     asked_at: u64,
 }
 
@@ -21,6 +25,12 @@ impl Proposal {
     /// Whether this answer is about this proposal.
     pub fn is(&self, generation: crate::model::Generation, version: u64) -> bool {
         self.charter.rank() == (generation, version)
+    }
+
+    /// The sites without which it cannot be agreed on, and that did not answer.
+    pub fn missing(&self) -> Vec<SiteName> {
+        let voters = self.before.iter().chain(&self.charter.voters);
+        voters.filter(|site| !self.accepted.contains(*site)).cloned().collect()
     }
 
     /// Whether it is time to ask the silent ones again; if so, notes that they were asked.
@@ -34,16 +44,19 @@ impl Proposal {
 }
 
 impl Reign {
-    /// Records `charter` here, durably, and asks the others to.
+    /// Records `charter` here, durably, and asks the others to; `before` are the voters of the
+    /// charter that it replaces.
     pub(super) fn propose(
         &mut self,
         now: u64,
         charter: Charter,
+        before: Vec<SiteName>,
         effects: &mut Vec<Effect>,
     ) -> Proposal {
         self.charter = Some(charter.clone());
         effects.push(Effect::Save { promised: self.promised, charter: Some(charter.clone()) });
-        let proposal = Proposal { charter, accepted: BTreeSet::new(), asked_at: now };
+        let (accepted, by_consent) = (BTreeSet::new(), self.stands_by_consent());
+        let proposal = Proposal { charter, accepted, before, by_consent, asked_at: now };
         self.ask_all(&proposal, effects);
         proposal
     }
@@ -58,8 +71,26 @@ impl Reign {
         }
     }
 
-    /// Whether enough sites recorded it.
+    /// Whether enough sites recorded it: by the rule of the charter before it, and by its own.
+    /// (Where it names no voters any more, whoever goes by the old rule still needs those, who know
+    /// better; a site that led alone waits until it does not.)
     pub(super) fn agreed(&self, proposal: &Proposal) -> bool {
-        proposal.accepted.len() >= self.others_needed()
+        let accepted = |site: &SiteName| proposal.accepted.contains(site);
+        if proposal.by_consent {
+            return self.is_everyone_heard(accepted);
+        }
+        let voters = &proposal.charter.voters;
+        let alone = proposal.before == [self.config.site.clone()];
+        self.is_quorum(&proposal.before, accepted)
+            && ((voters.is_empty() && !alone) || self.is_quorum(voters, accepted))
+    }
+
+    /// Whether the operator's consent stands in for a quorum, up to when hosts are answered.
+    pub(super) fn stands_by_consent(&self) -> bool {
+        match &self.standing {
+            Standing::Candidate(candidate) => candidate.by_consent,
+            Standing::Primary(primary) => primary.by_consent() && !primary.is_active(),
+            Standing::Secondary => false,
+        }
     }
 }

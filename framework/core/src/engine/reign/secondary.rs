@@ -67,6 +67,7 @@ impl Reign {
             // Whoever was given time has come to lead.
             self.stand_not_before = own.now;
         }
+        self.grant_as_voter(own, &charter);
         self.charter = Some(charter.clone());
         effects.push(Effect::Save { promised: self.promised, charter: Some(charter) });
     }
@@ -112,7 +113,7 @@ impl Reign {
                 .lease
                 .is_some_and(|asked| self.grants.ask(&from, asked, self.promised, own.now));
             effects.push(Effect::AnswerHeartbeat { to: from, echo: beat.sent_at, grants });
-        } else if beat.grants && self.leads().is_some() && !self.is_closed() {
+        } else if beat.grants && self.leads().is_some() && !self.is_closed() && self.renews(&from) {
             self.lease.renew(beat.echo, self.config.lease_us);
             effects.push(Effect::Lease { until: self.lease.until() });
         }
@@ -130,7 +131,8 @@ impl Reign {
             None => own.blank && self.config.home == self.config.site,
         };
         let heard = self.peers.values().any(|peer| peer.up && peer.view.is_some());
-        if named && heard && own.debt_bytes == 0 {
+        let up_to_me = self.charter.as_ref().is_some_and(|old| old.is_up_to(&self.config.site));
+        if named && (heard || up_to_me) && own.debt_bytes == 0 {
             self.stand(own, Cause::Named, effects);
         }
     }

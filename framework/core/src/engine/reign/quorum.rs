@@ -1,0 +1,136 @@
+//! Who must agree: any two of three sites, the sites that the charter names, or, with the
+//! operator's consent, whoever can be heard (rule R7).
+
+use super::{Effect, Own, Reign, Standing};
+use crate::engine::lease::Lease;
+use crate::engine::takeover::Assessment;
+use crate::model::{Charter, Fence, SiteName, Verdict};
+
+impl Reign {
+    /// Whether those that agree, this site among them, are enough where `voters` are named.
+    pub(super) fn is_quorum(
+        &self,
+        voters: &[SiteName],
+        agrees: impl Fn(&SiteName) -> bool,
+    ) -> bool {
+        if voters.is_empty() {
+            return self.peers.keys().filter(|site| agrees(site)).count() >= self.others_needed();
+        }
+        voters.iter().all(|site| *site == self.config.site || agrees(site))
+    }
+
+    /// Whether enough sites promised to this candidate.
+    pub(super) fn has_quorum(&self) -> bool {
+        let voters = self.newest_charter().map_or(&[][..], |charter| &charter.voters);
+        self.is_quorum(voters, |site| self.has_promised(site))
+    }
+
+    /// Why this candidate cannot go on, for the operator.
+    pub(super) fn lacks_quorum(&self) -> String {
+        let voters = self.newest_charter().map_or(&[][..], |charter| &charter.voters);
+        let missing = voters.iter().filter(|site| **site != self.config.site);
+        let missing: Vec<String> = missing.map(ToString::to_string).collect();
+        let rule = if missing.is_empty() {
+            let (needed, of) = (self.others_needed() + 1, self.config.registered.len());
+            format!("fewer than {needed} of {of} sites promised")
+        } else {
+            format!("{{{}}} did not promise, without which nothing changes", missing.join(", "))
+        };
+        format!(
+            "{rule} generation {} within {} ms: nothing can be proved; bring another site back, or, \
+             if no other site answers hosts or will before it is linked to this one, `takeover \
+             --accept-loss --primary-is-fenced`",
+            self.promised,
+            self.config.promise_timeout_us / 1000
+        )
+    }
+
+    /// Whether every reachable site that gave its word agrees: with the operator's consent nobody
+    /// else is needed.
+    pub(super) fn is_everyone_heard(&self, agrees: impl Fn(&SiteName) -> bool) -> bool {
+        let gave_word = |site: &SiteName| match &self.standing {
+            Standing::Candidate(_) => self.has_promised(site),
+            Standing::Primary(primary) => primary.has_word_of(site),
+            Standing::Secondary => false,
+        };
+        let heard = self.peers.iter().filter(|(site, peer)| peer.up && gave_word(site));
+        heard.into_iter().all(|(site, _)| agrees(site))
+    }
+
+    /// What a candidate that too few sites promised to can prove: nothing.
+    pub(super) fn without_quorum(&self, assessment: Assessment) -> Assessment {
+        let Standing::Candidate(candidate) = &self.standing else { return assessment };
+        match assessment {
+            Assessment::Eligible(_) if candidate.by_consent => {
+                let heard = candidate.evidence.keys().map(ToString::to_string);
+                let heard: Vec<String> = heard.collect();
+                let facts = match self.newest_charter() {
+                    Some(Charter { voters, .. }) if !voters.is_empty() => {
+                        let voters: Vec<String> = voters.iter().map(ToString::to_string).collect();
+                        format!("nothing changes without {{{}}}", voters.join(", "))
+                    }
+                    _ => format!("nothing changes without two of {}", self.config.registered.len()),
+                };
+                Assessment::Eligible(Verdict::Unknown(format!(
+                    "{facts} by the charter; besides this site only {{{}}} was heard, so what \
+                     happened elsewhere is not known",
+                    heard.join(", ")
+                )))
+            }
+            other => other,
+        }
+    }
+
+    /// Who must agree to the next change of a charter of this reign.
+    pub(super) fn voters_of(&self, charter: &Charter, now: u64) -> Vec<SiteName> {
+        let voters = charter.voters_when_active();
+        let up_to_me = || self.charter.as_ref().is_some_and(|old| old.is_up_to(&self.config.site));
+        let nobody = !self.is_anyone_there(now);
+        if voters.is_empty() && nobody && (self.stands_by_consent() || up_to_me()) {
+            return vec![self.config.site.clone()];
+        }
+        voters
+    }
+
+    /// Whether the charter makes everything wait for this site alone, and that is no longer
+    /// needed: another one is there.
+    pub(super) fn is_needlessly_alone(&self, now: u64) -> bool {
+        let up_to_me = self.charter.as_ref().is_some_and(|old| old.is_up_to(&self.config.site));
+        up_to_me && self.is_anyone_there(now) && self.config.fence != Fence::Data
+    }
+
+    /// Whether another site is reachable, and was heard of late.
+    fn is_anyone_there(&self, now: u64) -> bool {
+        let fresh = |heard_at: u64| now.saturating_sub(heard_at) < self.config.lease_us;
+        self.peers.values().any(|peer| peer.up && peer.view.is_some() && fresh(peer.heard_at))
+    }
+
+    /// Where nothing changes without this site, nobody else can lead, and nobody is needed to
+    /// renew the lease. As soon as that is to end, the ordinary lease is all that counts.
+    pub(super) fn go_on_alone(&mut self, effects: &mut Vec<Effect>) {
+        let up_to_me = self.charter.as_ref().is_some_and(|old| old.is_up_to(&self.config.site));
+        let Standing::Primary(primary) = &mut self.standing else { return };
+        let alone = up_to_me && primary.is_active();
+        if alone == primary.alone {
+            return;
+        }
+        primary.alone = alone;
+        self.lease = if alone { Lease::endless() } else { Lease::default() };
+        effects.push(Effect::Lease { until: self.lease.until() });
+    }
+
+    /// Whether a renewal by `site` counts. Where voters are named only theirs do: then a voter
+    /// that stands alone knows of every lease that may be in use.
+    pub(super) fn renews(&self, site: &SiteName) -> bool {
+        let voters = self.charter.as_ref().map_or(&[][..], |charter| &charter.voters);
+        voters.is_empty() || voters.contains(site)
+    }
+
+    /// A voter that takes over a charter grants the lease with it: from then on the primary counts
+    /// nobody else's, and what others granted before does not last longer.
+    pub(super) fn grant_as_voter(&mut self, own: &Own, charter: &Charter) {
+        if charter.active && charter.voters.contains(&self.config.site) {
+            self.grants.note(&charter.primary, charter.generation, own.now);
+        }
+    }
+}
