@@ -99,8 +99,14 @@ async fn prove_somewhere(world: &Rc<World>) -> Option<usize> {
     let mut last = 0;
     for _ in 0..20 {
         let (leader, up) = leader(world).await?;
-        // A journal that waits for a leg that the operator suspended is filled by it.
+        // A journal that waits for a leg that the operator suspended is filled by it; hosts may
+        // wait for a site that waits for the operator's choice.
         resume(world, leader).await;
+        for site in (0..3).filter(|site| *site != leader) {
+            if let Some(up) = world.up(site) {
+                rejoin(world, site, &up);
+            }
+        }
         let limit = Duration::from_secs(3);
         let proved = tokio::time::timeout(limit, prove(world, leader, &up)).await;
         if world.is_broken() {
