@@ -19,6 +19,7 @@ mod events;
 mod exchange;
 mod fence;
 mod leg;
+mod operator;
 mod primary;
 mod proposal;
 mod quorum;

@@ -37,9 +37,9 @@ impl Reign {
             format!("{{{}}} did not promise, without which nothing changes", missing.join(", "))
         };
         format!(
-            "{rule} generation {} within {} ms: nothing can be proved; bring another site back, or, \
-             if no other site answers hosts or will before it is linked to this one, `takeover \
-             --accept-loss --primary-is-fenced`",
+            "{rule} generation {} within {} ms: nothing can be proved; bring another site back; \
+             or, if no other site answers hosts or will before it is linked to this one, run \
+             `takeover --accept-loss --primary-is-fenced`",
             self.promised,
             self.config.promise_timeout_us / 1000
         )
