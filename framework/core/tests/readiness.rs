@@ -67,6 +67,7 @@ impl World {
             settled: FIRST,
             in_sync: members.iter().map(member).collect(),
             fence: Fence::Status,
+            voters: Vec::new(),
             untold: None,
             consented: Generation::NONE,
         };

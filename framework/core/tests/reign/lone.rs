@@ -24,7 +24,7 @@ fn one_word_is_not_enough() {
         world.run(8000);
         assert!(!world.serves("b"));
         let why = &world.refusal("b").unwrap().why;
-        assert!(why.contains("takeover --accept-loss --primary-is-fenced"), "{why}");
+        assert!(why.contains("trefoil takeover --at b --accept-loss --primary-is-fenced"), "{why}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Three reign engines and the messages between them, in a time that the test moves.
 
 mod exchange;
+mod look;
 
 use std::collections::{BTreeMap, BTreeSet};
 use trefoil_core::engine::reign::{
@@ -8,7 +9,7 @@ use trefoil_core::engine::reign::{
 };
 use trefoil_core::model::{
     Chain, Charter, Fence, Generation, Handover, Incarnation, LegMode, Lineage, Marks, Position,
-    Role, SiteName, UpdateNumber,
+    SiteName, UpdateNumber,
 };
 use trefoil_core::wire::{Heartbeat, PromiseReply};
 
@@ -187,58 +188,8 @@ impl World {
         world
     }
 
-    /// Whether hosts are not answered because nobody else holds what they write.
-    pub fn held(&self, name: &str) -> bool {
-        self.node(name).held
-    }
-
-    /// What a site's engine wanted done so far, in order.
-    pub fn effects_of(&self, name: &str) -> &[Effect] {
-        &self.node(name).effects
-    }
-
     fn node(&self, name: &str) -> &Node {
         &self.nodes[&site(name)]
-    }
-
-    pub fn engine(&self, name: &str) -> &Reign {
-        &self.node(name).engine
-    }
-
-    pub fn role(&self, name: &str) -> Role {
-        self.engine(name).role()
-    }
-
-    pub fn serves(&self, name: &str) -> bool {
-        self.node(name).alive && self.engine(name).serves()
-    }
-
-    pub fn incarnation(&self, name: &str) -> Incarnation {
-        self.node(name).incarnation
-    }
-
-    pub fn joined(&self, name: &str, other: &str) -> bool {
-        self.node(name).joined.contains(&site(other))
-    }
-
-    pub fn following(&self, name: &str) -> Option<SiteName> {
-        self.node(name).following.clone()
-    }
-
-    pub fn completed(&self, name: &str) -> Option<&Completed> {
-        self.node(name).completed.as_ref()
-    }
-
-    pub fn refusal(&self, name: &str) -> Option<&Refusal> {
-        self.node(name).refusal.as_ref()
-    }
-
-    pub fn lease_until(&self, name: &str) -> u64 {
-        self.engine(name).lease_until()
-    }
-
-    pub fn now(&self) -> u64 {
-        self.now
     }
 
     pub fn set_newest(&mut self, name: &str, number: u64) {

@@ -53,22 +53,22 @@ impl Reign {
     fn hold_if(&mut self, unmirrored: bool, effects: &mut Vec<Effect>) {
         let config = &self.config;
         let mut mirrors = config.modes.iter().filter(|(_, mode)| **mode == LegMode::Sync);
-        let wanted = mirrors.any(|(site, _)| !self.suspended.contains(site));
+        let wanted = mirrors.find(|(site, _)| !self.suspended.contains(*site));
         let data = config.fence == Fence::Data;
         let Standing::Primary(primary) = &mut self.standing else { return };
-        let hold = data && unmirrored && wanted && !primary.alone_by_word;
-        if hold == primary.held {
+        let hold = wanted.filter(|_| data && unmirrored && !primary.alone_by_word);
+        if hold.is_some() == primary.held {
             return;
         }
-        primary.held = hold;
-        self.trouble = hold.then(|| {
+        primary.held = hold.is_some();
+        self.trouble = hold.map(|(mirror, _)| {
             format!(
-                "fence = \"data\": host writes wait until a sync site holds everything; if none \
-                 will come back, `pair suspend` of its leg at site {} lets them go on",
-                self.config.site
+                "fence = \"data\": host writes wait until a sync site holds everything; if it will \
+                 not come back, `trefoil pair suspend --site {} --to {mirror}` lets them go on",
+                config.site
             )
         });
-        effects.push(Effect::Hold(hold));
+        effects.push(Effect::Hold(primary.held));
     }
 
     /// Says whose word is missing, where a charter needs it.
@@ -79,8 +79,8 @@ impl Reign {
             let site = &self.config.site;
             format!(
                 "fence = \"data\": site {voter} is out only by its own word, and is not heard; \
-                 host writes wait. If it is lost for good: `takeover --site {site} --accept-loss \
-                 --primary-is-fenced` leads without it"
+                 host writes wait. If it is lost for good: `trefoil takeover --at {site} \
+                 --accept-loss --primary-is-fenced` leads without it"
             )
         });
         if words.is_some() {

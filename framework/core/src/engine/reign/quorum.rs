@@ -36,10 +36,11 @@ impl Reign {
         } else {
             format!("{{{}}} did not promise, without which nothing changes", missing.join(", "))
         };
+        let site = &self.config.site;
         format!(
             "{rule} generation {} within {} ms: nothing can be proved; bring another site back; \
-             or, if no other site answers hosts or will before it is linked to this one, run \
-             `takeover --accept-loss --primary-is-fenced`",
+             or, if no other site answers hosts or will before it is linked to this one, \
+             `trefoil takeover --at {site} --accept-loss --primary-is-fenced`",
             self.promised,
             self.config.promise_timeout_us / 1000
         )
