@@ -8,10 +8,13 @@ use super::refusal::{Counters, Refusal, TlsCounts};
 use super::verifier::{Verdict, Verifier, check_own};
 use arc_swap::ArcSwap;
 use rustls::client::Resumption;
-use rustls::pki_types::UnixTime;
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, InconsistentKeys, RootCertStore, ServerConfig, SupportedProtocolVersion,
+};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
@@ -202,14 +205,27 @@ impl Held {
             )));
         }
         // A renewal replaces two files: between the two they do not fit, and are not taken.
-        let shown = CertifiedKey::from_der(chain, files::key(&files.key)?, &provider());
-        let shown = shown.map_err(|source| {
+        let key = files::key(&files.key)?;
+        let shown = certified(chain, &key).map_err(|source| {
             let (cert, key) = (files.cert.display(), files.key.display());
             let doing = format!("use certificate {cert} with key {key}: they do not fit");
             Error::with_source(ErrorKind::Invalid, doing, source)
         })?;
         let accepted = files::accepted(files.accepted.as_deref())?.map(Arc::new);
         Ok(Self { roots: Arc::new(roots), shown: Arc::new(shown), accepted, own })
+    }
+}
+
+/// The certificate with its key, which must fit. The key is lent: what was read is wiped by whoever
+/// read it, and ring keeps what it made of it.
+fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    key: &PrivateKeyDer<'_>,
+) -> std::result::Result<CertifiedKey, rustls::Error> {
+    let certified = CertifiedKey::new(chain, any_supported_type(key)?);
+    match certified.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
+        Err(error) => Err(error),
     }
 }
 

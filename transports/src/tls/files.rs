@@ -8,6 +8,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use trefoil_core::{Error, ErrorKind, Result};
+use zeroize::Zeroizing;
 
 /// The longest file that is read, in bytes: a chain of certificates has some KiB.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -35,7 +36,9 @@ fn read(path: &Path, what: &str) -> Result<Vec<u8>> {
 }
 
 fn read_open(file: &File, path: &Path, what: &str) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // As large as the file from the start: a buffer that grows leaves what it held behind.
+    let length = file.metadata().map_or(0, |about| about.len().min(FILE_BYTES_MAX));
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|source| {
         Error::with_source(ErrorKind::Invalid, format!("read {what} {}", path.display()), source)
     })?;
@@ -57,16 +60,18 @@ pub(crate) fn certificates(path: &Path, what: &str) -> Result<Vec<CertificateDer
     if found.is_empty() { Err(wrong("it has no certificate".to_owned())) } else { Ok(found) }
 }
 
-/// The key in a file that nobody else can read.
-pub(crate) fn key(path: &Path) -> Result<PrivateKeyDer<'static>> {
+/// The key in a file that nobody else can read. It is wiped from memory when it is dropped, as is
+/// what was read of the file.
+pub(crate) fn key(path: &Path) -> Result<Zeroizing<PrivateKeyDer<'static>>> {
     let file = File::open(path).map_err(|source| {
         let doing = format!("read key {}: make it readable for this program", path.display());
         Error::with_source(ErrorKind::Invalid, doing, source)
     })?;
     // The file that was opened is judged, not what its name means a moment later.
     check_key_file(&file, path)?;
+    let text = Zeroizing::new(read_open(&file, path, "key")?);
     // What is wrong with it is told without a byte of it.
-    PrivateKeyDer::from_pem_slice(&read_open(&file, path, "key")?).map_err(|_| {
+    PrivateKeyDer::from_pem_slice(&text).map(Zeroizing::new).map_err(|_| {
         Error::invalid(format!("read key {}: it has no private key in PEM", path.display()))
     })
 }

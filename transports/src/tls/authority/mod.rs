@@ -17,6 +17,7 @@ use std::path::Path;
 use std::time::Duration;
 use trefoil_core::model::SiteName;
 use trefoil_core::{Error, ErrorKind, Result};
+use zeroize::Zeroizing;
 
 /// How long an authority is good for, unless said otherwise: ten years.
 pub const AUTHORITY_VALIDITY: Duration = Duration::from_secs(3650 * 86_400);
@@ -57,10 +58,10 @@ impl Authority {
     /// [`ErrorKind::Invalid`] if there is one already; what the file system says.
     pub fn init(dir: &Path, validity: Duration) -> Result<Self> {
         let shelf = Shelf::make(dir)?;
-        let key = KeyPair::generate().map_err(failed("make the authority's key"))?;
+        let key = Zeroizing::new(KeyPair::generate().map_err(failed("make the authority's key"))?);
         let params = paper::authority(validity)?;
-        let certificate = params.self_signed(&key).map_err(failed("make the authority"))?;
-        shelf.put_new(AUTHORITY, &certificate.pem(), &key.serialize_pem())?;
+        let certificate = params.self_signed(&*key).map_err(failed("make the authority"))?;
+        shelf.put_new(AUTHORITY, &certificate.pem(), &text(&key))?;
         shelf.begin_accepted()?;
         Self::open(dir)
     }
@@ -79,7 +80,7 @@ impl Authority {
             return Err(Error::invalid(missing()));
         }
         let key = files::key(&shelf.key(AUTHORITY))?;
-        let key = KeyPair::try_from(&key).map_err(failed("use the authority's key"))?;
+        let key = KeyPair::try_from(&*key).map_err(failed("use the authority's key"))?;
         let own = files::certificates(&shelf.certificate(AUTHORITY), "the authority's")?;
         let Some(own) = own.first() else { return Err(Error::invalid(missing())) };
         let issuer = Issuer::from_ca_cert_der(own, key).map_err(failed("use the authority"))?;
@@ -118,7 +119,7 @@ impl Authority {
     pub fn renew(&self, name: &str, validity: Duration) -> Result<Identity> {
         let draft = Draft::again(&self.read(name)?, validity)?;
         let (certificate, key) = self.make(&draft)?;
-        self.shelf.replace(name, &certificate.pem(), &key.serialize_pem())?;
+        self.shelf.replace(name, &certificate.pem(), &text(&key))?;
         self.accept(&certificate)
     }
 
@@ -160,15 +161,15 @@ impl Authority {
 
     fn issue(&self, draft: &Draft) -> Result<Identity> {
         let (certificate, key) = self.make(draft)?;
-        self.shelf.put_new(&draft.name, &certificate.pem(), &key.serialize_pem())?;
+        self.shelf.put_new(&draft.name, &certificate.pem(), &text(&key))?;
         self.accept(&certificate)
     }
 
-    fn make(&self, draft: &Draft) -> Result<(rcgen::Certificate, KeyPair)> {
+    fn make(&self, draft: &Draft) -> Result<(rcgen::Certificate, Zeroizing<KeyPair>)> {
         if draft.name == AUTHORITY {
             return Err(Error::invalid("issue certificate: `ca` is the authority's own name"));
         }
-        let key = KeyPair::generate().map_err(failed("make a key"))?;
+        let key = Zeroizing::new(KeyPair::generate().map_err(failed("make a key"))?);
         let params: CertificateParams = draft.params()?;
         Ok((signed(&params, &key, &self.issuer)?, key))
     }
@@ -191,6 +192,11 @@ impl Authority {
         let mut found = files::certificates(&path, "certificate")?;
         Ok(found.swap_remove(0))
     }
+}
+
+/// The key as its file has it, wiped when it is written.
+fn text(key: &KeyPair) -> Zeroizing<String> {
+    Zeroizing::new(key.serialize_pem())
 }
 
 fn failed(doing: &'static str) -> impl Fn(rcgen::Error) -> Error {
