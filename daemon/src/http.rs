@@ -24,7 +24,17 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Serves `router` until `stop` turns true (or its sender is gone).
-pub async fn serve<L: Listener>(mut listener: L, router: Router, mut stop: watch::Receiver<bool>) {
+pub async fn serve<L: Listener>(listener: L, router: Router, stop: watch::Receiver<bool>) {
+    serve_each(listener, router, |router, _| router, stop).await;
+}
+
+/// The same where each connection has a router of its own: `of` makes it.
+pub async fn serve_each<L: Listener>(
+    mut listener: L,
+    router: Router,
+    of: impl Fn(Router, &L::Io) -> Router,
+    mut stop: watch::Receiver<bool>,
+) {
     let router = router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     loop {
@@ -37,7 +47,8 @@ pub async fn serve<L: Listener>(mut listener: L, router: Router, mut stop: watch
             tracing::debug!(max = CONNECTIONS_MAX, "HTTP connection closed: at the limit");
             continue;
         };
-        tokio::spawn(attend(stream, router.clone(), stop.clone(), slot));
+        let router = of(router.clone(), &stream);
+        tokio::spawn(attend(stream, router, stop.clone(), slot));
     }
     drop(listener);
     if timeout(DRAIN_DEADLINE, slots.acquire_many(CONNECTIONS_MAX)).await.is_err() {

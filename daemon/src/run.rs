@@ -246,7 +246,8 @@ impl Front {
         }
         let served = Served::new(config.clone(), groups).with(credentials.clone());
         let served = Arc::new(served.reloaded_by(reloads));
-        rest.spawn(http::serve(listener, control::router(Arc::clone(&served)), stop.clone()));
+        let router = control::router(Arc::clone(&served));
+        rest.spawn(http::serve_each(listener, router, control::asked_by, stop.clone()));
         let server = Arc::new(MetricsServer::new(telemetry, served, counters));
         if let Some(port) = port {
             rest.spawn(http::serve(port, metrics::router(Arc::clone(&server)), stop.clone()));

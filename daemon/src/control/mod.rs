@@ -12,7 +12,8 @@
 //! | `GET /v1/groups/{group}/wait?at=&update=&point=&timeout_ms=` | until an update is at a site |
 //! | `POST /v1/groups/{group}/actions/export` | consistent images of all volumes |
 //!
-//! Errors are `application/problem+json` with a `code` and a `detail`.
+//! Errors are `application/problem+json` with a `code` and a `detail`. Who asked for what is no
+//! `GET` is logged before it is done, and after: user and process as the kernel knows them.
 
 pub mod api;
 mod look;
@@ -20,7 +21,9 @@ mod operate;
 mod server;
 mod socket;
 mod warnings;
+mod who;
 
 pub use server::{Served, router, status};
 pub use socket::ControlSocket;
 pub use warnings::warnings;
+pub use who::asked_by;

@@ -7,6 +7,7 @@ use super::api::{
 };
 use super::operate::{rejoin, resume, suspend, swap, to_its_end};
 use super::warnings::warnings;
+use super::who;
 use crate::credentials::CredentialStore;
 use crate::export::export_name;
 use crate::images;
@@ -135,6 +136,7 @@ pub fn router(served: Arc<Served>) -> Router {
             let detail = "no such path in this version of the control API".to_owned();
             problem(ProblemDocument { status: 404, code: "not_found".to_owned(), detail })
         })
+        .layer(axum::middleware::from_fn(who::log))
         .with_state(served)
 }
 
