@@ -14,7 +14,7 @@ LOCKED := --locked
 SEEDS ?= 1000
 
 # The checks that only read, cheapest first.
-CHECKS := format lint purity docs deny
+CHECKS := format lint purity docs deny api
 # All of `make test`, in the order it runs.
 STEPS := $(CHECKS) unit sim demo e2e-short
 
@@ -28,18 +28,21 @@ test: ## all that a change must pass: checks, tests, simulation, demo, short end
 	@scripts/steps.sh $(STEPS)
 
 .PHONY: verify
-verify: ## the checks that only read: format, lints, layers, docs, licences
+verify: ## the checks that only read: format, lints, layers, docs, licences, public interface
 	@scripts/steps.sh $(CHECKS) tidy
 
 .PHONY: fix
-fix: ## write what can be mended by machine: Cargo.lock, clippy's suggestions, format
+fix: ## write what can be mended by machine: Cargo.lock, clippy's suggestions, format, docs/api
 	cargo update --workspace
 	cargo clippy $(LOCKED) --workspace --all-targets --fix --allow-dirty --allow-staged
 	cargo fmt --all
+	cargo fmt --manifest-path tools/api/Cargo.toml
+	TREFOIL_API=write $(MAKE) api
 
 .PHONY: format
 format: ## fail where rustfmt would change something
 	cargo fmt --all --check
+	cargo fmt --manifest-path tools/api/Cargo.toml --check
 
 .PHONY: lint
 lint: ## clippy on every target, warnings are errors
@@ -48,6 +51,10 @@ lint: ## clippy on every target, warnings are errors
 .PHONY: tidy
 tidy: ## layers between crates and modules, file length, columns, module docs, words
 	cargo test $(LOCKED) -p trefoil-core --test tidy
+
+.PHONY: api
+api: ## fail if the public interface is not what docs/api says (`make fix` writes it)
+	cargo test $(LOCKED) --quiet --manifest-path tools/api/Cargo.toml --target-dir target/api
 
 .PHONY: purity
 purity: ## fail if the pure core reaches a crate that does I/O, clocks or randomness
