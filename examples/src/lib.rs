@@ -1,6 +1,7 @@
 //! What the examples share: three sites in one process, from one configuration text.
 
 pub mod archive;
+pub mod far_behind_mirror;
 pub mod unix;
 
 use std::time::{Duration, Instant};

@@ -7,10 +7,14 @@ use std::time::Duration;
 use trefoil_backends::memory::MemoryDisk;
 use trefoil_core::Result;
 use trefoil_core::conformance::journal_store::{self, CAPACITY_BYTES, JournalStoreBench};
+use trefoil_core::conformance::topology;
 use trefoil_core::conformance::transport::{BoxSleep, Subject, prove_all};
+use trefoil_core::model::SiteName;
 use trefoil_core::port::JournalStore;
 use trefoil_examples::archive::{Archive, ArchivingJournal};
+use trefoil_examples::far_behind_mirror::FarBehindMirror;
 use trefoil_examples::unix::UnixTransport;
+use trefoil_site::registry::TopologyOptions;
 
 fn sleep(time: Duration) -> BoxSleep {
     Box::pin(tokio::time::sleep(time))
@@ -53,6 +57,14 @@ impl JournalStoreBench for Archived {
     async fn reopen(&mut self) -> Result<Option<Box<dyn JournalStore>>> {
         self.open().map(Some)
     }
+}
+
+#[test]
+fn the_layout_keeps_every_claim() {
+    let site = |name| SiteName::new(name).unwrap();
+    let (primary, sync, r#async) = (site("a"), Some(site("b")), Some(site("c")));
+    let layout = FarBehindMirror::from_table(&TopologyOptions { primary, sync, r#async }).unwrap();
+    assert_eq!(topology::prove_all(&*layout), Ok(()));
 }
 
 #[tokio::test]

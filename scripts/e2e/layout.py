@@ -21,6 +21,9 @@ class Layout:
     volumes: dict = field(default_factory=lambda: {"db0": "96MiB", "scratch": "128MiB"})
     durability: str = "flush"
     fence: str = "status"
+    #: The layout, and which site has which role in it.
+    topology: str = "three_site"
+    roles: dict = field(default_factory=lambda: {"primary": "a", "sync": "b", "async": "c"})
     #: Journal capacity of each site.
     journal: dict = field(default_factory=lambda: {site: "512MiB" for site in SITES})
     #: Lines for the table of a link: {"ac": ['delay = "200ms"']}.
@@ -33,6 +36,11 @@ class Layout:
     more: str = ""
 
     @property
+    def sites(self):
+        """The sites of the group."""
+        return tuple(self.roles.values())
+
+    @property
     def tls(self):
         """Whether the sites need certificates."""
         return self.transport != "tcp"
@@ -42,16 +50,14 @@ class Layout:
         lines = [
             'site = "a"',
             f"[group.{GROUP}]",
-            'topology = "three_site"',
-            'primary = "a"',
-            'sync = "b"',
-            'async = "c"',
+            f'topology = "{self.topology}"',
+            *(f'{role} = "{site}"' for role, site in self.roles.items()),
             f'fence = "{self.fence}"',
             f'durability = "{self.durability}"',
         ]
         for volume, size in self.volumes.items():
             lines += [f"[group.{GROUP}.volume.{volume}]", f'size = "{size}"']
-        for site in SITES:
+        for site in self.sites:
             lines += [
                 f"[sites.{site}]",
                 f'address = "127.0.0.1:{ports[site]["address"]}"',
@@ -63,6 +69,8 @@ class Layout:
                 f'journal_capacity = "{self.journal[site]}"',
             ]
         for link in ("ab", "ac", "bc"):
+            if not set(link) <= set(self.sites):
+                continue
             word = self.words.get(link, self.transport.removesuffix("+tls"))
             lines += [f"[link.{link}]", f'transport = "{word}"', *self.links.get(link, [])]
         if self.tls:

@@ -22,9 +22,12 @@ import disk_full
 import failover
 import fence
 import flood
+import layouts
 import old_primary
 import pair
+import quic_strangers
 import reload
+import renewal
 import restart
 import round_trip
 import strangers
@@ -61,6 +64,9 @@ def scenarios(short):
         ("fence-never", fence.never, LONG),
         ("pair", pair.every_export_is_a_prefix, IN_SHORT),
         ("reload", reload.another_transport, IN_SHORT),
+        ("cascade", layouts.cascade, IN_SHORT),
+        ("two-site-sync", layouts.two_sites("sync"), IN_SHORT),
+        ("two-site-async", layouts.two_sites("async"), LONG),
         ("automatic", automatic.rounds, IN_SHORT),
         ("flood", flood.third_site_is_paused, LONG),
         ("bad-configurations", bad_config.configurations, IN_SHORT),
@@ -74,6 +80,9 @@ def scenarios(short):
         ("certificates", certificates.every_refusal, IN_SHORT),
         ("strangers-tcp", strangers.at_every_port("tcp"), LONG),
         ("strangers-tls", strangers.at_every_port("tcp+tls"), LONG),
+        ("strangers-quic", quic_strangers.at_the_port, LONG),
+        ("renewal-tls", renewal.while_a_host_writes("tcp+tls"), LONG),
+        ("renewal-quic", renewal.while_a_host_writes("quic"), IN_SHORT),
         ("disk-full-a", disk_full.full("a"), LONG),
         ("disk-full-b", disk_full.full("b"), LONG),
         ("disk-full-c", disk_full.full("c"), LONG),

@@ -83,11 +83,19 @@ fn tell(common: &Common, config: &SiteConfig) -> String {
     let header = ["SITE", "ADDRESS", "NBD", "METRICS", "BACKEND", "JOURNAL", "VOLUMES", "CONTROL"];
     let _ = writeln!(text, "\n{}", table(&header, rows.collect()));
     let rows = config.groups.iter().flat_map(|(name, group)| {
-        let [primary, sync, r#async] = group.sites().map(|site| {
+        let shown = |site| {
             let machine = config.machine_of(site, name);
             machine.map_or_else(|_| site.to_string(), |machine| machine.shown(site))
-        });
-        let roles = format!("{primary} => {sync} -> {async}", async = r#async);
+        };
+        let mut roles = shown(&group.primary);
+        for (arrow, site) in [(" => ", &group.sync), (" -> ", &group.r#async)] {
+            if let Some(site) = site {
+                roles = roles + arrow + &shown(site);
+            }
+        }
+        if group.topology != "three_site" {
+            roles = format!("{roles} ({})", group.topology);
+        }
         group.volumes.iter().map(move |volume| {
             vec![name.to_string(), volume.name.to_string(), bytes(volume.size), roles.clone()]
         })

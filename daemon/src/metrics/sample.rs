@@ -126,7 +126,7 @@ impl Sampler {
 
     fn configured(&self, labels: &Labels, status: &GroupStatus, entry: &GroupEntry) {
         let home_role = entry.home_role(&self.config.site).unwrap_or("none");
-        let facts = labels.with("topology", "three_site").with("home_role", home_role);
+        let facts = labels.with("topology", &entry.topology).with("home_role", home_role);
         gauge!("trefoil_site_info", facts.0).set(1.0);
         let objective = entry.recovery_point_objective.unwrap_or_default();
         let group = vec![Label::new("group", status.group.to_string())];
@@ -238,7 +238,9 @@ fn role(labels: &Labels, status: &GroupStatus, entry: &GroupEntry) {
         Role::Primary if entry.primary == status.site => "primary",
         Role::Primary => "takeover_primary",
         Role::Candidate => "candidate",
-        Role::Secondary if entry.r#async == status.site => "async_secondary",
+        Role::Secondary if entry.r#async.as_ref() == Some(&status.site) => "async_secondary",
+        // Of two sites, the other way round.
+        Role::Secondary if entry.sync.is_none() => "async_secondary",
         // The configured primary and its mirror change places; c stays the third site.
         Role::Secondary => "sync_secondary",
     };

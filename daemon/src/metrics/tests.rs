@@ -31,6 +31,7 @@ fn config() -> SiteConfig {
 fn leg(mode: LegMode, restored: u64) -> LegStatus {
     LegStatus {
         mode,
+        via: None,
         state: LegState::Paired,
         link_up: true,
         transport: "tcp".to_owned(),

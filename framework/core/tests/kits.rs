@@ -13,7 +13,7 @@ use trefoil_core::conformance::arbiter::{self, ArbiterBench, Clock, MemoryArbite
 use trefoil_core::conformance::topology;
 use trefoil_core::model::{Charter, LegMode, SiteName};
 use trefoil_core::port::{Arbiter, ChangeOutcome, LeaseRequest, Recorded};
-use trefoil_core::topology::{ThreeSite, Topology};
+use trefoil_core::topology::{Cascade, ThreeSite, Topology, TwoSite};
 use trefoil_core::{Error, ErrorKind, Result};
 
 fn site(name: &str) -> SiteName {
@@ -41,6 +41,10 @@ enum Odd {
     Orphan,
     /// The mirror is one in one direction only.
     OneWay,
+    /// Two followers read from each other, and nobody from the primary.
+    Ring,
+    /// The mirror reads from the third site.
+    Indirect,
     /// People are not told of it.
     Mute,
 }
@@ -77,14 +81,30 @@ impl Topology for OddLayout {
         legs
     }
 
+    fn source(&self, primary: &SiteName, asks: &SiteName) -> SiteName {
+        let (home, mirror, third) = (site("a"), site("b"), site("c"));
+        match self.0 {
+            Odd::Ring if *primary == home && *asks == mirror => third,
+            Odd::Ring if *primary == home && *asks == third => mirror,
+            Odd::Indirect if *primary == home && *asks == mirror => third,
+            _ => primary.clone(),
+        }
+    }
+
     fn describe(&self) -> String {
         if matches!(self.0, Odd::Mute) { "odd".to_owned() } else { three_site().describe() }
     }
 }
 
 #[test]
-fn three_sites_keep_every_claim() {
+fn each_layout_of_ours_keeps_every_claim() {
     assert_eq!(topology::prove_all(&three_site()), Ok(()));
+    let cascade = Cascade::new(site("a"), site("b"), site("c")).unwrap();
+    assert_eq!(topology::prove_all(&cascade), Ok(()));
+    for mode in [LegMode::Sync, LegMode::Async] {
+        let two_site = TwoSite::new(site("a"), site("b"), mode).unwrap();
+        assert_eq!(topology::prove_all(&two_site), Ok(()));
+    }
 }
 
 #[test]
@@ -97,6 +117,8 @@ fn each_broken_layout_is_caught_by_name() {
         (Odd::Stranger, "only_sites_of_the_group_follow"),
         (Odd::Orphan, "every_other_site_follows_the_primary"),
         (Odd::OneWay, "a_sync_leg_is_sync_in_both_directions"),
+        (Odd::Ring, "every_source_leads_to_the_primary"),
+        (Odd::Indirect, "a_sync_leg_reads_from_the_primary_itself"),
         (Odd::Mute, "the_description_names_every_site"),
     ] {
         let layout = OddLayout(odd, AtomicU64::new(0));

@@ -150,6 +150,9 @@ pub(crate) struct Crew {
     pub following: RefCell<FollowView>,
     /// Whoever waits for a status wants it now.
     pub refresh: tokio::sync::Notify,
+    /// What this site, which follows, may pass on: of that generation, up to that number, as the
+    /// leading site said. `None` while it does not stream from the leading site.
+    pub relay: Cell<Option<(Generation, UpdateNumber)>>,
     /// The follower is about to be stopped: it must not begin what takes long.
     pub stop_following: Cell<bool>,
     /// Whether the charter of this site's reign is active.
@@ -313,6 +316,14 @@ impl Crew {
         }
         for shipper in self.shippers.borrow().values() {
             post(shipper, Dismiss);
+        }
+    }
+
+    /// Ends what is passed on to other followers.
+    pub fn stop_relaying(&self, why: &str) {
+        self.relay.set(None);
+        for shipper in self.shippers.borrow().values() {
+            post(shipper, crate::actor::StopRelaying(why.to_owned()));
         }
     }
 

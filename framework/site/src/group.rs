@@ -82,6 +82,7 @@ impl Running {
             totals: Counters::default(),
             lanes: peers.iter().map(lane_of).collect(),
             threads: around.threads,
+            topology: parking_lot::RwLock::new(config.topology.clone()),
             config,
         });
         let transports: BTreeMap<SiteName, String> =
@@ -270,6 +271,7 @@ fn crew(
         history: RefCell::default(),
         following: RefCell::default(),
         refresh: tokio::sync::Notify::new(),
+        relay: Cell::new(None),
         stop_following: Cell::new(false),
         serves: Cell::new(false),
         journal_full: RefCell::default(),

@@ -24,6 +24,7 @@ mod group;
 mod handle;
 mod history;
 mod journal_io;
+mod layouts;
 mod open;
 mod operate;
 mod parts;

@@ -1,11 +1,13 @@
 //! What an operator does to a group: takeover, planned exchange of roles.
 
-use crate::actor::{Suspend, Swap, Takeover};
+use crate::actor::{Repoint, Suspend, Swap, Takeover};
 use crate::handle::{Group, hand};
 use crate::status::Certificate;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 use trefoil_core::engine::reign::TakeoverOptions;
 use trefoil_core::model::{LegState, Role, SiteName};
+use trefoil_core::topology::Topology;
 use trefoil_core::{Error, Result};
 
 impl Group {
@@ -63,6 +65,31 @@ impl Group {
     /// `Invalid` if the group has no such other site.
     pub async fn resume(&self, site: &SiteName) -> Result<()> {
         self.set_suspended(site, false).await
+    }
+
+    /// From now on sites read from each other as `topology` says, while everything runs: a follower
+    /// that is pointed elsewhere goes on there from where it is. Tell every site.
+    ///
+    /// # Errors
+    /// `Invalid` if it differs in more than that: its sites, the home site, or the mode of a leg.
+    pub fn set_topology(&self, topology: Arc<dyn Topology>) -> Result<()> {
+        let old = &self.shared.config.topology;
+        let legs = |layout: &dyn Topology| -> Vec<_> {
+            old.sites().iter().map(|site| layout.legs(site)).collect()
+        };
+        let same = old.sites() == topology.sites()
+            && old.home() == topology.home()
+            && legs(&**old) == legs(&*topology);
+        if !same {
+            return Err(Error::invalid(format!(
+                "change layout of group {}: from `{}` to `{}` more differs than who reads from \
+                 whom; stop the sites, and start them with it",
+                self.name(),
+                old.describe(),
+                topology.describe()
+            )));
+        }
+        hand(&self.reign, Repoint(topology))
     }
 
     async fn set_suspended(&self, site: &SiteName, suspended: bool) -> Result<()> {

@@ -1,9 +1,11 @@
-//! The words that a configuration may use for transports and backends, and what stands behind them.
+//! The words that a configuration may use for transports, backends and layouts, and what stands
+//! behind them.
 //!
 //! A site is assembled by words: `transport = "tcp"`, `kind = "file"`. This crate knows none of
-//! them; the daemon registers the ones that come with trefoil, and whoever embeds a site adds
+//! those (the layouts are core's own); the daemon registers the ones that come with trefoil, and whoever embeds a site adds
 //! more. An unknown word is answered with the known ones.
 
+use crate::layouts;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use trefoil_core::model::{GroupName, SiteName, VolumeSpec};
 use trefoil_core::port::{BlockStore, JournalStore, Transport};
+use trefoil_core::topology::Topology;
 use trefoil_core::{Error, Result};
 
 /// The settings of one link, or of a site's listening side, for a [`TransportFactory`].
@@ -169,6 +172,20 @@ pub trait BackendFactory: Send + Sync {
     }
 }
 
+/// Which sites a layout is to be made of: what a group's table says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopologyOptions {
+    /// `primary`: the site that serves the host at first.
+    pub primary: SiteName,
+    /// `sync`: the site that holds every write before the host is answered, if one is named.
+    pub sync: Option<SiteName>,
+    /// `async`: the site that follows by journal, if one is named.
+    pub r#async: Option<SiteName>,
+}
+
+/// Makes a layout of the sites that a group names; says which role is missing or too many.
+pub type TopologyFactory = dyn Fn(&TopologyOptions) -> Result<Arc<dyn Topology>> + Send + Sync;
+
 /// How a link is made worse on purpose, for trying a long distance out on one host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
@@ -192,18 +209,34 @@ impl Shape {
 /// Wraps a transport so that its links have a [`Shape`].
 pub type Shaper = dyn Fn(Arc<dyn Transport>, Shape) -> Arc<dyn Transport> + Send + Sync;
 
-/// Word → factory, for transports and backends.
+/// Word → factory, for transports, backends and layouts.
 #[derive(Clone, Default)]
 pub struct Registry {
+    topologies: BTreeMap<String, Arc<TopologyFactory>>,
     transports: BTreeMap<String, Arc<dyn TransportFactory>>,
     backends: BTreeMap<String, Arc<dyn BackendFactory>>,
     shaper: Option<Arc<Shaper>>,
 }
 
 impl Registry {
-    /// A registry that knows no word.
+    /// A registry that knows the layouts of `trefoil_core` (`two_site`, `three_site`, `cascade`),
+    /// and no other word.
     pub fn new() -> Self {
         Self::default()
+            .topology("two_site", layouts::two_site)
+            .topology("three_site", layouts::three_site)
+            .topology("cascade", layouts::cascade)
+    }
+
+    /// Registers a layout; a word registered before is replaced.
+    #[must_use]
+    pub fn topology(
+        mut self,
+        word: &str,
+        factory: impl Fn(&TopologyOptions) -> Result<Arc<dyn Topology>> + Send + Sync + 'static,
+    ) -> Self {
+        self.topologies.insert(word.to_owned(), Arc::new(factory));
+        self
     }
 
     /// Registers a transport; a word registered before is replaced.
@@ -249,6 +282,20 @@ impl Registry {
         found.ok_or_else(|| unknown("backend", word, &self.backend_words()))
     }
 
+    /// The factory behind a layout's word.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](trefoil_core::ErrorKind::Invalid), with the known words.
+    pub fn topology_factory(&self, word: &str) -> Result<Arc<TopologyFactory>> {
+        let found = self.topologies.get(word).cloned();
+        found.ok_or_else(|| unknown("topology", word, &self.topology_words()))
+    }
+
+    /// The registered layouts, in alphabetic order.
+    pub fn topology_words(&self) -> Vec<&str> {
+        self.topologies.keys().map(String::as_str).collect()
+    }
+
     /// The transport with a shape.
     ///
     /// # Errors
@@ -289,6 +336,7 @@ fn unknown(what: &str, word: &str, known: &[&str]) -> Error {
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry")
+            .field("topologies", &self.topology_words())
             .field("transports", &self.transport_words())
             .field("backends", &self.backend_words())
             .field("shaper", &self.shaper.is_some())

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use trefoil_core::engine::overlay::Overlay;
 use trefoil_core::model::{Extent, SiteName};
 use trefoil_core::port::BlockStore;
+use trefoil_core::topology::Topology;
 use trefoil_core::{Error, Result};
 
 /// Whether host I/O is answered here.
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     /// batches only.
     pub restoring: tokio::sync::RwLock<()>,
     pub totals: Counters,
+    /// The layout; it may be changed as to who reads from whom.
+    pub topology: RwLock<Arc<dyn Topology>>,
     /// The data lanes to the other sites.
     pub lanes: BTreeMap<SiteName, Arc<Lane>>,
     /// Whether long computations go to threads of their own; else everything happens where the

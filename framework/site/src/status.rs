@@ -132,6 +132,9 @@ pub struct Fetched {
 pub struct LegStatus {
     /// How the leg would be run from here.
     pub mode: LegMode,
+    /// The follower that this leg reads from instead of this site, where the layout says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<SiteName>,
     /// The state of the leg as this site sees it; meaningful at the source.
     pub state: LegState,
     /// Whether the link is up.

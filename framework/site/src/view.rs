@@ -145,7 +145,7 @@ fn follows(crew: &CrewRef) -> Option<FollowStatus> {
 }
 
 fn legs(crew: &CrewRef) -> BTreeMap<SiteName, LegStatus> {
-    let modes = crew.shared.config.topology.legs(crew.site());
+    let modes = crew.shared.topology.read().legs(crew.site());
     modes.into_iter().map(|(site, mode)| (site.clone(), leg(crew, &site, mode))).collect()
 }
 
@@ -166,6 +166,7 @@ fn leg(crew: &CrewRef, site: &SiteName, mode: LegMode) -> LegStatus {
     let wanted = || crew.transports.borrow().get(site).cloned().unwrap_or_default();
     LegStatus {
         mode,
+        via: crew.via(site),
         state: leg_state(crew, site),
         link_up: seen.link_up,
         security: seen.security,
@@ -198,6 +199,9 @@ fn leg_state(crew: &CrewRef, site: &SiteName) -> LegState {
         let waited_for = crew.marks.acking.borrow().contains(site);
         if !waited_for && crew.state.borrow().suspended.contains(site) {
             return LegState::Suspended("by operator".to_owned());
+        }
+        if let Some(state) = crew.state_via(site) {
+            return state;
         }
         let seen = crew.seen.borrow();
         let seen = seen.get(site);

@@ -1,9 +1,8 @@
 //! The suite for topologies: whatever a layout answers must be a plan that sites can follow.
 //!
-//! Nothing is drawn at random: every site is tried as primary. [`Topology::legs`] lays all legs
-//! from the primary and knows nothing of who is reachable, so what is proved of it holds for every
-//! subset of reachable sites (a leg is there or its site is not), and a circle of followers, or one
-//! that follows a site in debt, cannot be said in it.
+//! Nothing is drawn at random: every site is tried as primary. A layout knows nothing of who is
+//! reachable or in debt: a site whose source is not, or is in debt, reads from the primary itself, so
+//! what is proved here of a layout holds for every subset of reachable sites.
 
 use super::Violation;
 use crate::model::{LegMode, SiteName};
@@ -19,7 +18,7 @@ type Proof = Result<(), String>;
 /// A claim by name, and its trial.
 type Claim = (&'static str, fn(&dyn Topology) -> Proof);
 
-const TABLE: [Claim; 8] = [
+const TABLE: [Claim; 10] = [
     ("the_same_question_has_the_same_answer", stable),
     ("sites_are_distinct_and_few", distinct),
     ("home_is_one_of_the_sites", home),
@@ -27,6 +26,8 @@ const TABLE: [Claim; 8] = [
     ("only_sites_of_the_group_follow", only_sites),
     ("every_other_site_follows_the_primary", everybody),
     ("a_sync_leg_is_sync_in_both_directions", mutual),
+    ("every_source_leads_to_the_primary", sourced),
+    ("a_sync_leg_reads_from_the_primary_itself", direct),
     ("the_description_names_every_site", described),
 ];
 
@@ -79,7 +80,13 @@ fn each(
 /// Asked again, and in another order, it answers the same.
 fn stable(topology: &dyn Topology) -> Proof {
     let sites = topology.sites();
-    let ask = |primary: &SiteName| (topology.home(), topology.sites(), topology.legs(primary));
+    let sources = |primary: &SiteName| -> Vec<SiteName> {
+        sites.iter().map(|site| topology.source(primary, site)).collect()
+    };
+    let ask = |primary: &SiteName| {
+        let (home, sites, legs) = (topology.home(), topology.sites(), topology.legs(primary));
+        (home, sites, legs, sources(primary))
+    };
     let first: Vec<_> = sites.iter().map(ask).collect();
     let mut again: Vec<_> = sites.iter().rev().map(ask).collect();
     again.reverse();
@@ -132,6 +139,38 @@ fn mutual(topology: &dyn Topology) -> Proof {
             ensure(back == Some(*mode), || {
                 format!("{site} is {mode} under {primary}; the other way round it is {back:?}")
             })
+        })
+    })
+}
+
+/// From source to source every follower comes to the primary, with one other at most in between: no
+/// circle, and no stranger.
+fn sourced(topology: &dyn Topology) -> Proof {
+    let sites = topology.sites();
+    each(topology, |primary, legs| {
+        legs.keys().try_for_each(|site| {
+            if site == primary {
+                return Ok(());
+            }
+            let first = topology.source(primary, site);
+            ensure(first != *site && sites.contains(&first), || {
+                format!("under {primary}, {site} reads from {first}")
+            })?;
+            let then = topology.source(primary, &first);
+            ensure(first == *primary || then == *primary, || {
+                format!("under {primary}, {site} reads from {first}, and that one from {then}")
+            })
+        })
+    })
+}
+
+/// Whom the primary waits for must answer it, not another follower.
+fn direct(topology: &dyn Topology) -> Proof {
+    each(topology, |primary, legs| {
+        let sync = legs.iter().filter(|(_, mode)| **mode == LegMode::Sync);
+        sync.into_iter().try_for_each(|(site, _)| {
+            let source = topology.source(primary, site);
+            ensure(source == *primary, || format!("under {primary}, {site} reads from {source}"))
         })
     })
 }

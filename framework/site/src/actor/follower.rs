@@ -191,6 +191,9 @@ impl FollowerActor {
     }
 
     fn drop_session(&mut self) {
+        if self.crew.relay.get().is_some() {
+            self.crew.stop_relaying("the site that passed updates on lost its own source");
+        }
         if let Some(session) = self.session.take() {
             let (source, session) = (session.source().clone(), session.session());
             crew_send(&self.crew, &source, ControlMessage::Unfollow { session });
@@ -280,6 +283,8 @@ impl FollowerActor {
     fn begin_stream(&mut self, ctx: &mut Context<Self>) {
         self.streaming = true;
         self.attempts = 0;
+        let passes_on = self.told.as_ref().filter(|told| !told.roll_forward);
+        self.crew.relay.set(passes_on.map(|told| (told.generation, UpdateNumber::ZERO)));
         if let Some(retry) = self.retry.take() {
             ctx.cancel_future(retry);
         }

@@ -12,6 +12,7 @@ mod link;
 mod peer;
 mod question;
 mod reign;
+mod relay;
 mod restorer;
 mod resync;
 mod shipper;
@@ -31,14 +32,16 @@ pub(crate) use peer::{AskNewest, Beat, PeerActor, SendControl};
 pub(crate) use question::AskAnswer;
 pub(crate) use reign::{
     AskExchange, AskForecasts, AskTakeover, FollowRequest, FromPeer, LegChanged, LinkChanged,
-    Marked, Paused, PlanAsked, ReignActor, RolledForward, Suspend, Swap, Takeover, reign_config,
+    Marked, Paused, PlanAsked, ReignActor, Repoint, RolledForward, Suspend, Swap, Takeover,
+    reign_config,
 };
 pub(crate) use restorer::{
     CopyIn, Hold, JournalDurable, Received, Release, ResetRestorer, RestorerActor, Settle,
     Unsettle, write_batch,
 };
 pub(crate) use shipper::{
-    Awaited, FollowerProgress, Kick, ShipperActor, StopShipping, Unfollowed, judge_follower,
+    Awaited, FollowerProgress, Kick, ShipperActor, StopRelaying, StopShipping, Unfollowed,
+    judge_follower,
 };
 pub(crate) use volume::{
     AskAssigned, Close, Depose, HoldAnswers, HostFlush, HostWrite, Join, Lead, Leave, LegProgress,

@@ -263,6 +263,7 @@ impl PeerActor {
                 }
             }
         }
+        self.relayed(&beat);
         let from = self.site.clone();
         self.crew.to(&self.crew.reign, FromPeer { from, message: ControlMessage::Heartbeat(beat) });
     }

@@ -1,10 +1,12 @@
 //! Who leads: carries events to the reign engine, and its effects out, one event at a time.
 
 mod exchange;
+mod layout;
 mod plan;
 mod standstill;
 
 pub(crate) use self::exchange::{Paused, Suspend, Swap, Takeover};
+pub(crate) use self::layout::Repoint;
 pub(crate) use self::plan::{AskExchange, AskForecasts, AskTakeover, PlanAsked};
 
 use self::standstill::{depose, lead, settle};
@@ -113,7 +115,8 @@ impl ReignActor {
         let now = crew.shared.clock.now_us();
         let engine =
             Reign::new(reign, state.incarnation, state.promised, state.charter.clone(), now)
-                .with_suspended(state.suspended.clone());
+                .with_suspended(state.suspended.clone())
+                .with_relays(layout::sources(&crew));
         *crew.heard.borrow_mut() = engine.heard();
         drop(state);
         let effects = VecDeque::new();
@@ -153,6 +156,7 @@ impl ReignActor {
                 }
                 Effect::Promise { to, generation } => {
                     let crew = self.crew.clone();
+                    crew.stop_relaying("a newer generation was promised");
                     return self.promise(crew, to, generation, ctx);
                 }
                 Effect::Lead { generation } => {
@@ -434,6 +438,9 @@ impl Handler<FollowRequest> for ReignActor {
         let FollowRequest { from, follow } = request;
         let (generation, incarnation) = (follow.generation, follow.incarnation);
         let allowed = self.engine.may_serve(&from, generation, incarnation, follow.roll_forward);
+        let request = FollowRequest { from, follow };
+        let allowed = allowed.and_then(|()| self.crew.passes_on(&request));
+        let FollowRequest { from, follow } = request;
         let lane = self.crew.data_lanes.borrow().get(&from).cloned();
         let (Ok(()), Some(lane)) = (&allowed, lane) else {
             let why = allowed.err().map_or_else(|| "no link".into(), |error| error.to_string());

@@ -1,6 +1,9 @@
 //! One leg at its source: judges the follower, then sends what it lacks, within its credit.
 
 mod job;
+mod relay;
+
+pub(crate) use self::relay::StopRelaying;
 
 use self::job::{Job, Sent};
 use super::{LegChanged, LegProgress, RaiseFloor, SyncTo, position_at};
@@ -99,6 +102,9 @@ impl ShipperActor {
         let marks = &self.crew.marks;
         if self.follow.roll_forward {
             return marks.durable.get();
+        }
+        if self.crew.leads.get().is_none() {
+            return self.relay_limit();
         }
         let newest = marks.submitted.get().number;
         if !self.crew.serves.get() {
@@ -334,6 +340,7 @@ pub(crate) async fn judge_follower(crew: &CrewRef, peer: &SiteName, follow: &Fol
 
 /// Judges the follower, notes what it holds, and puts the plan into a frame for it.
 async fn plan_for(crew: &CrewRef, peer: &SiteName, follow: &Follow) -> Result<Judged> {
+    relay::until_as_far(crew, follow).await?;
     let plan = judge_follower(crew, peer, follow).await;
     let lineage = crew.state.borrow().lineage.up_to(plan.base.number);
     // A handshake only ever lowers a floor (H12), before the plan is told.

@@ -9,7 +9,6 @@ use std::time::Duration;
 use trefoil_core::Result;
 use trefoil_core::model::{GroupName, SiteName};
 use trefoil_core::port::{BlockStore, Transport};
-use trefoil_core::topology::ThreeSite;
 
 /// The listening side has no link table: its connections are bounded like those of a link that
 /// says nothing.
@@ -105,18 +104,25 @@ impl SiteConfig {
             let rates = LinkRates::new(link.traffic);
             peers.insert(peer.clone(), PeerLink::new(transport, address).with_rates(rates));
         }
-        let config = self.group_config(name, group)?;
+        let config = self.group_config(name, group, registry)?;
         Ok(GroupParts { config, journal, stores, peers })
     }
 
-    fn group_config(&self, name: &GroupName, group: &GroupEntry) -> Result<GroupConfig> {
+    fn group_config(
+        &self,
+        name: &GroupName,
+        group: &GroupEntry,
+        registry: &Registry,
+    ) -> Result<GroupConfig> {
         // The objective is for metrics and alerts, the hosts are for the front end: the site itself
         // acts on neither.
+        let topology = group.layout(registry)?;
         let GroupEntry {
             volumes,
-            primary,
-            sync,
-            r#async,
+            topology: _,
+            primary: _,
+            sync: _,
+            r#async: _,
             durability,
             fence,
             recovery_point_objective: _,
@@ -125,7 +131,7 @@ impl SiteConfig {
         Ok(GroupConfig {
             group: name.clone(),
             volumes,
-            topology: Arc::new(ThreeSite::new(primary, sync, r#async)?),
+            topology,
             durability,
             fence,
             on_full: self.limits.on_full,

@@ -90,8 +90,12 @@ pub(super) fn resolve(
 
 fn needed(groups: &BTreeMap<GroupName, GroupEntry>) -> Vec<Pair> {
     let pairs = |group: &GroupEntry| {
-        let [a, b, c] = group.sites();
-        [pair(a, b), pair(a, c), pair(b, c)]
+        let sites = group.sites();
+        let rest = sites
+            .iter()
+            .enumerate()
+            .flat_map(|(at, one)| sites[at + 1..].iter().map(move |other| pair(one, other)));
+        rest.collect::<Vec<_>>()
     };
     groups.values().flat_map(pairs).collect()
 }

@@ -13,6 +13,7 @@ mod assemble;
 mod conflicts;
 mod directory;
 mod file;
+mod layout;
 mod links;
 mod machines;
 mod problem;
@@ -35,7 +36,7 @@ pub use words::NbdAddress;
 
 use crate::registry::Registry;
 
-/// Reads and checks a configuration; words for transports and backends are those of `registry`.
+/// Reads and checks a configuration; words for transports, backends and layouts are those of `registry`.
 ///
 /// # Errors
 /// Everything that is wrong with it.

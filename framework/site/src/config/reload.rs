@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use trefoil_core::model::{GroupName, SiteName};
 use trefoil_core::port::Transport;
+use trefoil_core::topology::Topology;
 use trefoil_core::{Error, Result};
 
 /// What differs between the configuration that runs and another one; each item for people.
@@ -50,11 +51,15 @@ impl Site {
                  restart it, or name it by --site and --machine"
             )));
         }
-        let taken = running.with_live(next);
+        let taken = running.with_live(next, registry)?;
         let live = running.live_changes(&taken)?;
         let restart = taken.other_changes(next);
         let routes = running.changed_routes(&taken, registry)?;
+        let layouts = running.changed_layouts(&taken, registry)?;
         self.listen_as(running, &taken, registry)?;
+        for (group, layout) in layouts {
+            self.group(&group)?.set_topology(layout)?;
+        }
         for Route { peer, group, way } in routes {
             self.group(&group)?.change_link(&peer, way)?;
         }
@@ -127,8 +132,15 @@ impl Site {
 
 impl SiteConfig {
     /// This configuration with everything from `next` that a running site can take over.
-    fn with_live(&self, next: &Self) -> Self {
+    fn with_live(&self, next: &Self, registry: &Registry) -> Result<Self> {
         let mut taken = self.clone();
+        for (name, group) in &mut taken.groups {
+            if let Some(new) = next.groups.get(name)
+                && same_but_sources(&*group.layout(registry)?, &*new.layout(registry)?)
+            {
+                group.topology.clone_from(&new.topology);
+            }
+        }
         for (ends, link) in &mut taken.links {
             if let Some(new) = next.links.get(ends) {
                 link.clone_from(new);
@@ -144,7 +156,22 @@ impl SiteConfig {
             own.address.clone_from(&new.address);
             own.listen.clone_from(&new.listen);
         }
-        taken
+        Ok(taken)
+    }
+
+    /// The groups of which sites read from each other otherwise in `taken`.
+    fn changed_layouts(
+        &self,
+        taken: &Self,
+        registry: &Registry,
+    ) -> Result<Vec<(GroupName, Arc<dyn Topology>)>> {
+        let mut layouts = Vec::new();
+        for (name, group) in self.own_groups() {
+            if let Some(new) = taken.groups.get(name).filter(|new| new.topology != group.topology) {
+                layouts.push((name.clone(), new.layout(registry)?));
+            }
+        }
+        Ok(layouts)
     }
 
     fn own_mut(&mut self) -> Option<&mut MachineEntry> {
@@ -175,6 +202,12 @@ impl SiteConfig {
             });
             // Groups of one machine move together.
             changes.extend(moves.collect::<BTreeSet<_>>());
+        }
+        for (name, group) in self.own_groups() {
+            let (was, is) = (&group.topology, taken.groups.get(name).map(|new| &new.topology));
+            if let Some(is) = is.filter(|is| *is != was) {
+                changes.push(format!("group.{name}.topology: {was} -> {is}"));
+            }
         }
         let own = self.own()?;
         let (before, after) = (&own.listen, &taken.own()?.listen);
@@ -234,6 +267,14 @@ impl SiteConfig {
         changes.extend(rest.iter().filter(|(_, differs)| *differs).map(|(name, _)| (*name).into()));
         changes
     }
+}
+
+/// Whether two layouts differ at most in who reads from whom: then a running site can change.
+fn same_but_sources(one: &dyn Topology, other: &dyn Topology) -> bool {
+    let legs = |layout: &dyn Topology| -> Vec<_> {
+        layout.sites().iter().map(|site| layout.legs(site)).collect()
+    };
+    one.sites() == other.sites() && one.home() == other.home() && legs(one) == legs(other)
 }
 
 /// Whether two entries are the same way: how much is sent on it makes no difference.

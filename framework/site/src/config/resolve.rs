@@ -1,6 +1,7 @@
 //! Checks a file for sense, and fills in what it leaves out.
 
 use super::file::{File, GroupTable, LimitsTable, Takeover, TimingTable, missing};
+use super::layout;
 use super::links;
 use super::machines;
 use super::read::{Report, Spot, meant};
@@ -8,7 +9,7 @@ use super::security;
 use super::site_config::{GroupEntry, LimitsEntry, SiteConfig, TimingEntry};
 use super::words::show;
 use crate::Timing;
-use crate::registry::Registry;
+use crate::registry::{Registry, TopologyOptions};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use trefoil_core::model::{Fence, GroupName, SiteName, VolumeName, VolumeSpec};
@@ -54,7 +55,7 @@ pub(super) fn resolve(file: File, registry: &Registry, report: &mut Report) -> O
     let group_names: Vec<GroupName> = groups.keys().cloned().collect();
     let mut all = BTreeMap::new();
     for (name, table) in groups {
-        if let Some(group) = group(&name, table, &names, report) {
+        if let Some(group) = group(&name, table, (&names, registry), report) {
             all.insert(name, group);
         }
     }
@@ -93,7 +94,12 @@ fn own_site(
 }
 
 /// The site with this name, if the file has it.
-fn known_site(text: &str, path: &str, names: &[SiteName], report: &mut Report) -> Option<SiteName> {
+pub(super) fn known_site(
+    text: &str,
+    path: &str,
+    names: &[SiteName],
+    report: &mut Report,
+) -> Option<SiteName> {
     let found = names.iter().find(|name| name.as_str() == text);
     if found.is_none() {
         let known: Vec<_> = names.iter().map(SiteName::as_str).collect();
@@ -106,12 +112,12 @@ fn known_site(text: &str, path: &str, names: &[SiteName], report: &mut Report) -
 fn group(
     name: &GroupName,
     table: GroupTable,
-    names: &[SiteName],
+    (names, registry): (&[SiteName], &Registry),
     report: &mut Report,
 ) -> Option<GroupEntry> {
     let GroupTable {
         path,
-        topology: shape,
+        topology,
         primary,
         sync,
         r#async,
@@ -122,32 +128,17 @@ fn group(
         read_only_hosts,
         volumes,
     } = table;
-    topology(shape, report);
     let fence = fence(level, report);
-    let roles = [("primary", primary), ("sync", sync), ("async", r#async)];
-    let mut sites: Vec<(&str, SiteName)> = Vec::new();
-    for (role, site) in roles {
-        let at = format!("{path}.{role}");
-        let Some(site) = site else {
-            if report.is_clean(&at) {
-                missing(report, &at, &format!("name the site of this role: {role} = \"a\""));
-            }
-            continue;
-        };
-        let Some(site) = known_site(&site.value, &at, names, report) else { continue };
-        if let Some((taken, _)) = sites.iter().find(|(_, other)| *other == site) {
-            let what = format!("site `{site}` is already {taken} of group `{name}`");
-            let help = "a group is held by three different sites".to_owned();
-            report.value("two_roles", &at, what, Some(help));
-        }
-        sites.push((role, site));
-    }
+    let roles = layout::Roles { topology, primary, sync, r#async };
+    let around = layout::Around { group: name, path: &path, sites: names, registry };
+    let layout = layout::resolve(roles, &around, report);
     let volumes = volume_specs(&path, volumes, report);
     let hosts = security::hosts(hosts, read_only_hosts, report);
-    let [(_, primary), (_, sync), (_, r#async)] = <[_; 3]>::try_from(sites).ok()?;
-    let fence = fence?;
+    let (layout, fence) = (layout?, fence?);
+    let TopologyOptions { primary, sync, r#async } = layout.sites;
     Some(GroupEntry {
         volumes,
+        topology: layout.word,
         primary,
         sync,
         r#async,
@@ -156,21 +147,6 @@ fn group(
         recovery_point_objective,
         hosts,
     })
-}
-
-fn topology(topology: Option<Spot<String>>, report: &mut Report) {
-    let Some(Spot { value, path }) = topology else { return };
-    match value.as_str() {
-        "three_site" => {}
-        "two_site" | "cascade" => {
-            let what = format!("topology `{value}` is not in this release");
-            report.value("not_yet", &path, what, Some("use `three_site`".to_owned()));
-        }
-        other => {
-            let what = format!("no topology named `{other}`; registered: three_site");
-            report.value("unknown_topology", &path, what, meant(other, &["three_site"]));
-        }
-    }
 }
 
 fn fence(level: Option<Spot<String>>, report: &mut Report) -> Option<Fence> {

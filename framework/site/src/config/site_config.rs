@@ -80,17 +80,19 @@ pub struct BackendEntry {
     pub settings: BTreeMap<String, String>,
 }
 
-/// One group: its volumes, and the home role of three sites.
+/// One group: its volumes, and the home role of each of its sites.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupEntry {
     /// The volumes, ordered by name: a volume's place here is its index in records.
     pub volumes: Vec<VolumeSpec>,
+    /// The word of its layout.
+    pub topology: String,
     /// The site that serves the host at first.
     pub primary: SiteName,
-    /// The site that holds every write before the host is answered.
-    pub sync: SiteName,
-    /// The site that follows by journal.
-    pub r#async: SiteName,
+    /// The site that holds every write before the host is answered, if it has one.
+    pub sync: Option<SiteName>,
+    /// The site that follows by journal, if it has one.
+    pub r#async: Option<SiteName>,
     /// When a host write is answered.
     pub durability: Durability,
     /// What happens when the sync leg is lost.
@@ -133,19 +135,6 @@ impl HostsEntry {
         } else {
             HostAccess::Nothing
         }
-    }
-}
-
-impl GroupEntry {
-    /// Its three sites: primary, sync, async.
-    pub fn sites(&self) -> [&SiteName; 3] {
-        [&self.primary, &self.sync, &self.r#async]
-    }
-
-    /// The role that the file gives to `site`.
-    pub fn home_role(&self, site: &SiteName) -> Option<&'static str> {
-        let roles = ["primary", "sync", "async"];
-        self.sites().iter().zip(roles).find(|(name, _)| **name == site).map(|(_, role)| role)
     }
 }
 

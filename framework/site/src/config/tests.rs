@@ -174,7 +174,7 @@ fn several_problems_are_reported_at_once_with_place_and_remedy() {
   |
 4 | sync = "a"
   |        ^^^
-  = help: a group is held by three different sites
+  = help: each role of a group is another site's
 error[config::unknown_key]: link.ab.transprot: unknown key
   --> site.toml:15:1
    |
@@ -218,7 +218,7 @@ fn every_bad_group_is_answered_with_the_rule() {
             "[group.g]\nfence = \"x\"",
             "found `x`, expected `data`, `status` or `never`",
         ),
-        ("[group.g]", "[group.g]\ntopology = \"two_site\"", "topology `two_site` is not in"),
+        ("[group.g]", "[group.g]\ntopology = \"two_site\"", "names its primary, and either `sync`"),
         ("[group.g]", "[group.g]\ntopology = \"ring\"", "no topology named `ring`"),
         ("[group.g]", "[group.g]\ndurability = \"no\"", "found `no`, expected `flush` or `write`"),
         ("size = \"1MiB\"", "size = \"0\"", "positive multiple of 512"),

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod layouts;
 mod suspend;
 mod swap;
+mod two_sites;
 mod wan;
 mod ways;
 mod world;

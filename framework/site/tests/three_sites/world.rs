@@ -11,7 +11,7 @@ use trefoil_core::model::{
     Durability, Fence, GroupName, SiteName, UpdateNumber, VolumeId, VolumeName, VolumeSpec,
 };
 use trefoil_core::port::{BlockStore, Transport};
-use trefoil_core::topology::ThreeSite;
+use trefoil_core::topology::{ThreeSite, Topology};
 use trefoil_site::{
     Clock, Group, GroupConfig, GroupParts, GroupStatus, Limits, LinkRates, LocalSite, PeerLink,
     Point, SiteBuilder, TakeoverOptions, Timing, Traffic, Volume,
@@ -55,6 +55,8 @@ pub struct World {
     pub limits: Limits,
     /// How C is sent to.
     pub traffic: Traffic,
+    /// Which sites there are, and who reads from whom.
+    layout: Arc<dyn Topology>,
 }
 
 impl World {
@@ -75,7 +77,13 @@ impl World {
             cuts: None,
             limits: Limits::default(),
             traffic: Traffic::default(),
+            layout: Arc::new(ThreeSite::new(site("a"), site("b"), site("c")).unwrap()),
         }
+    }
+
+    /// The same with other sites, or other sources.
+    pub fn laid_out(self, layout: Arc<dyn Topology>) -> Self {
+        Self { layout, ..self }
     }
 
     /// All three run, B is in sync, C is paired.
@@ -102,7 +110,7 @@ impl World {
         GroupConfig {
             group: GroupName::new("orders").unwrap(),
             volumes: vec![volume("db"), volume("log")],
-            topology: Arc::new(ThreeSite::new(site("a"), site("b"), site("c")).unwrap()),
+            topology: self.layout.clone(),
             durability: Durability::Flush,
             fence: Fence::Status,
             on_full: OnFull::Map,
@@ -118,7 +126,9 @@ impl World {
             let traffic = if *other == "c" { self.traffic } else { Traffic::default() };
             (site(other), link.with_rates(LinkRates::new(traffic)))
         };
-        let peers = NAMES.iter().filter(|other| **other != name).map(link).collect();
+        let sites = self.layout.sites();
+        let there = |other: &&&str| **other != name && sites.contains(&site(other));
+        let peers = NAMES.iter().filter(there).map(link).collect();
         let config = self.config();
         let disk = &self.disks[name];
         let store = |volume: &VolumeSpec| {

@@ -61,6 +61,8 @@ pub enum Event {
     Leg(SiteName, LegReport),
     /// The operator wants exactly these legs of this site suspended; that is durable already.
     Suspended(BTreeSet<SiteName>),
+    /// For each site that may lead, whom this one reads from instead of it, from now on.
+    Relays(BTreeMap<SiteName, SiteName>),
     /// Roles are exchanged as planned.
     Exchange(Exchange),
 }

@@ -20,10 +20,12 @@ mod exchange;
 mod fence;
 mod leg;
 mod operator;
+mod pair;
 mod primary;
 mod proposal;
 mod quorum;
 mod rehearse;
+mod relay;
 mod secondary;
 mod suspend;
 
@@ -129,6 +131,8 @@ pub struct Reign {
     asked: Option<exchange::Asked>,
     /// The sites that are not served by the operator's word.
     suspended: BTreeSet<SiteName>,
+    /// For each site that may lead: whom this one reads from instead of it.
+    relays: BTreeMap<SiteName, SiteName>,
     trouble: Option<String>,
 }
 
@@ -160,6 +164,7 @@ impl Reign {
             started_at: now,
             asked: None,
             suspended: BTreeSet::new(),
+            relays: BTreeMap::new(),
             trouble: None,
         }
     }
@@ -260,7 +265,7 @@ impl Reign {
             };
         }
         let Standing::Primary(primary) = &self.standing else {
-            return Err(Error::unavailable(format!("site {} does not lead", self.config.site)));
+            return self.may_relay(from, generation);
         };
         if primary.generation != generation {
             return Err(Error::fenced(format!("site leads generation {}", primary.generation)));
@@ -295,6 +300,7 @@ impl Reign {
             Event::Marked(number) => self.marked(number),
             Event::Leg(site, report) => self.leg(own, site, report),
             Event::Suspended(sites) => self.suspended = sites,
+            Event::Relays(relays) => self.relays = relays,
             Event::Exchange(event) => self.exchange(own, event, &mut effects),
         }
         self.go_on(own, &mut effects);
@@ -308,6 +314,7 @@ impl Reign {
         self.go_on_as_primary(own, effects);
         self.hold_by_word(own, effects);
         self.go_on_alone(effects);
+        self.renew_alone(own, effects);
         self.go_on_exchanging(own, effects);
         self.stop_suspended(effects);
         self.follow_charter(effects);
@@ -332,11 +339,6 @@ impl Reign {
         if let Standing::Primary(primary) = &mut self.standing {
             primary.disconnected(site, own.now);
         }
-    }
-
-    /// How many of the other sites must agree beside this one: two of three in all.
-    fn others_needed(&self) -> usize {
-        self.config.others_needed()
     }
 
     fn member(&self) -> Member {

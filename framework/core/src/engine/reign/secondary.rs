@@ -158,11 +158,10 @@ impl Reign {
             return;
         }
         let wanted = self.charter.as_ref().filter(|charter| {
-            charter.primary != self.config.site
-                && charter.generation >= self.promised
-                && self.peers.get(&charter.primary).is_some_and(|peer| peer.up)
+            charter.primary != self.config.site && charter.generation >= self.promised
         });
-        let wanted = wanted.map(|charter| (charter.primary.clone(), charter.generation));
+        let wanted =
+            wanted.and_then(|charter| Some((self.source_under(charter)?, charter.generation)));
         if wanted == self.following {
             return;
         }
