@@ -1,5 +1,5 @@
-//! A layout of one's own, registered by the word `far_behind_mirror`; and how a running group is told
-//! another one, without a byte being copied.
+//! A layout of one's own, registered by the word `far_behind_mirror`; and how a running group is
+//! told another one, without a byte being copied.
 //!
 //! `cargo run -p trefoil-examples --example own_topology`
 

@@ -8,8 +8,8 @@ use trefoil_core::{Error, Result};
 use trefoil_site::registry::TopologyOptions;
 
 /// Three sites, of which the mirror has the good way to the far one: while the home site leads, the
-/// far one reads from the mirror; while the mirror leads, from the mirror as well; and while the far
-/// one leads, both others read from it directly.
+/// far one reads from the mirror; while the mirror leads, from the mirror as well; and while the
+/// far one leads, both others read from it directly.
 pub struct FarBehindMirror {
     roles: ThreeSite,
     mirror: SiteName,

@@ -48,7 +48,8 @@ pub(super) async fn log(request: Request, next: Next) -> Response {
     // Before it is done: what it does may end this process.
     tracing::warn!(%by, %method, path, "asked at the control socket");
     let response = next.run(request).await;
-    tracing::info!(%by, path, status = response.status().as_u16(), "answered at the control socket");
+    let status = response.status().as_u16();
+    tracing::info!(%by, path, status, "answered at the control socket");
     response
 }
 

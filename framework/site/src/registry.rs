@@ -2,8 +2,8 @@
 //! behind them.
 //!
 //! A site is assembled by words: `transport = "tcp"`, `kind = "file"`. This crate knows none of
-//! those (the layouts are core's own); the daemon registers the ones that come with trefoil, and whoever embeds a site adds
-//! more. An unknown word is answered with the known ones.
+//! those (the layouts are core's own); the daemon registers the ones that come with trefoil, and
+//! whoever embeds a site adds more. An unknown word is answered with the known ones.
 
 use crate::layouts;
 use std::collections::BTreeMap;

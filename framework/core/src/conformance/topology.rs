@@ -1,8 +1,8 @@
 //! The suite for topologies: whatever a layout answers must be a plan that sites can follow.
 //!
 //! Nothing is drawn at random: every site is tried as primary. A layout knows nothing of who is
-//! reachable or in debt: a site whose source is not, or is in debt, reads from the primary itself, so
-//! what is proved here of a layout holds for every subset of reachable sites.
+//! reachable or in debt: a site whose source is not, or is in debt, reads from the primary itself,
+//! so what is proved here of a layout holds for every subset of reachable sites.
 
 use super::Violation;
 use crate::model::{LegMode, SiteName};

@@ -36,7 +36,8 @@ pub use words::NbdAddress;
 
 use crate::registry::Registry;
 
-/// Reads and checks a configuration; words for transports, backends and layouts are those of `registry`.
+/// Reads and checks a configuration; words for transports, backends and layouts are those of
+/// `registry`.
 ///
 /// # Errors
 /// Everything that is wrong with it.

@@ -1,5 +1,5 @@
-//! Whom a follower reads from, where that need not be the leading site: another follower may pass on
-//! what it holds. It is no vote and no evidence; who leads is decided without looking here.
+//! Whom a follower reads from, where that need not be the leading site: another follower may pass
+//! on what it holds. It is no vote and no evidence; who leads is decided without looking here.
 
 use super::{Reign, Standing};
 use crate::model::{Charter, Generation, SiteName};

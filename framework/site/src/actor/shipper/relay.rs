@@ -1,5 +1,5 @@
-//! A leg of a site that follows itself: it passes on what it holds durably, and never more than what
-//! the leading site said is durable wherever that one waits.
+//! A leg of a site that follows itself: it passes on what it holds durably, and never more than
+//! what the leading site said is durable wherever that one waits.
 
 use super::ShipperActor;
 use crate::crew::CrewRef;
@@ -30,8 +30,8 @@ impl ShipperActor {
     }
 }
 
-/// Waits until this site, if it does not lead, can judge a follower of the same reign: it holds that
-/// reign's beginning durably, and is no shorter than the follower. A shorter one would take what it
+/// Waits until this site, if it does not lead, can judge a follower of the same reign: it holds
+/// that reign's beginning durably, and is no shorter than the follower. A shorter one would take what it
 /// does not hold yet for a tail that nobody has.
 pub(super) async fn until_as_far(crew: &CrewRef, follow: &Follow) -> Result<()> {
     if crew.leads.get().is_some() || follow.roll_forward {
