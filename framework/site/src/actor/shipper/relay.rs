@@ -31,8 +31,8 @@ impl ShipperActor {
 }
 
 /// Waits until this site, if it does not lead, can judge a follower of the same reign: it holds
-/// that reign's beginning durably, and is no shorter than the follower. A shorter one would take what it
-/// does not hold yet for a tail that nobody has.
+/// that reign's beginning durably, and is no shorter than the follower. A shorter one would take
+/// what it does not hold yet for a tail that nobody has.
 pub(super) async fn until_as_far(crew: &CrewRef, follow: &Follow) -> Result<()> {
     if crew.leads.get().is_some() || follow.roll_forward {
         return Ok(());
