@@ -19,6 +19,10 @@ impl FrameReceiver for Remaining {
             None => self.then.receive().await,
         }
     }
+
+    fn move_here(&mut self) {
+        self.then.move_here();
+    }
 }
 
 /// The first message on a link's control lane. Frames come in batches: what came together with it

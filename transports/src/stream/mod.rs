@@ -33,4 +33,7 @@ pub(crate) trait Wire: Send + Sync {
 
     /// Ends both directions at once. Whoever waits here or at the other side is woken.
     fn end(&self);
+
+    /// The current runtime waits for the system from now on. Nobody else uses it meanwhile.
+    fn move_here(&self) {}
 }

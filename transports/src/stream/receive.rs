@@ -125,6 +125,10 @@ impl FrameReceiver for Receiver {
             }
         }
     }
+
+    fn move_here(&mut self) {
+        self.lanes.wire(self.lane).move_here();
+    }
 }
 
 impl Drop for Receiver {

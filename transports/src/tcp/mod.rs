@@ -18,6 +18,7 @@
 
 mod accept;
 mod connect;
+mod movable;
 mod preamble;
 mod secure;
 mod socket;

@@ -1,5 +1,6 @@
 //! How a connection becomes one of a known site: the handshake of TLS, on either side.
 
+use super::movable::Movable;
 use super::socket::Connection;
 use crate::tls::{Credentials, Identity, NO_HOST, PROTOCOL, Peers, Refusal, explain};
 use rustls::pki_types::ServerName;
@@ -26,13 +27,13 @@ impl Guard {
     /// [`ErrorKind::Refused`] with the reason where a certificate is refused by either side.
     pub(crate) async fn dial(&self, stream: TcpStream) -> Result<(Connection, Security)> {
         let Self::Proven(credentials, peers) = self else {
-            return Ok((Connection::Plain(stream), Security::Plain));
+            return Ok((Connection::Plain(Movable::new(stream)), Security::Plain));
         };
         let (config, _) = credentials.client_config(peers, PROTOCOL)?;
         let config = Arc::new(config);
         let host = ServerName::try_from(NO_HOST)
             .map_err(|error| Error::with_source(ErrorKind::Invalid, "name a host", error))?;
-        let shaken = TlsConnector::from(config).connect(host, stream).await;
+        let shaken = TlsConnector::from(config).connect(host, Movable::new(stream)).await;
         let stream = shaken.map_err(|error| refused(credentials, error))?;
         proven(TlsStream::Client(stream))
     }
@@ -43,10 +44,10 @@ impl Guard {
     /// As [`Guard::dial`].
     pub(crate) async fn accept(&self, stream: TcpStream) -> Result<(Connection, Security)> {
         let Self::Proven(credentials, peers) = self else {
-            return Ok((Connection::Plain(stream), Security::Plain));
+            return Ok((Connection::Plain(Movable::new(stream)), Security::Plain));
         };
         let config = Arc::new(credentials.server_config(peers, PROTOCOL)?);
-        let shaken = TlsAcceptor::from(config).accept(stream).await;
+        let shaken = TlsAcceptor::from(config).accept(Movable::new(stream)).await;
         let stream = shaken.map_err(|error| refused(credentials, error))?;
         proven(TlsStream::Server(stream))
     }
@@ -68,7 +69,7 @@ impl Guard {
 }
 
 /// The site behind a certificate that was accepted.
-fn proven(stream: TlsStream<TcpStream>) -> Result<(Connection, Security)> {
+fn proven(stream: TlsStream<Movable>) -> Result<(Connection, Security)> {
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let identity = shown.ok_or(Refusal::Missing).and_then(Identity::of);
     let identity = identity.map_err(|refusal| Error::refused(format!("prove site: {refusal}")))?;

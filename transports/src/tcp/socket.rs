@@ -1,6 +1,7 @@
 //! A TCP connection as a stream of frames: plain, or inside TLS.
 
 use super::TcpOptions;
+use super::movable::{Movable, lost};
 use crate::stream::Wire;
 use bytes::BytesMut;
 use parking_lot::Mutex;
@@ -36,9 +37,9 @@ pub(crate) fn tune(stream: &TcpStream, options: &TcpOptions) -> Result<()> {
 /// A new connection, while it becomes part of a link.
 pub(crate) enum Connection {
     /// As it is.
-    Plain(TcpStream),
+    Plain(Movable),
     /// Inside TLS; the handshake is done.
-    Secure(Box<TlsStream<TcpStream>>),
+    Secure(Box<TlsStream<Movable>>),
 }
 
 impl Connection {
@@ -107,15 +108,17 @@ fn end(socket: SockRef<'_>) {
     }
 }
 
-impl Wire for TcpStream {
+impl Wire for Movable {
     fn poll_read(
         &self,
         context: &mut Context<'_>,
         buffer: &mut BytesMut,
     ) -> Poll<std::io::Result<usize>> {
+        let stream = self.lock();
+        let stream = stream.as_ref().ok_or_else(lost)?;
         loop {
-            ready!(self.poll_read_ready(context))?;
-            match self.try_read_buf(buffer) {
+            ready!(stream.poll_read_ready(context))?;
+            match stream.try_read_buf(buffer) {
                 Err(error) if error.kind() == Io::WouldBlock => {}
                 read => return Poll::Ready(read),
             }
@@ -127,9 +130,11 @@ impl Wire for TcpStream {
         context: &mut Context<'_>,
         from: &[IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
+        let stream = self.lock();
+        let stream = stream.as_ref().ok_or_else(lost)?;
         loop {
-            ready!(self.poll_write_ready(context))?;
-            match self.try_write_vectored(from) {
+            ready!(stream.poll_write_ready(context))?;
+            match stream.try_write_vectored(from) {
                 Err(error) if error.kind() == Io::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
@@ -141,25 +146,36 @@ impl Wire for TcpStream {
     }
 
     fn poll_close(&self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(SockRef::from(self).shutdown(Shutdown::Write))
+        let stream = self.lock();
+        let stream = stream.as_ref().ok_or_else(lost)?;
+        Poll::Ready(SockRef::from(stream).shutdown(Shutdown::Write))
     }
 
     fn end(&self) {
-        end(SockRef::from(self));
+        if let Some(stream) = &*self.lock() {
+            end(SockRef::from(stream));
+        }
+    }
+
+    fn move_here(&self) {
+        Movable::move_here(self);
     }
 }
 
 /// A connection inside TLS. Reading and writing take turns in the session; neither waits for the
 /// other, since both only poll.
 struct Secure {
-    session: Mutex<TlsStream<TcpStream>>,
+    session: Mutex<TlsStream<Movable>>,
     /// The same connection: it is ended without waiting for the session.
     socket: Socket,
 }
 
 impl Secure {
-    fn new(stream: TlsStream<TcpStream>) -> Result<Self> {
-        let socket = stream.get_ref().0.as_fd().try_clone_to_owned();
+    fn new(stream: TlsStream<Movable>) -> Result<Self> {
+        let socket = match &*stream.get_ref().0.lock() {
+            Some(connection) => connection.as_fd().try_clone_to_owned(),
+            None => Err(lost()),
+        };
         let socket = socket.map_err(|error| Error::io("take a connection in", error))?;
         Ok(Self { session: Mutex::new(stream), socket: Socket::from(socket) })
     }
@@ -198,5 +214,9 @@ impl Wire for Secure {
 
     fn end(&self) {
         end(SockRef::from(&self.socket));
+    }
+
+    fn move_here(&self) {
+        self.session.lock().get_ref().0.move_here();
     }
 }

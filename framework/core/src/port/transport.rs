@@ -74,6 +74,11 @@ pub trait FrameReceiver: Send {
     ///
     /// Dropping the future loses nothing: what came meanwhile is returned by the next call.
     async fn receive(&mut self) -> Result<Option<Vec<Frame>>>;
+
+    /// The lane is used from here on: where waiting for the system belongs to a runtime or a
+    /// thread, to the caller's. It is called before the lane is used there, and not while anybody
+    /// uses it. It only saves wake-ups, so it may do nothing.
+    fn move_here(&mut self) {}
 }
 
 /// One direction pair of a link.

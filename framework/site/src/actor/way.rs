@@ -176,7 +176,10 @@ impl Handler<AcceptLink> for PeerActor {
         if self.crew.failed.borrow().is_some() {
             return;
         }
-        let AcceptLink { link, id, replaces, answer, by } = accept;
+        let AcceptLink { mut link, id, replaces, answer, by } = accept;
+        // It was taken in by the thread that listens; all it is used for happens on this one.
+        link.control.receiver.move_here();
+        link.data.receiver.move_here();
         let known = Known { id, way: None, by, answer: vec![answer] };
         let up = self.up.as_ref().map(|up| up.shared_id);
         match replaces {
