@@ -28,12 +28,13 @@ impl IoThreads {
             more: Condvar::new(),
             room: Arc::new(Semaphore::new(JOBS_MAX)),
         });
-        let count = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8));
         let start = |i| {
             let name = format!("trefoil-io-{i}");
             std::thread::Builder::new().name(name).spawn(|| pool.work()).map(drop)
         };
-        match STARTED.get_or_init(|| (0..count).try_for_each(start).map_err(|e| e.to_string())) {
+        // The count is asked of the system, which reads files: once, not with every job.
+        let count = || std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8));
+        match STARTED.get_or_init(|| (0..count()).try_for_each(start).map_err(|e| e.to_string())) {
             Ok(()) => Ok(pool),
             Err(why) => {
                 Err(Error::new(trefoil_core::ErrorKind::Io, format!("start I/O threads: {why}")))
