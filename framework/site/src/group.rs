@@ -77,6 +77,7 @@ impl Running {
             gate: watch::Sender::new(Gate::Secondary(None)),
             lease_until: AtomicU64::new(0),
             window: Arc::new(Semaphore::new(window)),
+            inbox: crate::actor::Inbox::default(),
             status: watch::Sender::new(Arc::new(blank)),
             restoring: tokio::sync::RwLock::new(()),
             totals: Counters::default(),

@@ -300,12 +300,11 @@ impl Volume {
     pub async fn read_at(&self, offset: u64, length: usize) -> Result<Bytes> {
         let extent = self.extent(offset, length as u64)?;
         let shared = self.shared();
-        let mut gate = shared.gate.subscribe();
         loop {
-            let now = gate.borrow_and_update().clone();
+            let now = shared.gate.borrow().clone();
             let data = match now {
                 Gate::Primary if !shared.lease_valid() => {
-                    self.lease_or_change(&mut gate).await?;
+                    self.lease_or_change().await?;
                     continue;
                 }
                 Gate::Primary => shared.read_newest(extent).await?,
@@ -321,7 +320,7 @@ impl Volume {
             };
             // Checked again right before the answer leaves: what was read under a lease that ran
             // out meanwhile may be old.
-            let same = *gate.borrow() == now;
+            let same = *shared.gate.borrow() == now;
             if same && (now != Gate::Primary || shared.lease_valid()) {
                 add(&shared.totals.reads, 1);
                 add(&shared.totals.read_bytes, extent.length);
@@ -332,7 +331,11 @@ impl Volume {
 
     /// Waits until the gate changes or the lease may be valid again. Status moves all the time,
     /// so it serves as the clock: no timer, hence no particular runtime, is needed.
-    async fn lease_or_change(&self, gate: &mut watch::Receiver<Gate>) -> Result<()> {
+    async fn lease_or_change(&self) -> Result<()> {
+        let mut gate = self.shared().gate.subscribe();
+        if *gate.borrow_and_update() != Gate::Primary {
+            return Ok(());
+        }
         let mut status = self.group.watch();
         let changed = std::pin::pin!(gate.changed());
         let tick = std::pin::pin!(status.changed());
@@ -375,7 +378,7 @@ impl Volume {
         let (reply, answer) = oneshot::channel();
         let change = Change { volume: self.id, offset, content };
         let waiter = Waiter { reply, permit: Some(permit), bytes: length, cost };
-        hand(&self.group.volume, HostWrite { change, waiter })?;
+        self.shared().inbox.hand(HostWrite { change, waiter }, &self.group.volume)?;
         answer.await.map_err(|_| Error::closed("write volume: the site is stopping"))?
     }
 

@@ -15,7 +15,7 @@ const SCAN_BYTES: usize = 4 << 20;
 type Reply<T> = oneshot::Sender<Result<T>>;
 
 enum Operation {
-    Append(Vec<Record>, Reply<()>),
+    Append(Vec<Record>, oneshot::Sender<Appended>),
     Sync(oneshot::Sender<SyncFuture>),
     Read(UpdateNumber, usize, Reply<Vec<Record>>),
     Trim(UpdateNumber, Reply<Position>),
@@ -25,6 +25,9 @@ enum Operation {
     Save(Vec<u8>, Reply<()>),
     Usage(oneshot::Sender<(u64, u64)>),
 }
+
+/// How an append went, and the bytes in use after it, of how many.
+pub(crate) type Appended = (Result<()>, (u64, u64));
 
 /// A handle on the task. The store is closed when the last handle is dropped.
 #[derive(Clone)]
@@ -44,9 +47,13 @@ impl JournalIo {
         answer.await.map_err(|_| closed())?
     }
 
-    /// Appends consecutive records.
-    pub async fn append(&self, records: Vec<Record>) -> Result<()> {
-        self.ask(|reply| Operation::Append(records, reply)).await
+    /// Appends consecutive records; also says what is in use then.
+    pub async fn append(&self, records: Vec<Record>) -> Appended {
+        let (reply, answer) = oneshot::channel();
+        if self.0.send(Operation::Append(records, reply)).await.is_err() {
+            return (Err(closed()), (0, 0));
+        }
+        answer.await.unwrap_or_else(|_| (Err(closed()), (0, 0)))
     }
 
     /// Makes durable what was appended before; does not hold up later operations.
@@ -118,7 +125,8 @@ async fn run(mut store: Box<dyn JournalStore>, mut operations: mpsc::Receiver<Op
     while let Some(operation) = operations.recv().await {
         match operation {
             Operation::Append(records, reply) => {
-                let _ = reply.send(store.append(records).await);
+                let result = store.append(records).await;
+                let _ = reply.send((result, store.usage()));
             }
             Operation::Sync(reply) => {
                 let _ = reply.send(store.sync());

@@ -21,6 +21,7 @@ mod door;
 mod extent_map;
 mod greeting;
 mod group;
+mod guest;
 mod handle;
 mod history;
 mod journal_io;
@@ -41,6 +42,7 @@ mod wan;
 
 pub use builder::SiteBuilder;
 pub use clock::{Clock, SystemClock, boot_id};
+pub use guest::Guest;
 pub use handle::{Group, Point, StatusWatch, Volume};
 pub use parts::{GroupConfig, GroupParts, Limits, PeerLink, Timing};
 pub use plan::{PlanOutcome, Verb, VerbPlan};

@@ -1,5 +1,6 @@
 //! What handles and actors of one group share: what a host I/O needs without passing a mailbox.
 
+use crate::actor::Inbox;
 use crate::clock::Clock;
 use crate::parts::GroupConfig;
 use crate::status::{GroupStatus, Totals};
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub lease_until: AtomicU64,
     /// Bytes of host writes that may be in flight.
     pub window: Arc<Semaphore>,
+    /// Host writes on their way to the volume actor.
+    pub inbox: Inbox,
     pub status: watch::Sender<Arc<GroupStatus>>,
     /// Held for writing while a batch goes to the block stores: a secondary's reader sees whole
     /// batches only.

@@ -156,8 +156,7 @@ impl JournalActor {
         if let Some(batch) = self.engine.next_append() {
             let (io, address) = (io.clone(), ctx.address());
             actix::spawn(async move {
-                let result = io.append(batch.clone()).await;
-                let usage = io.usage().await.unwrap_or_default();
+                let (result, usage) = io.append(batch.clone()).await;
                 crate::crew::post(&address, Appended { batch, result, usage });
             });
         }

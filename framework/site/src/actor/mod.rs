@@ -44,8 +44,8 @@ pub(crate) use shipper::{
     judge_follower,
 };
 pub(crate) use volume::{
-    AskAssigned, Close, Depose, HoldAnswers, HostFlush, HostWrite, Join, Lead, Leave, LegProgress,
-    OwnMarks, Pause, Serve, VolumeActor, Waiter, refusal,
+    AskAssigned, Close, Depose, HoldAnswers, HostFlush, HostWrite, Inbox, Join, Lead, Leave,
+    LegProgress, OwnMarks, Pause, Serve, VolumeActor, Waiter, refusal,
 };
 pub(crate) use way::{AcceptLink, NewWay};
 

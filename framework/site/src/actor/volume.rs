@@ -1,14 +1,17 @@
 //! The volumes of a group: where host writes get their numbers and their answers.
 
 mod exchange;
+mod inbox;
 mod patience;
 
 pub(crate) use self::exchange::{Close, Pause};
+pub(crate) use self::inbox::Inbox;
 pub(crate) use self::patience::HoldAnswers;
 
 use self::patience::Patience;
 use super::{Awaited, Marked, Submit, SyncTo};
 use crate::crew::{CrewRef, MAILBOX_MAX};
+use crate::guest::RunBeside;
 use crate::parts::micros;
 use crate::shared::{Gate, add};
 use actix::prelude::*;
@@ -35,8 +38,6 @@ pub(crate) struct Waiter {
 }
 
 /// A host write, checked and with its permit.
-#[derive(Message)]
-#[rtype(result = "()")]
 pub(crate) struct HostWrite {
     pub change: Change,
     pub waiter: Waiter,
@@ -284,6 +285,7 @@ impl Actor for VolumeActor {
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
+        self.turn_away();
         let waiters = self.engine.as_mut().map(VolumeEngine::abandon).unwrap_or_default();
         let pending = self.pending.drain(..).map(|write| write.waiter);
         for waiter in waiters.into_iter().chain(pending) {
@@ -292,23 +294,11 @@ impl Actor for VolumeActor {
     }
 }
 
-impl Handler<HostWrite> for VolumeActor {
-    type Result = ();
-
-    fn handle(&mut self, write: HostWrite, ctx: &mut Context<Self>) {
-        if !self.serving {
-            self.refuse(write.waiter);
-            return;
-        }
-        self.pending.push_back(write);
-        self.arm(ctx);
-    }
-}
-
 impl Handler<HostFlush> for VolumeActor {
     type Result = ();
 
     fn handle(&mut self, flush: HostFlush, _: &mut Context<Self>) {
+        self.take_in();
         if self.has_room() {
             // What came before the flush is covered by it, even if nobody waits for its answer.
             self.number();
@@ -320,6 +310,14 @@ impl Handler<HostFlush> for VolumeActor {
         let number = engine.flush(flush.waiter);
         self.want_durable(number);
         self.answer();
+    }
+}
+
+impl Handler<RunBeside> for VolumeActor {
+    type Result = ();
+
+    fn handle(&mut self, RunBeside(guest): RunBeside, _: &mut Context<Self>) {
+        drop(actix::spawn(guest()));
     }
 }
 
