@@ -4,7 +4,7 @@
 //! a group serves it read-write, the others read-only, as of what they restored.
 
 use crate::metrics::{HostMeter, Op, Telemetry};
-use crate::nbd::{Export, Exports};
+use crate::nbd::{Export, Exports, Work};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -140,6 +140,10 @@ impl Export for OnlyRead {
     async fn allocated(&self, offset: u64, len: u64) -> Result<Vec<(u64, bool)>> {
         self.0.allocated(offset, len).await
     }
+
+    fn run_beside(&self, connection: Work) -> std::result::Result<(), Work> {
+        self.0.run_beside(connection)
+    }
 }
 
 /// The exports of a site that is about to start: its port can be bound before any file is opened.
@@ -213,6 +217,10 @@ impl Export for VolumeExport {
 
     async fn allocated(&self, offset: u64, len: u64) -> Result<Vec<(u64, bool)>> {
         self.volume.allocated(offset, len).await
+    }
+
+    fn run_beside(&self, connection: Work) -> std::result::Result<(), Work> {
+        self.volume.group().run_beside(connection)
     }
 }
 

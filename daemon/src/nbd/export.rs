@@ -2,8 +2,12 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use std::pin::Pin;
 use std::sync::Arc;
 use trefoil_core::Result;
+
+/// The rest of a connection, to be begun on the thread that is to go on with it.
+pub type Work = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 /// One block device as a host sees it.
 ///
@@ -50,6 +54,12 @@ pub trait Export: Send + Sync {
     /// together at most `len` bytes (1 byte to 256 MiB). What is not allocated reads as zeroes;
     /// an export that does not know answers `[(len, true)]`.
     async fn allocated(&self, offset: u64, len: u64) -> Result<Vec<(u64, bool)>>;
+
+    /// Takes a connection to the thread that works off its requests, which saves two wake-ups of
+    /// another core for each of them; gives it back where there is no such thread.
+    fn run_beside(&self, connection: Work) -> std::result::Result<(), Work> {
+        Err(connection)
+    }
 }
 
 /// The exports of a server, asked anew by every connection: an export may come and go.

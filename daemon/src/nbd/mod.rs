@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `address`, `listener`, `server` | where it is heard, and who may connect |
 //! | `guard` | who the host is, by its certificate |
+//! | `portable` | which thread goes on with it: the export's own, if it has one |
 //! | `handshake`, `options` | which export it is for, and what was agreed |
 //! | `intake`, `request` | bytes become a checked command, within the limits |
 //! | `execute` | the command meets the [`Export`] |
@@ -29,6 +30,7 @@ mod limits;
 mod listener;
 mod options;
 mod outbox;
+mod portable;
 mod proto;
 mod reply;
 mod request;
@@ -36,7 +38,7 @@ mod server;
 
 pub use address::NbdAddress;
 pub use counters::NbdCounters;
-pub use export::{Export, Exports};
+pub use export::{Export, Exports, Work};
 pub use guard::{HostTls, NbdGuard};
 pub use limits::NbdLimits;
 pub use server::NbdServer;

@@ -3,11 +3,12 @@
 use super::address::NbdAddress;
 use super::connection::Connection;
 use super::counters::NbdCounters;
-use super::export::Exports;
+use super::export::{Exports, Work};
 use super::guard::{NbdGuard, Stage};
 use super::handshake::{Outcome, Session, Terms, greet, haggle};
 use super::limits::NbdLimits;
 use super::listener::Listener;
+use super::portable::Portable;
 use socket2::{SockRef, TcpKeepalive};
 use std::fmt;
 use std::future::Future;
@@ -50,7 +51,9 @@ impl Shared {
 /// An NBD server, bound to one address.
 ///
 /// Its connections are tasks of the tokio runtime that [`serve`](Self::serve) runs on, of
-/// whatever kind. Two addresses are two servers over the same [`Exports`].
+/// whatever kind, until their export takes them to a thread of its own
+/// ([`Export::run_beside`](super::Export::run_beside)); those inside TLS stay. Two addresses are
+/// two servers over the same [`Exports`].
 pub struct NbdServer {
     listener: Listener,
     address: NbdAddress,
@@ -212,10 +215,7 @@ impl Drop for Open {
 }
 
 /// One client, from its greeting to its end.
-async fn attend<S>(mut stream: S, peer: String, mut shared: Shared, _open: Open)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
+async fn attend<S: Portable>(mut stream: S, peer: String, mut shared: Shared, open: Open) {
     tracing::debug!(peer, "NBD client connected");
     // One deadline for all of it: who is slow in TLS has no more time for options.
     let deadline = Instant::now() + shared.limits.handshake_deadline;
@@ -226,7 +226,9 @@ where
     };
     let agreed = within(deadline, &shared, &peer, haggling).await;
     match agreed {
-        Some((Outcome::Serve(session), _)) => serve(stream, session, &peer, &mut shared).await,
+        Some((Outcome::Serve(session), _)) => {
+            return serve_beside(stream, session, peer, shared, open).await;
+        }
         Some((Outcome::BeginTls, no_zeroes)) => {
             let securing = async {
                 let secured = shared.guard.accept(stream).await;
@@ -246,6 +248,34 @@ where
         }
         Some((Outcome::Leave, _)) => tracing::debug!(peer, "NBD client left in the handshake"),
         None => {}
+    }
+    drop(open);
+}
+
+/// Serves a client whose export is chosen, where the export wants that.
+async fn serve_beside<S: Portable>(
+    stream: S,
+    session: Session,
+    peer: String,
+    mut shared: Shared,
+    open: Open,
+) {
+    let export = Arc::clone(&session.export);
+    let loose = match stream.loosen() {
+        Ok(loose) => loose,
+        Err(error) => return tracing::warn!(peer, %error, "NBD connection lost between threads"),
+    };
+    let connection: Work = Box::new(move || {
+        Box::pin(async move {
+            match S::fasten(loose) {
+                Ok(stream) => serve(stream, session, &peer, &mut shared).await,
+                Err(error) => tracing::warn!(peer, %error, "NBD connection lost between threads"),
+            }
+            drop(open);
+        })
+    });
+    if let Err(connection) = export.run_beside(connection) {
+        connection().await;
     }
 }
 
