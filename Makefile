@@ -105,3 +105,21 @@ miri: ## the pure core's unit tests under Miri, if the nightly toolchain has it
 .PHONY: bench
 bench: ## the benchmarks; they print ratios measured in one run
 	cargo bench $(LOCKED) -p trefoil-benches
+
+# Of `make bench-peers`: rounds, seconds of each job in a round, words that choose jobs and peers.
+ROUNDS ?= 3
+SECONDS ?= 3
+JOBS ?=
+PEERS ?=
+
+.PHONY: bench-peers
+bench-peers: ## the same fio jobs on our two sites and on peers from Debian: ROUNDS, SECONDS, JOBS, PEERS
+	@ROUNDS=$(ROUNDS) SECONDS_EACH=$(SECONDS) JOBS="$(JOBS)" PEERS="$(PEERS)" scripts/bench-peers.sh
+
+.PHONY: bench-goals
+bench-goals: ## third site, lag, resync, takeover, restart, scale, memory: GOALS, FULL=1
+	@scripts/bench-goals.sh
+
+.PHONY: counted
+counted: ## instructions of the functions that every write passes, against recorded limits
+	@scripts/counted.sh

@@ -1,5 +1,9 @@
 //! What the benchmarks share: three sites in one process, and a way to time things fairly.
 
+pub mod hot;
+pub mod load;
+pub mod prototype;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +15,9 @@ use trefoil_core::engine::retention::OnFull;
 use trefoil_core::model::{Durability, Fence, GroupName, SiteName, VolumeName, VolumeSpec};
 use trefoil_core::port::{BlockStore, JournalStore, Transport};
 use trefoil_core::topology::ThreeSite;
-use trefoil_site::{Group, GroupConfig, GroupParts, Limits, PeerLink, Site, Timing, Volume};
+use trefoil_site::{
+    Group, GroupConfig, GroupParts, Limits, PeerLink, Site, SiteBuilder, Timing, Volume,
+};
 use trefoil_transports::memory::MemoryNetwork;
 use trefoil_transports::tcp::{TcpOptions, TcpTransport};
 
@@ -52,13 +58,7 @@ impl World {
     /// # Errors
     /// Whatever a site says, or that they did not pair in time.
     pub fn start(setup: Setup<'_>) -> Result<Self> {
-        let network = MemoryNetwork::new();
-        let tcp = TcpTransport::new(TcpOptions::default());
-        let transport: Arc<dyn Transport> =
-            if setup.tcp { Arc::new(tcp) } else { Arc::new(network.transport()) };
-        let addresses = addresses(setup.tcp)?;
-        let names = if setup.third { vec!["a", "b", "c"] } else { vec!["a", "b"] };
-        let sites = names.iter().map(|name| start(setup, name, &transport, &addresses));
+        let sites = builders(setup)?.into_iter().map(SiteBuilder::start);
         let world = Self { sites: sites.collect::<Result<_>>()? };
         world.await_pairing(setup.third);
         Ok(world)
@@ -66,15 +66,7 @@ impl World {
 
     fn await_pairing(&self, third: bool) {
         let begun = Instant::now();
-        let paired = |group: &Group| {
-            let status = group.status();
-            let members = status.charter.as_ref().map_or(0, |charter| charter.in_sync.len());
-            let follows = |leg: &trefoil_site::status::LegStatus| {
-                leg.link_up && leg.debt_bytes == 0 && leg.marks.restored.value() > 0
-            };
-            let c = status.legs.iter().find(|(name, _)| name.as_str() == "c");
-            status.serving && members == 2 && (!third || c.is_some_and(|(_, leg)| follows(leg)))
-        };
+        let paired = |group: &Group| paired(group, third);
         while !self.sites.first().is_some_and(|a| a.groups().iter().all(paired)) {
             assert!(begun.elapsed() < PAIRING_TIMEOUT, "the sites did not pair: {self:?}");
             std::thread::sleep(Duration::from_millis(20));
@@ -89,6 +81,31 @@ impl World {
         let a = self.sites.first().ok_or_else(|| trefoil_core::Error::closed("no site runs"))?;
         a.group(&GroupName::new("bench")?)?.volume(&VolumeName::new("db")?)
     }
+}
+
+/// Whether the group's site serves with B in sync (and C following, where it is wanted).
+pub fn paired(group: &Group, third: bool) -> bool {
+    let status = group.status();
+    let members = status.charter.as_ref().map_or(0, |charter| charter.in_sync.len());
+    let follows = |leg: &trefoil_site::status::LegStatus| {
+        leg.link_up && leg.debt_bytes == 0 && leg.marks.restored.value() > 0
+    };
+    let c = status.legs.iter().find(|(name, _)| name.as_str() == "c");
+    status.serving && members == 2 && (!third || c.is_some_and(|(_, leg)| follows(leg)))
+}
+
+/// The sites of a setup, described and not started: a, b and perhaps c.
+///
+/// # Errors
+/// Whatever a store says that cannot be opened.
+pub fn builders(setup: Setup<'_>) -> Result<Vec<SiteBuilder>> {
+    let network = MemoryNetwork::new();
+    let tcp = TcpTransport::new(TcpOptions::default());
+    let transport: Arc<dyn Transport> =
+        if setup.tcp { Arc::new(tcp) } else { Arc::new(network.transport()) };
+    let addresses = addresses(setup.tcp)?;
+    let names = if setup.third { vec!["a", "b", "c"] } else { vec!["a", "b"] };
+    names.iter().map(|name| describe(setup, name, &transport, &addresses)).collect()
 }
 
 fn addresses(tcp: bool) -> Result<BTreeMap<SiteName, String>> {
@@ -117,12 +134,12 @@ pub fn group_config() -> Result<GroupConfig> {
     })
 }
 
-fn start(
+fn describe(
     setup: Setup<'_>,
     name: &str,
     transport: &Arc<dyn Transport>,
     addresses: &BTreeMap<SiteName, String>,
-) -> Result<Site> {
+) -> Result<SiteBuilder> {
     let volume = VolumeSpec { name: VolumeName::new("db")?, size: VOLUME_BYTES };
     let config = GroupConfig { durability: setup.durability, ..group_config()? };
     let own = site(name)?;
@@ -132,7 +149,7 @@ fn start(
     let peers = peers.map(|(other, address)| (other.clone(), link(address))).collect();
     let parts = GroupParts { config, journal, stores: vec![store], peers };
     let listen = addresses.get(&own).cloned().unwrap_or_default();
-    Site::builder(own).listen(transport.clone(), listen).group(parts).start()
+    Ok(Site::builder(own).listen(transport.clone(), listen).group(parts))
 }
 
 type Storage = (Box<dyn JournalStore>, Arc<dyn BlockStore>);

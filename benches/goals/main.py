@@ -1,0 +1,320 @@
+"""The goals that are no comparison with peers: one small measure each, one line of figures each.
+
+usage: main.py [WORD...]: the measures whose names contain a word; all of them without.
+
+Environment: TREFOIL, the program; FULL=1 for the sizes of the goals (a journal of 4 GiB, ten minutes of
+flood, 10,000 volumes) instead of small ones. Works with real processes, as scripts/e2e does.
+"""
+
+import os
+import shutil
+import statistics
+import sys
+import threading
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve()
+sys.path[:0] = [str(HERE.parents[2] / "scripts" / "e2e"), str(HERE.parents[1] / "peers")]
+
+import nbd  # noqa: E402
+import jobs  # noqa: E402
+from layout import Layout  # noqa: E402
+from trio import Trio  # noqa: E402
+
+FULL = bool(os.environ.get("FULL"))
+MIB = 1 << 20
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def line(name, figures, met=None):
+    """One result."""
+    word = {None: "", True: "**met**: ", False: "**not met**: "}[met]
+    print(f"- {name}: {word}{figures}", flush=True)
+
+
+class Measured:
+    """A site's trio as the jobs of the peers' bench see a system."""
+
+    def __init__(self, trio, sites, size, volume="disk", at="a"):
+        self.name, self.size, self.trio, self.sites = "trefoil", size, trio, sites
+        self.uri = trio.uri(at, volume)
+
+    def ticks(self):
+        """CPU seconds of each site so far."""
+        return [cpu(self.trio.running[site].pid) for site in self.sites]
+
+    def settle(self, patience=15):
+        """Waits until nothing is done any more."""
+        end, quiet, last = time.monotonic() + patience, 0, sum(self.ticks())
+        while time.monotonic() < end and quiet < 2:
+            time.sleep(0.2)
+            now = sum(self.ticks())
+            quiet, last = (quiet + 1 if now - last <= 0.03 else 0), now
+
+
+def cpu(pid):
+    """CPU seconds of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def job(name):
+    """A job of the peers' bench."""
+    return next(j for j in jobs.JOBS if j.name == name)
+
+
+def layout(size, journal="1GiB", **more):
+    """One volume `disk` of `size` MiB at each site."""
+    journals = {site: journal for site in "abc"}
+    return Layout(volumes={"disk": f"{size}MiB"}, journal=journals, **more)
+
+
+def third_site():
+    """Host writes with C attached and streaming, against the same without C; and with C away."""
+    seconds, rounds = (5, 3) if FULL else (2, 3)
+    with Trio(layout(256)) as pair, Trio(layout(256)) as three:
+        pair.run("a", "b")
+        pair.until_serving("a")
+        pair.until_paired("a", "b")
+        three.start()
+        two = Measured(pair, "ab", 256 * MIB)
+        all3 = Measured(three, "abc", 256 * MIB)
+        found = {"without": [], "with": []}
+        for _ in range(rounds):
+            found["without"].append(jobs.run(job("w4k-q16"), two, seconds))
+            found["with"].append(jobs.run(job("w4k-q16"), all3, seconds))
+        rate = {k: statistics.median(s["iops"] for s in v) for k, v in found.items()}
+        spent = {k: statistics.median(s["cpu"] for s in v) for k, v in found.items()}
+        ratio = rate["with"] / rate["without"]
+        figures = (
+            f"{rate['with']:.0f}/s with C, {rate['without']:.0f}/s without: {ratio:.2f} (goal 0.7); "
+            f"CPU of all sites {spent['with']:.4f} and {spent['without']:.4f} s per 1,000 writes"
+        )
+        line("third site", figures, ratio >= 0.7)
+        away(three, all3, 60 if FULL else 5)
+
+
+def away(trio, system, pause):
+    """C is killed for a while under load, and comes back."""
+    system.sites = "ab"
+    before = jobs.run(job("w4k-q1"), system, 2)["p99"]
+    trio.kill("c")
+    during = jobs.run(job("w4k-q1"), system, pause)["p99"]
+    trio.run("c")
+    back = time.monotonic()
+    after = jobs.run(job("w4k-q1"), system, 2)["p99"]
+    trio.until_paired("a", "c")
+    number = trio.wait("a")
+    trio.wait("c", number)
+    caught = time.monotonic() - back
+    worst = max(during, after) / before
+    figures = (
+        f"p99 of the host {before:.0f} µs with C, {during:.0f} µs without, {after:.0f} µs while it "
+        f"catches up ({worst:.2f} ×, goal 1.2); away {pause} s, level {caught:.1f} s after its start"
+    )
+    line("third site comes back", figures, worst <= 1.2 and caught <= 2 * pause)
+
+
+def lag():
+    """How far C is behind while it is loaded, and how soon it is level after."""
+    seconds = 20 if FULL else 5
+    with Trio(layout(256)) as trio:
+        trio.start()
+        system = Measured(trio, "abc", 256 * MIB)
+        most, stop = [0.0], threading.Event()
+
+        def look():
+            while not stop.wait(0.3):
+                for text in trio.metrics("a").splitlines():
+                    if text.startswith("trefoil_replication_lag_seconds") and 'peer="c"' in text:
+                        most[0] = max(most[0], float(text.rsplit(" ", 1)[1]))
+
+        watch = threading.Thread(target=look)
+        watch.start()
+        rate = jobs.run(job("w4k-q16"), system, seconds)["iops"]
+        stop.set()
+        watch.join()
+        begun = time.monotonic()
+        trio.wait("c", trio.wait("a"))
+        level = time.monotonic() - begun
+        figures = f"C at most {most[0]:.2f} s behind at {rate:.0f} writes/s, level {level:.2f} s after"
+        line("lag", figures, most[0] <= 1.0)
+
+
+def resync():
+    """What a site that was away is sent, against what it lacks and against a full copy."""
+    for size in (256, 2048) if not FULL else (10240, 1048576):
+        with Trio(layout(size)) as trio:
+            trio.start()
+            system = Measured(trio, "ab", 64 * MIB)
+            trio.quiet("a", "b", "c")
+            trio.kill("c")
+            before = totals(trio)
+            wrote = jobs.run(job("w4k-q16"), system, 2)
+            missing = totals(trio)["appended_bytes"] - before["appended_bytes"]
+            shipped = totals(trio)
+            begun = time.monotonic()
+            trio.run("c")
+            trio.until_paired("a", "c")
+            trio.wait("c", trio.wait("a"))
+            delta = time.monotonic() - begun
+            now = totals(trio)
+            moved = sum(now[k] - shipped[k] for k in ("shipped_bytes", "copied_bytes"))
+            figures = (
+                f"volume of {size} MiB: {missing / MIB:.1f} MiB missing, {moved / MIB:.1f} MiB moved "
+                f"({moved / max(1, missing):.3f} ×, goal 1.02), {delta:.2f} s from the start of C's "
+                f"process ({wrote['iops']:.0f} writes/s were made)"
+            )
+            line("delta resync", figures, moved <= 1.02 * missing + 4096)
+            if size > 4096:
+                continue
+            trio.kill("c")
+            shutil.rmtree(trio.dir / "c")
+            before, begun = totals(trio), time.monotonic()
+            trio.run("c")
+            trio.until_paired("a", "c")
+            trio.wait("c", trio.wait("a"))
+            now = totals(trio)
+            moved = sum(now[k] - before[k] for k in ("shipped_bytes", "copied_bytes"))
+            line("full copy", f"the same: {moved / MIB:.1f} MiB moved, {time.monotonic() - begun:.2f} s")
+
+
+def totals(trio, site="a"):
+    """The counters of a site."""
+    return trio.status(site)["totals"]
+
+
+def takeover():
+    """From the verb to the first answered host write, with many volumes."""
+    count, times = (1000, []) if FULL else (100, [])
+    for _ in range(5 if FULL else 3):
+        volumes = {f"v{n}": "4MiB" for n in range(count)}
+        with Trio(Layout(volumes=volumes, journal={site: "256MiB" for site in "abc"})) as trio:
+            trio.start()
+            trio.quiet("a", "b")
+            system = Measured(trio, "ab", 4 * MIB, volume="v7")
+            jobs.run(job("w4k-q16"), system, 1)
+            trio.kill("a")
+            host = nbd.NBD()
+            host.connect_uri(trio.uri("b", "v7"))
+            begun = time.monotonic()
+            verb = threading.Thread(
+                target=trio.takeover, args=("b", "--primary-is-fenced"), daemon=True
+            )
+            verb.start()
+            while True:
+                try:
+                    host.pwrite(b"x" * 4096, 0)
+                    break
+                except nbd.Error:
+                    # A refusal may end the connection; the next one is to the leading site.
+                    host = nbd.NBD()
+                    host.connect_uri(trio.uri("b", "v7"))
+            times.append((time.monotonic() - begun) * 1000)
+            verb.join()
+    slowest = max(times)
+    shown = ", ".join(f"{t:.0f}" for t in sorted(times))
+    line("takeover", f"{count} volumes: {shown} ms (goal 100; the verb's process in it)", slowest <= 100)
+
+
+def recovery():
+    """Start of a site after a kill and after a clean stop, with a large journal."""
+    gib = 4 if FULL else 1
+    shape = layout(512, journal=f"{gib * 2}GiB")
+    with Trio(shape) as trio:
+        trio.start()
+        # C is away: the journals keep everything for it.
+        trio.kill("c")
+        system = Measured(trio, "ab", 512 * MIB)
+        while trio.status("a")["journal_used_bytes"] < gib << 30:
+            jobs.run(job("sw1m-q16"), system, 5)
+        used = trio.status("a")["journal_used_bytes"]
+        for how, end in (("killed", trio.kill), ("stopped", trio.stop)):
+            end("b")
+            begun = time.monotonic()
+            trio.run("b")
+            while trio.status("b") is None:
+                time.sleep(0.02)
+            took = time.monotonic() - begun
+            figures = f"{how}: {used / 2**30:.2f} GiB, {took:.2f} s, {used / took / 1e9:.2f} GB/s"
+            met = used / took >= 1e9 if how == "killed" else None
+            line("restart of a journal", f"{figures} (goal 4 GiB in 4 s)", met)
+
+
+def scale():
+    """Idle volumes in one site: start, memory, CPU; and idle groups."""
+    for count in (1, 10, 100, 1000) + ((10000,) if FULL else ()):
+        volumes = {f"v{n}": "1MiB" for n in range(count)}
+        idle("volumes", count, Layout(volumes=volumes, journal={s: "64MiB" for s in "abc"}))
+    for count in (1, 10, 100) + ((1000,) if FULL else ()):
+        groups = "".join(
+            f"[group.g{n}]\nprimary = \"a\"\nsync = \"b\"\nasync = \"c\"\n"
+            f"[group.g{n}.volume.v]\nsize = \"1MiB\"\n"
+            for n in range(count - 1)
+        )
+        journals = {s: "8MiB" for s in "abc"}
+        shape = Layout(volumes={"disk": "1MiB"}, journal=journals, backend="memory", more=groups)
+        idle("groups", count, shape)
+
+
+def idle(what, count, shape):
+    """Sites a and b, doing nothing."""
+    with Trio(shape) as trio:
+        begun = time.monotonic()
+        trio.run("a", "b")
+        trio.until_serving("a", patience=300)
+        start = time.monotonic() - begun
+        time.sleep(3)
+        before, since = cpu(trio.running["a"].pid), time.monotonic()
+        time.sleep(5)
+        share = (cpu(trio.running["a"].pid) - before) / (time.monotonic() - since) * 100
+        rss = trio.rss("a")[0]
+        base = idle.base.setdefault(what, rss)
+        each = (rss - base) / max(1, count - 1) / 1024
+        figures = (
+            f"{count} {what}: served after {start:.1f} s, RSS {rss / MIB:.1f} MiB"
+            f"{f' ({each:.0f} KiB each)' if count > 1 else ''}, idle CPU {share:.1f} %"
+        )
+        met = (each <= 64 and share <= 2 and start <= 5) if count == 10000 else None
+        line("scale", figures, met)
+
+
+idle.base = {}
+
+
+def flood():
+    """Memory under a flood that C cannot follow."""
+    seconds = 600 if FULL else 20
+    budget = (16 + 64 + 32 + 2 * 32) * MIB
+    with Trio(layout(512, journal="2GiB")) as trio:
+        trio.start()
+        system, most, stop = Measured(trio, "abc", 512 * MIB), [0], threading.Event()
+
+        def look():
+            while not stop.wait(0.2):
+                most[0] = max(most[0], trio.rss("a")[0])
+
+        watch = threading.Thread(target=look)
+        watch.start()
+        rate = jobs.run(job("w4k-q64"), system, seconds)["iops"]
+        stop.set()
+        watch.join()
+        figures = (
+            f"{seconds} s at {rate:.0f} writes/s: RSS of A at most {most[0] / MIB:.0f} MiB, budgets "
+            f"{budget / MIB:.0f} MiB"
+        )
+        line("memory under flood", figures, most[0] <= budget + 64 * MIB)
+
+
+def main():
+    wanted = sys.argv[1:]
+    for measure in (third_site, lag, resync, takeover, recovery, scale, flood):
+        if not wanted or any(word in measure.__name__ for word in wanted):
+            try:
+                measure()
+            except Exception as error:  # noqa: BLE001: the other measures are still wanted
+                line(measure.__name__, f"failed: {error!r}"[:600])
+
+
+main()

@@ -1,0 +1,50 @@
+//! A host: random 4 KiB writes with so many in flight.
+
+use crate::VOLUME_BYTES;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::time::{Duration, Instant};
+use trefoil_core::Result;
+use trefoil_site::Volume;
+
+/// The size of a write in bytes.
+pub const BLOCK: usize = 4096;
+
+/// A small generator of offsets: the sequence is the same in every run.
+struct Offsets(u64);
+
+impl Offsets {
+    fn next(&mut self) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % (VOLUME_BYTES / BLOCK as u64) * BLOCK as u64
+    }
+}
+
+/// Writes for a while with `depth` in flight; returns writes per second and the median latency.
+///
+/// # Errors
+/// What the first write says that fails.
+pub async fn write_for(volume: &Volume, depth: usize, seconds: f64) -> Result<(f64, Duration)> {
+    let data = Bytes::from(vec![0x5a; BLOCK]);
+    let mut offsets = Offsets(7);
+    let write = |offset| {
+        let (volume, data) = (volume.clone(), data.clone());
+        async move {
+            let begun = Instant::now();
+            volume.write_at(offset, data).await.map(|_| begun.elapsed())
+        }
+    };
+    let mut flying: FuturesUnordered<_> = (0..depth).map(|_| write(offsets.next())).collect();
+    let (begun, mut latencies) = (Instant::now(), Vec::new());
+    while let Some(latency) = flying.next().await {
+        latencies.push(latency?);
+        if begun.elapsed().as_secs_f64() < seconds {
+            flying.push(write(offsets.next()));
+        }
+    }
+    let rate = latencies.len() as f64 / begun.elapsed().as_secs_f64();
+    latencies.sort_unstable();
+    Ok((rate, latencies.get(latencies.len() / 2).copied().unwrap_or_default()))
+}

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# The goals that are no comparison with peers (third site, lag, resync, takeover, restart, scale,
+# memory): one line of figures each.
+#
+# usage: [FULL=1] [GOALS="lag takeover"] scripts/bench-goals.sh
+#
+# Needs fio with its nbd engine and python3 with libnbd (Debian: python3-libnbd).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [ -z "${TREFOIL:-}" ]; then
+    cargo build --locked --release --quiet -p trefoil
+    TREFOIL=$(cargo metadata --locked --format-version 1 --no-deps |
+        python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+    TREFOIL=$TREFOIL/release/trefoil
+fi
+export TREFOIL PYTHONDONTWRITEBYTECODE=1
+# Debian's python3 is the one that Debian's python3-libnbd belongs to.
+read -ra goals <<<"${GOALS:-}"
+exec /usr/bin/python3 benches/goals/main.py "${goals[@]}"
