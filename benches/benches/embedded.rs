@@ -1,6 +1,6 @@
 //! The write path inside one process, over the memory transport, beside a bare loop: both sites and
-//! the caller on one thread; the caller beside its group and B on a thread of its own; the caller on
-//! another thread.
+//! the caller on one thread; the caller beside its group, with B on a thread of its own; the caller
+//! on another thread.
 //!
 //! `cargo bench -p trefoil-benches --bench embedded`
 

@@ -1,7 +1,7 @@
 //! Where host writes wait for the volume actor: one message to it for all that gathered.
 //!
-//! A message costs an allocation and a place in the mailbox; a write that joins others costs a push.
-//! What is here is bounded like the mailbox: each write holds its bytes of the window.
+//! A message costs an allocation and a place in the mailbox; a write that joins others costs a
+//! push. What is here is bounded like the mailbox: each write holds its bytes of the window.
 
 use super::{HostWrite, VolumeActor};
 use crate::handle::hand;
