@@ -7,6 +7,7 @@ use crate::metrics::{HostMeter, Op, Telemetry};
 use crate::nbd::{Export, Exports, Work};
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use trefoil_core::model::{GroupName, VolumeName};
@@ -19,8 +20,19 @@ pub fn export_name(group: &GroupName, volume: &VolumeName) -> String {
     format!("{group}/{volume}")
 }
 
-/// The exports of one site.
+/// The exports of one site: those of the volumes that its groups have now.
 pub struct SiteExports {
+    config: SiteConfig,
+    groups: Vec<Group>,
+    telemetry: Telemetry,
+    listed: RwLock<Arc<Listed>>,
+}
+
+/// The exports as of some volumes.
+#[derive(Default)]
+struct Listed {
+    /// The volumes of each group.
+    volumes: Vec<Vec<VolumeName>>,
     by_name: BTreeMap<String, Offer>,
     /// The full names, in the order of groups and volumes.
     names: Vec<String>,
@@ -41,7 +53,7 @@ impl Offer {
 }
 
 impl SiteExports {
-    /// Exports every volume of `groups` to the hosts that `config` names.
+    /// Exports every volume of `groups` to the hosts that `config` names; volumes may come and go.
     ///
     /// # Errors
     /// When a group does not have a volume that it names.
@@ -50,13 +62,40 @@ impl SiteExports {
         groups: impl IntoIterator<Item = &'a Group>,
         telemetry: &Telemetry,
     ) -> Result<Self> {
+        let groups: Vec<Group> = groups.into_iter().cloned().collect();
+        let listed = Listed::new(config, &groups, telemetry)?;
+        let (config, telemetry) = (config.clone(), telemetry.clone());
+        Ok(Self { config, groups, telemetry, listed: RwLock::new(Arc::new(listed)) })
+    }
+
+    /// The exports now.
+    fn listed(&self) -> Arc<Listed> {
+        let listed = self.listed.read().clone();
+        if self.groups.iter().map(Group::volumes).eq(listed.volumes.iter().cloned()) {
+            return listed;
+        }
+        // A volume that went between the two looks is listed anew by the next one who asks.
+        match Listed::new(&self.config, &self.groups, &self.telemetry) {
+            Ok(now) => {
+                let now = Arc::new(now);
+                *self.listed.write() = Arc::clone(&now);
+                now
+            }
+            Err(_) => listed,
+        }
+    }
+}
+
+impl Listed {
+    fn new(config: &SiteConfig, groups: &[Group], telemetry: &Telemetry) -> Result<Self> {
         let site = &config.site;
-        let mut exports = Self { by_name: BTreeMap::new(), names: Vec::new() };
+        let mut exports = Self::default();
         let mut short: BTreeMap<String, Vec<Offer>> = BTreeMap::new();
         for group in groups {
+            exports.volumes.push(group.volumes());
             let entry = config.groups.get(group.name());
             let hosts = Arc::new(entry.map(|entry| entry.hosts.clone()).unwrap_or_default());
-            for plain in group.volumes() {
+            for plain in exports.volumes.last().cloned().unwrap_or_default() {
                 let name = export_name(group.name(), &plain);
                 let volume = group.volume(&plain)?;
                 let meter = HostMeter::new(telemetry, site, group.name(), &plain);
@@ -74,16 +113,26 @@ impl SiteExports {
         }
         Ok(exports)
     }
+
+    /// The names that a host may ask for.
+    fn shown(&self, host: Option<&str>) -> Vec<String> {
+        let shown = |name: &&String| {
+            let offer = self.by_name.get(*name);
+            offer.is_some_and(|offer| offer.access(host) != HostAccess::Nothing)
+        };
+        self.names.iter().filter(shown).cloned().collect()
+    }
 }
 
 impl Exports for SiteExports {
     fn find(&self, host: Option<&str>, name: &str) -> Result<Arc<dyn Export>> {
-        let known = self.list(host);
+        let listed = self.listed();
+        let known = listed.shown(host);
         let asked = match known.as_slice() {
             [only] if name.is_empty() => only,
             _ => name,
         };
-        let offer = self.by_name.get(asked).map(|offer| (offer, offer.access(host)));
+        let offer = listed.by_name.get(asked).map(|offer| (offer, offer.access(host)));
         match offer {
             Some((offer, HostAccess::Write)) => Ok(Arc::clone(&offer.export) as Arc<dyn Export>),
             Some((offer, HostAccess::Read)) => Ok(Arc::new(OnlyRead(Arc::clone(&offer.export)))),
@@ -96,11 +145,7 @@ impl Exports for SiteExports {
     }
 
     fn list(&self, host: Option<&str>) -> Vec<String> {
-        let shown = |name: &&String| {
-            let offer = self.by_name.get(*name);
-            offer.is_some_and(|offer| offer.access(host) != HostAccess::Nothing)
-        };
-        self.names.iter().filter(shown).cloned().collect()
+        self.listed().shown(host)
     }
 }
 

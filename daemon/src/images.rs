@@ -41,6 +41,9 @@ pub async fn export(
     let snapshot = group.snapshot(update).await?;
     let mut images = Vec::new();
     for (index, volume) in (0..).zip(&group.status().volumes) {
+        if volume.is_removed() {
+            continue;
+        }
         images.push(image(&snapshot, VolumeId(index), volume, dir).await?);
     }
     Ok((snapshot.position(), images))

@@ -52,6 +52,13 @@ impl BlockStore for FaultyStore {
         self.inner.allocated_from(offset).await
     }
 
+    async fn grow(&self, size: u64) -> Result<()> {
+        self.faults.wait(Operation::Write).await;
+        self.broken.check("grow")?;
+        self.faults.take(Operation::Write)?;
+        self.inner.grow(size).await
+    }
+
     fn describe(&self) -> String {
         format!("faulty {}", self.inner.describe())
     }

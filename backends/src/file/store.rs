@@ -14,7 +14,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use trefoil_core::model::{Extent, GroupName, VolumeName};
 use trefoil_core::port::{BlockStore, BlockWrite, Content};
 use trefoil_core::{Error, ErrorKind, Result};
@@ -39,7 +39,7 @@ pub struct FileStore {
 struct Shared {
     file: File,
     path: PathBuf,
-    size: u64,
+    size: AtomicU64,
     /// Held during a sync: the kernel tells a failure to one of several callers only.
     syncing: Mutex<()>,
     /// A sync failed: what the kernel dropped cannot be known, so nothing is accepted any more.
@@ -59,7 +59,7 @@ impl FileStore {
         let shared = Shared {
             file,
             path,
-            size,
+            size: AtomicU64::new(size),
             syncing: Mutex::new(()),
             poisoned: AtomicBool::new(false),
             no_holes: AtomicBool::new(false),
@@ -136,6 +136,19 @@ impl Shared {
         write_zeroes(&self.file, offset, length).map_err(self.io("write zeroes to"))
     }
 
+    /// The file becomes longer, durably, before anybody may write there.
+    fn grow(&self, size: u64) -> Result<()> {
+        let _one_at_a_time = self.syncing.lock();
+        self.check_poison()?;
+        if size <= self.size.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.file.set_len(size).map_err(self.io("grow"))?;
+        self.file.sync_all().map_err(self.io("sync"))?;
+        self.size.store(size, Ordering::Release);
+        Ok(())
+    }
+
     fn sync(&self) -> Result<()> {
         let _one_at_a_time = self.syncing.lock();
         self.check_poison()?;
@@ -195,11 +208,11 @@ pub(super) fn write_zeroes(file: &File, offset: u64, length: u64) -> std::io::Re
 #[async_trait]
 impl BlockStore for FileStore {
     fn size(&self) -> u64 {
-        self.shared.size
+        self.shared.size.load(Ordering::Acquire)
     }
 
     async fn read(&self, offset: u64, length: usize) -> Result<Bytes> {
-        check_range("read", self.shared.size, offset, length as u64)?;
+        check_range("read", self.size(), offset, length as u64)?;
         if let Some(bytes) = read_cached(&self.shared.file, offset, length) {
             return Ok(bytes);
         }
@@ -208,7 +221,7 @@ impl BlockStore for FileStore {
     }
 
     async fn write(&self, batch: Vec<BlockWrite>) -> Result<()> {
-        check_batch(self.shared.size, &batch)?;
+        check_batch(self.size(), &batch)?;
         self.shared.check_poison()?;
         let shared = self.shared.clone();
         IoThreads::shared()?.run(move || shared.write(&batch)).await
@@ -220,9 +233,14 @@ impl BlockStore for FileStore {
     }
 
     async fn allocated_from(&self, offset: u64) -> Result<Option<Extent>> {
-        let shared = self.shared.clone();
-        let list = move || data_from(&shared.file, shared.size, offset).map_err(shared.io("list"));
+        let (shared, size) = (self.shared.clone(), self.size());
+        let list = move || data_from(&shared.file, size, offset).map_err(shared.io("list"));
         IoThreads::shared()?.run(list).await
+    }
+
+    async fn grow(&self, size: u64) -> Result<()> {
+        let shared = self.shared.clone();
+        IoThreads::shared()?.run(move || shared.grow(size)).await
     }
 
     fn describe(&self) -> String {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::RwLock;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use trefoil_core::Result;
 use trefoil_core::model::{Extent, VolumeId};
 use trefoil_core::port::{BlockStore, BlockWrite, Content};
@@ -17,7 +18,7 @@ const SHARDS: u64 = 16;
 /// The bytes of one volume, behind sharded locks.
 #[derive(Debug)]
 pub(super) struct StoreMemory {
-    size: u64,
+    size: AtomicU64,
     /// Chunk `i` lies in shard `i % SHARDS`.
     shards: Vec<RwLock<Sparse>>,
 }
@@ -25,12 +26,19 @@ pub(super) struct StoreMemory {
 impl StoreMemory {
     /// Zeroes of `size` bytes; takes no room until written.
     pub(super) fn new(size: u64) -> Self {
-        Self { size, shards: (0..SHARDS).map(|_| RwLock::default()).collect() }
+        Self {
+            size: AtomicU64::new(size),
+            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+        }
     }
 
     /// The volume's size in bytes.
     pub(super) fn size(&self) -> u64 {
-        self.size
+        self.size.load(Ordering::Acquire)
+    }
+
+    fn grow(&self, size: u64) {
+        self.size.fetch_max(size, Ordering::AcqRel);
     }
 
     fn shard(&self, chunk: u64) -> Option<&RwLock<Sparse>> {
@@ -62,7 +70,7 @@ impl StoreMemory {
     }
 
     fn allocated_from(&self, offset: u64) -> Option<Extent> {
-        if offset >= self.size {
+        if offset >= self.size() {
             return None;
         }
         let first = self.first_chunk_from(offset / CHUNK_BYTES)?;
@@ -71,7 +79,7 @@ impl StoreMemory {
             next += 1;
         }
         let start = offset.max(first * CHUNK_BYTES);
-        let end = self.size.min(next * CHUNK_BYTES);
+        let end = self.size().min(next * CHUNK_BYTES);
         Some(Extent { volume: VolumeId(0), offset: start, length: end - start })
     }
 }
@@ -98,16 +106,16 @@ impl MemoryStore {
 #[async_trait]
 impl BlockStore for MemoryStore {
     fn size(&self) -> u64 {
-        self.memory.size
+        self.memory.size()
     }
 
     async fn read(&self, offset: u64, length: usize) -> Result<Bytes> {
-        check_range("read", self.memory.size, offset, length as u64)?;
+        check_range("read", self.memory.size(), offset, length as u64)?;
         Ok(self.memory.read(offset, length).into())
     }
 
     async fn write(&self, batch: Vec<BlockWrite>) -> Result<()> {
-        check_batch(self.memory.size, &batch)?;
+        check_batch(self.memory.size(), &batch)?;
         for write in &batch {
             match &write.content {
                 Content::Data(data) => self.memory.write(write.offset, data),
@@ -130,7 +138,12 @@ impl BlockStore for MemoryStore {
         Ok(self.memory.allocated_from(offset))
     }
 
+    async fn grow(&self, size: u64) -> Result<()> {
+        self.memory.grow(size);
+        Ok(())
+    }
+
     fn describe(&self) -> String {
-        format!("memory {} ({} bytes)", self.name, self.memory.size)
+        format!("memory {} ({} bytes)", self.name, self.memory.size())
     }
 }

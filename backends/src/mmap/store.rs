@@ -5,7 +5,7 @@ use crate::file::{IoThreads, data_from, open_volume, poisoned, read_cached};
 use crate::range::{check_batch, check_range};
 use async_trait::async_trait;
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 use std::fs::File;
@@ -29,7 +29,8 @@ pub struct MmapStore {
 struct Shared {
     file: File,
     path: PathBuf,
-    map: Map,
+    /// Replaced by a longer one when the volume grows, while nobody copies.
+    map: RwLock<Map>,
     /// Held during a sync: the kernel tells a failure to one of several callers only.
     syncing: Mutex<()>,
     /// A sync failed, or the file is no longer whole: nothing is accepted any more.
@@ -58,7 +59,7 @@ impl MmapStore {
         let shared = Shared {
             file,
             path,
-            map,
+            map: RwLock::new(map),
             syncing: Mutex::new(()),
             poisoned: AtomicBool::new(false),
             no_zero_range: AtomicBool::new(false),
@@ -71,6 +72,25 @@ impl Shared {
     fn io(&self, doing: &str) -> impl Fn(std::io::Error) -> Error {
         let doing = format!("{doing} {}", self.path.display());
         move |source| Error::io(doing.clone(), source)
+    }
+
+    fn length(&self) -> u64 {
+        self.map.read().length()
+    }
+
+    /// The file becomes longer, durably and with all its room reserved, and is mapped anew.
+    fn grow(&self, size: u64) -> Result<()> {
+        let _one_at_a_time = self.syncing.lock();
+        self.check_poison()?;
+        if size <= self.length() {
+            return Ok(());
+        }
+        self.file.set_len(size).map_err(self.io("grow"))?;
+        reserve(&self.file, size).map_err(self.io("reserve room to grow"))?;
+        self.file.sync_all().map_err(self.io("sync"))?;
+        let longer = Map::of(&self.file, size).map_err(self.io("map"))?;
+        *self.map.write() = longer;
+        Ok(())
     }
 
     fn check_poison(&self) -> Result<()> {
@@ -89,13 +109,13 @@ impl Shared {
 
     /// Touching a page behind the end of the file would kill the process.
     fn check_whole(&self, doing: &str) -> Result<()> {
-        check_whole(&self.file, self.map.length()).map_err(|source| self.poison(doing, source))
+        check_whole(&self.file, self.length()).map_err(|source| self.poison(doing, source))
     }
 
     fn read(&self, offset: u64, length: usize) -> Result<Bytes> {
         self.check_whole("read")?;
         let mut bytes = vec![0; length];
-        self.map.read(offset, &mut bytes).map_err(self.io("read"))?;
+        self.map.read().read(offset, &mut bytes).map_err(self.io("read"))?;
         Ok(bytes.into())
     }
 
@@ -103,7 +123,9 @@ impl Shared {
         self.check_poison()?;
         self.check_whole("write")?;
         batch.iter().try_for_each(|write| match &write.content {
-            Content::Data(data) => self.map.write(write.offset, data).map_err(self.io("write")),
+            Content::Data(data) => {
+                self.map.read().write(write.offset, data).map_err(self.io("write"))
+            }
             Content::Zero(length) => self.zero(write.offset, *length),
         })
     }
@@ -132,7 +154,7 @@ impl Shared {
         let mut at = offset;
         while at < end {
             let take = (end - at).min(ZEROES.len() as u64);
-            self.map.write(at, ZEROES.get(..take as usize).unwrap_or_default())?;
+            self.map.read().write(at, ZEROES.get(..take as usize).unwrap_or_default())?;
             at += take;
         }
         Ok(())
@@ -142,14 +164,14 @@ impl Shared {
         let _one_at_a_time = self.syncing.lock();
         self.check_poison()?;
         self.check_whole("sync")?;
-        self.map.sync().map_err(|source| self.poison("sync", source))
+        self.map.read().sync().map_err(|source| self.poison("sync", source))
     }
 }
 
 #[async_trait]
 impl BlockStore for MmapStore {
     fn size(&self) -> u64 {
-        self.shared.map.length()
+        self.shared.length()
     }
 
     async fn read(&self, offset: u64, length: usize) -> Result<Bytes> {
@@ -179,8 +201,13 @@ impl BlockStore for MmapStore {
     async fn allocated_from(&self, offset: u64) -> Result<Option<Extent>> {
         let shared = self.shared.clone();
         let list =
-            move || data_from(&shared.file, shared.map.length(), offset).map_err(shared.io("list"));
+            move || data_from(&shared.file, shared.length(), offset).map_err(shared.io("list"));
         IoThreads::shared()?.run(list).await
+    }
+
+    async fn grow(&self, size: u64) -> Result<()> {
+        let shared = self.shared.clone();
+        IoThreads::shared()?.run(move || shared.grow(size)).await
     }
 
     fn describe(&self) -> String {

@@ -89,6 +89,10 @@ impl BlockStore for RingStore {
         self.inner.allocated_from(offset).await
     }
 
+    async fn grow(&self, size: u64) -> Result<()> {
+        self.inner.grow(size).await
+    }
+
     fn describe(&self) -> String {
         format!("{} (io_uring)", self.inner.describe())
     }

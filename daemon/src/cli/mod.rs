@@ -22,6 +22,7 @@ mod status;
 mod swap;
 mod tail;
 mod takeover;
+mod volume;
 mod wait;
 
 pub use client::Client;
@@ -94,6 +95,8 @@ enum Verb {
     Tail(tail::Args),
     /// Suspend a leg of the leading site, or let it go on
     Pair(pair::Args),
+    /// Add, remove or grow a volume of the group while it lives, at the site that leads
+    Volume(volume::Args),
     /// Let the daemon of a site read its configuration again
     Reload(reload::Args),
     /// Wait until an update is at a site
@@ -132,6 +135,7 @@ pub fn main() -> ExitCode {
         Verb::Journal(args) => journal::run(&common, &args),
         Verb::Tail(args) => tail::run(&common, &args),
         Verb::Pair(args) => pair::run(&common, &args),
+        Verb::Volume(args) => volume::run(&common, &args),
         Verb::Reload(args) => reload::run(&common, &args),
         Verb::Wait(args) => wait::run(&common, &args),
         Verb::Export(args) => export::run(&common, &args),

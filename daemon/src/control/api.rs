@@ -11,7 +11,7 @@ use trefoil_core::engine::headroom::{FullForecast, Headroom};
 use trefoil_core::engine::readiness::Forecast;
 use trefoil_core::engine::retention::OnFull;
 use trefoil_core::model::{
-    Extent, GroupName, MachineName, Position, SiteName, UpdateNumber, VolumeName,
+    Extent, GroupName, MachineName, Position, SiteName, UpdateNumber, VolumeName, VolumeSpec,
 };
 use trefoil_core::record::Record;
 use trefoil_core::{Error, ErrorKind};
@@ -37,6 +37,8 @@ pub const EXPORT_SCHEMA: &str = "trefoil.export/1";
 pub const PLAN_SCHEMA: &str = "trefoil.plan/1";
 /// The schema of [`LossDocument`].
 pub const LOSS_SCHEMA: &str = "trefoil.loss/1";
+/// The schema of [`VolumesDocument`].
+pub const VOLUMES_SCHEMA: &str = "trefoil.volumes/1";
 /// The schema of [`JournalDocument`].
 pub const JOURNAL_SCHEMA: &str = "trefoil.journal/1";
 
@@ -273,6 +275,23 @@ impl From<&Record> for RecordDocument {
             bytes: record.encoded_bytes() as u64,
         }
     }
+}
+
+/// The answer to `POST /v1/groups/{group}/actions/volume`, whose request is a `VolumeChange`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumesDocument {
+    /// [`VOLUMES_SCHEMA`].
+    pub schema: String,
+    /// The group.
+    pub group: GroupName,
+    /// The site that leads.
+    pub site: SiteName,
+    /// The update that changed the volumes: from there on every site has these.
+    pub update: UpdateNumber,
+    /// The volumes now.
+    pub volumes: Vec<VolumeSpec>,
+    /// Where hosts find them.
+    pub exports: Vec<ExportUri>,
 }
 
 /// `GET /v1/groups/{group}/wait`.

@@ -2,7 +2,7 @@
 
 use super::api::{
     PAIR_SCHEMA, PairDocument, PairRequest, REJOIN_SCHEMA, RejoinDocument, SWAP_SCHEMA,
-    SwapDocument,
+    SwapDocument, VOLUMES_SCHEMA, VolumesDocument,
 };
 use super::server::{Answer, Served, bad_body, refused};
 use axum::Json;
@@ -12,6 +12,7 @@ use axum::response::Response;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
+use trefoil_core::model::VolumeChange;
 use trefoil_core::{Error, ErrorKind, Result};
 
 /// After this long the answer is that it still goes on.
@@ -66,6 +67,25 @@ pub(super) async fn rejoin(
     let running = async move { group.rejoin().await };
     let follows = to_its_end(format!("rejoin group {name}"), running).await?;
     Ok(Json(RejoinDocument { schema: REJOIN_SCHEMA.to_owned(), group: name, site, follows }))
+}
+
+/// Changes the volumes of a group that this site leads.
+pub(super) async fn change_volumes(
+    State(served): State<Arc<Served>>,
+    Path(group): Path<String>,
+    body: std::result::Result<Json<VolumeChange>, JsonRejection>,
+) -> Answer<VolumesDocument> {
+    let Json(change) = body.map_err(bad_body)?;
+    let group = served.group(&group).map_err(refused)?.clone();
+    let (name, site) = (group.name().clone(), group.site().clone());
+    tracing::warn!(group = %name, %change, "change of volumes asked for");
+    let (doing, handle) = (format!("{change} in group {name}"), group.clone());
+    let running = async move { handle.change_volumes(change).await };
+    let update = to_its_end(doing, running).await?;
+    let volumes = group.status().volumes.iter().filter(|v| !v.is_removed()).cloned().collect();
+    let exports = served.exports(Some(&name));
+    let schema = VOLUMES_SCHEMA.to_owned();
+    Ok(Json(VolumesDocument { schema, group: name, site, update, volumes, exports }))
 }
 
 type PairBody = std::result::Result<Json<PairRequest>, JsonRejection>;

@@ -5,7 +5,7 @@ use super::api::{
     RELOAD_SCHEMA, ReloadDocument, STATUS_SCHEMA, StatusDocument, TAKEOVER_SCHEMA,
     TakeoverDocument, TakeoverRequest, WAIT_SCHEMA, WaitDocument, WaitQuery,
 };
-use super::operate::{rejoin, resume, suspend, swap, to_its_end};
+use super::operate::{change_volumes, rejoin, resume, suspend, swap, to_its_end};
 use super::warnings::warnings;
 use super::who;
 use crate::credentials::CredentialStore;
@@ -104,6 +104,7 @@ impl Served {
         };
         let groups = self.config.own_groups();
         let groups = groups.filter(|(name, _)| of.is_none_or(|of| of == *name));
+        let here = |name| self.groups.get(name).map(Group::volumes).unwrap_or_default();
         let uri = |group: &GroupName, volume: &trefoil_core::model::VolumeName| {
             let export = export_name(group, volume);
             let uri = match self.config.nbd_security() {
@@ -113,8 +114,8 @@ impl Served {
             ExportUri { group: group.clone(), volume: volume.clone(), export, uri }
         };
         groups
-            .flat_map(|(name, group)| group.volumes.iter().map(move |volume| (name, volume)))
-            .map(|(group, volume)| uri(group, &volume.name))
+            .flat_map(|(name, _)| here(name).into_iter().map(move |volume| (name, volume)))
+            .map(|(group, volume)| uri(group, &volume))
             .collect()
     }
 }
@@ -128,6 +129,7 @@ pub fn router(served: Arc<Served>) -> Router {
         .route("/v1/groups/{group}/actions/rejoin", post(rejoin))
         .route("/v1/groups/{group}/actions/suspend", post(suspend))
         .route("/v1/groups/{group}/actions/resume", post(resume))
+        .route("/v1/groups/{group}/actions/volume", post(change_volumes))
         .route("/v1/actions/reload", post(reload))
         .route("/v1/groups/{group}/wait", get(wait))
         .merge(super::look::routes())

@@ -256,7 +256,7 @@ fn volumes(labels: &Labels, status: &GroupStatus) {
     let writable = status.role == Role::Primary && status.serving;
     for volume in &status.volumes {
         let labels = labels.with("volume", volume.name.as_str());
-        set("trefoil_volume_writable", &labels, flag(writable));
+        set("trefoil_volume_writable", &labels, flag(writable && !volume.is_removed()));
         set("trefoil_volume_size_bytes", &labels, number(volume.size));
     }
 }

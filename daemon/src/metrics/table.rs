@@ -140,7 +140,7 @@ pub const METRICS: &[Metric] = &[
         &["site", "group", "peer", "to"],
         "Transitions seen into a state.",
     ),
-    gauge("trefoil_volume_size_bytes", VOLUME, "Size of the volume."),
+    gauge("trefoil_volume_size_bytes", VOLUME, "Size of the volume; 0 once it was removed."),
     counter("trefoil_volume_io_total", IO, "Host requests answered without an error."),
     counter("trefoil_volume_io_bytes_total", IO, "Bytes of those."),
     counter(

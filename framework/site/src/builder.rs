@@ -3,6 +3,7 @@
 use crate::clock::{Clock, SystemClock, boot_id};
 use crate::parts::GroupParts;
 use crate::site::Site;
+use crate::volumes::{GroupToOpen, VolumeOpener};
 use std::sync::Arc;
 use trefoil_core::Result;
 use trefoil_core::model::SiteName;
@@ -12,7 +13,7 @@ use trefoil_core::port::Transport;
 pub struct SiteBuilder {
     pub(crate) site: SiteName,
     pub(crate) listens: Vec<(Arc<dyn Transport>, String)>,
-    pub(crate) groups: Vec<GroupParts>,
+    pub(crate) groups: Vec<GroupToOpen>,
     pub(crate) boot: String,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) seed: u64,
@@ -41,7 +42,15 @@ impl SiteBuilder {
     /// Adds a group.
     #[must_use]
     pub fn group(mut self, parts: GroupParts) -> Self {
-        self.groups.push(parts);
+        self.groups.push(GroupToOpen { parts, opener: None });
+        self
+    }
+
+    /// Adds a group whose volumes are opened by `opener`, those at the start and those that come
+    /// later: `parts` has no stores.
+    #[must_use]
+    pub fn group_opened_by(mut self, parts: GroupParts, opener: Arc<dyn VolumeOpener>) -> Self {
+        self.groups.push(GroupToOpen { parts, opener: Some(opener) });
         self
     }
 

@@ -23,7 +23,7 @@ use trefoil_core::engine::judge::Plan;
 use trefoil_core::engine::readiness::Forecast;
 use trefoil_core::engine::reign::{LegReport, Own};
 use trefoil_core::model::{
-    Generation, Lineage, Marks, Position, Role, SiteName, SiteState, UpdateNumber,
+    Generation, Lineage, Marks, Position, Role, SiteName, SiteState, UpdateNumber, VolumeSpec,
 };
 use trefoil_core::port::Frame;
 use trefoil_core::wire::{ControlMessage, MapView, SiteView};
@@ -167,6 +167,10 @@ pub(crate) struct Crew {
     pub oldest: Cell<(UpdateNumber, u64)>,
     /// What found no room on its disk, and what the disk said.
     pub no_room: RefCell<BTreeMap<&'static str, String>>,
+    /// The volumes at the base of the plan that is executed.
+    pub plan_volumes: RefCell<Vec<VolumeSpec>>,
+    /// Why the volumes are not those that the group has, if so.
+    pub volumes_trouble: RefCell<Option<String>>,
     /// Why this site gave up on the group, if it did.
     pub failed: RefCell<Option<String>>,
 }

@@ -13,6 +13,7 @@ use crate::open::{Opened, open};
 use crate::parts::{GroupParts, PeerLink};
 use crate::shared::{Counters, Gate, Shared};
 use crate::view::{blank_status, keep_status};
+use crate::volumes::GroupToOpen;
 use crate::wan::Lane;
 use actix::prelude::*;
 use rand::SeedableRng;
@@ -53,13 +54,14 @@ pub(crate) struct Running {
 
 impl Running {
     /// Opens the group and starts its actors on the current thread's `LocalSet`.
-    pub async fn start(around: Surroundings, parts: GroupParts) -> Result<Self> {
+    pub async fn start(around: Surroundings, group: GroupToOpen) -> Result<Self> {
+        let GroupToOpen { parts, opener } = group;
         let mut random = StdRng::seed_from_u64(around.seed);
         let GroupParts { config, mut journal, stores, peers } = parts;
         check(&around.site, &config, peers.keys())?;
         let id = rand::RngCore::next_u64(&mut random);
         let found =
-            open(&around.site, &config, journal.as_mut(), &stores, &around.boot, id).await?;
+            open(&around, &config, journal.as_mut(), (stores, opener.as_deref()), id).await?;
         tracing::info!(
             site = %around.site, group = %config.group, newest = %found.newest,
             base = %found.base, incarnation = %found.state.incarnation, "opened"
@@ -71,7 +73,8 @@ impl Running {
         let blank = blank_status(&around.site, &config);
         let shared = Arc::new(Shared {
             site: around.site.clone(),
-            stores,
+            open: parking_lot::RwLock::new(Arc::new(found.volumes.clone())),
+            opener,
             clock: around.clock.clone(),
             overlay: parking_lot::RwLock::new(Overlay::new()),
             gate: watch::Sender::new(Gate::Secondary(None)),
@@ -138,7 +141,6 @@ impl Running {
 
     /// Why a greeting is not accepted, for the other side.
     fn refusal_of(&self, theirs: &Greeting) -> Option<String> {
-        let config = &self.crew.shared.config;
         let site = self.crew.site();
         if theirs.protocol != PROTOCOL_VERSION {
             let protocol = theirs.protocol;
@@ -152,12 +154,6 @@ impl Running {
         }
         if !self.peers.contains_key(&theirs.from) {
             return Some(format!("no site {} is configured at site {site}", theirs.from));
-        }
-        if theirs.volumes != config.volumes {
-            return Some(format!(
-                "group {} has other volumes or sizes at site {site}: configure all sites alike",
-                config.group
-            ));
         }
         let up = self.crew.seen.borrow().get(&theirs.from).and_then(|seen| seen.link);
         if theirs.replaces.is_some() && theirs.replaces != up {
@@ -280,6 +276,8 @@ fn crew(
         forecasts: RefCell::default(),
         oldest: Cell::default(),
         no_room: RefCell::default(),
+        plan_volumes: RefCell::default(),
+        volumes_trouble: RefCell::default(),
         failed: RefCell::default(),
     }
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use trefoil_core::engine::volume::{Change, check_range};
 use trefoil_core::model::{
-    Extent, GroupName, Position, SiteName, UpdateNumber, VolumeId, VolumeName,
+    Extent, GroupName, Position, SiteName, UpdateNumber, VolumeId, VolumeName, find_volume,
 };
 use trefoil_core::port::Content;
 use trefoil_core::record::Record;
@@ -84,9 +84,17 @@ impl Group {
         self.shared.lanes.get(to).map(|lane| lane.rates.clone())
     }
 
-    /// The names of the group's volumes, by index.
+    /// The names of the group's volumes, by index; those that were removed are left out.
     pub fn volumes(&self) -> Vec<VolumeName> {
-        self.shared.config.volumes.iter().map(|volume| volume.name.clone()).collect()
+        let open = self.shared.volumes();
+        let there = open.specs.iter().filter(|volume| !volume.is_removed());
+        there.map(|volume| volume.name.clone()).collect()
+    }
+
+    /// The size of a volume in bytes; 0 where there is none.
+    pub(crate) fn size_of(&self, volume: VolumeId) -> u64 {
+        let open = self.shared.open.read();
+        open.specs.get(volume.0 as usize).map_or(0, |volume| volume.size)
     }
 
     /// A volume of the group.
@@ -94,16 +102,15 @@ impl Group {
     /// # Errors
     /// [`ErrorKind::Invalid`] if there is none of that name, naming those that there are.
     pub fn volume(&self, name: &VolumeName) -> Result<Volume> {
-        let volumes = &self.shared.config.volumes;
-        let index = volumes.iter().position(|volume| volume.name == *name);
-        let Some(index) = index.and_then(|index| u32::try_from(index).ok()) else {
+        let open = self.shared.volumes();
+        let Some((id, _)) = find_volume(&open.specs, name) else {
             return Err(Error::invalid(format!(
                 "open volume {name}: group {} has {:?}",
                 self.name(),
                 self.volumes()
             )));
         };
-        Ok(Volume { group: self.clone(), id: VolumeId(index), name: name.clone() })
+        Ok(Volume { group: self.clone(), id, name: name.clone() })
     }
 
     /// The state of the group as this site sees it, at most some 50 ms old.
@@ -265,9 +272,9 @@ impl Volume {
         self.id
     }
 
-    /// Its size in bytes.
+    /// Its size in bytes now; 0 once it was removed.
     pub fn size(&self) -> u64 {
-        self.shared().config.volumes.get(self.id.0 as usize).map_or(0, |volume| volume.size)
+        self.group.size_of(self.id)
     }
 
     /// Its group.

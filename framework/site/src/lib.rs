@@ -38,6 +38,7 @@ mod site;
 mod snapshot;
 pub mod status;
 mod view;
+mod volumes;
 mod wan;
 
 pub use builder::SiteBuilder;
@@ -51,4 +52,5 @@ pub use site::{LocalSite, Site};
 pub use snapshot::Snapshot;
 pub use status::{Certificate, GroupStatus};
 pub use trefoil_core::engine::reign::TakeoverOptions;
+pub use volumes::VolumeOpener;
 pub use wan::{BATCH_BYTES_MAX, BATCH_BYTES_MIN, Compression, LinkRates, Traffic};

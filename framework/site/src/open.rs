@@ -1,6 +1,8 @@
 //! Opening a group: what the files say, made whole again, before any actor runs.
 
+use crate::group::Surroundings;
 use crate::parts::GroupConfig;
+use crate::volumes::{OpenVolumes, VolumeOpener, reopen};
 use std::sync::Arc;
 use trefoil_core::engine::restorer::{RestorerEngine, RestorerLimits};
 use trefoil_core::model::{Generation, Incarnation, Intent, Position, SiteName, SiteState};
@@ -13,6 +15,7 @@ const REPLAY_BYTES: usize = 8 << 20;
 /// A group as it was found.
 pub(crate) struct Opened {
     pub state: SiteState,
+    pub volumes: OpenVolumes,
     pub base: Position,
     pub newest: Position,
     /// Of the newest record, by the primary's clock.
@@ -27,14 +30,15 @@ pub(crate) struct Opened {
 /// another version's, or the volumes are configured otherwise; `Corrupt` if they contradict each
 /// other.
 pub(crate) async fn open(
-    site: &SiteName,
+    Surroundings { site, boot, .. }: &Surroundings,
     config: &GroupConfig,
     journal: &mut dyn JournalStore,
-    stores: &[Arc<dyn BlockStore>],
-    boot: &str,
+    (stores, opener): (Vec<Arc<dyn BlockStore>>, Option<&dyn VolumeOpener>),
     random: u64,
 ) -> Result<Opened> {
-    check_stores(config, stores)?;
+    if opener.is_none() {
+        check_stores(config, &stores)?;
+    }
     let saved = load_state(journal).await?;
 
     let mut recovery = journal.recover().await?;
@@ -43,17 +47,21 @@ pub(crate) async fn open(
     }
     let state = match saved {
         Some(state) => {
-            check_state(site, config, &state)?;
+            check_state(site, config, &state, opener.is_some())?;
             resume(state, journal, &mut recovery, boot, random).await?
         }
         None => begin(site, config, journal, &recovery, boot, random).await?,
     };
-    let newest_time_us = replay(&state, journal, stores, &recovery).await?;
+    let volumes = match opener {
+        Some(opener) => reopen(opener, &state.volumes, state.checkpoint).await?,
+        None => OpenVolumes::given(config.volumes.clone(), stores),
+    };
+    let newest_time_us = replay(&state, journal, &volumes, &recovery).await?;
     let mut state = state;
     state.checkpoint = recovery.newest.number;
     state.durable_mark = recovery.newest.number;
     save(journal, &state).await?;
-    Ok(Opened { state, base: recovery.base, newest: recovery.newest, newest_time_us })
+    Ok(Opened { state, volumes, base: recovery.base, newest: recovery.newest, newest_time_us })
 }
 
 fn check_stores(config: &GroupConfig, stores: &[Arc<dyn BlockStore>]) -> Result<()> {
@@ -89,7 +97,12 @@ async fn save(journal: &mut dyn JournalStore, state: &SiteState) -> Result<()> {
     journal.save_state(state.encode()?).await
 }
 
-fn check_state(site: &SiteName, config: &GroupConfig, state: &SiteState) -> Result<()> {
+fn check_state(
+    site: &SiteName,
+    config: &GroupConfig,
+    state: &SiteState,
+    opens: bool,
+) -> Result<()> {
     if state.site != *site || state.group != config.group {
         return Err(Error::refused(format!(
             "open journal: it belongs to site {} of group {}, not to site {site} of group {}; name \
@@ -97,18 +110,25 @@ fn check_state(site: &SiteName, config: &GroupConfig, state: &SiteState) -> Resu
             state.site, state.group, config.group
         )));
     }
-    if state.volumes != config.volumes {
+    let current = state.volumes.current();
+    if current != config.volumes {
         let list = |volumes: &[trefoil_core::model::VolumeSpec]| {
             let each = volumes.iter().map(|volume| format!("{} ({})", volume.name, volume.size));
             each.collect::<Vec<_>>().join(", ")
         };
-        return Err(Error::refused(format!(
-            "open group {}: its volumes were {}, now {} are configured; adding, removing and \
-             resizing volumes comes in a later release",
+        let words = format!(
+            "open group {}: its volumes are {}, while {} are configured; volumes are changed by \
+             `trefoil volume add`, `remove` and `grow`, and the configuration says what a group \
+             begins with",
             config.group,
-            list(&state.volumes),
+            list(current),
             list(&config.volumes)
-        )));
+        );
+        // A site that was given its stores has those of the configuration, and no others.
+        if !opens {
+            return Err(Error::refused(words));
+        }
+        tracing::info!(%site, "{words}");
     }
     Ok(())
 }
@@ -165,6 +185,7 @@ async fn resume(
     }
     let newest = recovery.newest;
     state.lineage = state.lineage.up_to(newest.number);
+    state.volumes.cut(newest.number);
     let by_lineage = state.lineage.generation_at(newest.number);
     if by_lineage != newest.generation {
         return Err(Error::corrupt(format!(
@@ -227,7 +248,7 @@ fn clip(state: &mut SiteState, newest: Position) {
 async fn replay(
     state: &SiteState,
     journal: &mut dyn JournalStore,
-    stores: &[Arc<dyn BlockStore>],
+    volumes: &OpenVolumes,
     recovery: &Recovery,
 ) -> Result<u64> {
     let mut restorer = RestorerEngine::new(RestorerLimits::default(), state.checkpoint, 0);
@@ -242,11 +263,11 @@ async fn replay(
             restorer.push(record)?;
         }
         while let Some(batch) = restorer.next_batch() {
-            crate::actor::write_batch(stores, &batch).await?;
+            crate::actor::write_batch(volumes, &batch).await?;
             restorer.applied(batch.last);
         }
     }
-    for store in stores {
+    for store in volumes.stores() {
         store.sync().await?;
     }
     if time == 0 && recovery.newest.number > recovery.base.number {

@@ -1,12 +1,14 @@
 //! What an operator does to a group: takeover, planned exchange of roles.
 
-use crate::actor::{Repoint, Suspend, Swap, Takeover};
+use crate::actor::{Repoint, SetVolumes, Suspend, Swap, Takeover};
 use crate::handle::{Group, hand};
 use crate::status::Certificate;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use trefoil_core::engine::reign::TakeoverOptions;
-use trefoil_core::model::{LegState, Role, SiteName};
+#[cfg(doc)]
+use trefoil_core::model::changed_volumes;
+use trefoil_core::model::{LegState, Role, SiteName, UpdateNumber, VolumeChange};
 use trefoil_core::topology::Topology;
 use trefoil_core::{Error, Result};
 
@@ -101,6 +103,30 @@ impl Group {
         let (reply, answer) = oneshot::channel();
         hand(&self.reign, Suspend { site: site.clone(), suspended, reply })?;
         answer.await.map_err(|_| Error::closed("suspend leg: the site is stopping"))?
+    }
+
+    /// Changes the group's volumes while it lives: a numbered update, carried out at every site in
+    /// order. Returns its number once it is answered as a write is, and carried out at this site,
+    /// which leads; a host that connects then sees the new sizes.
+    ///
+    /// # Errors
+    /// `Invalid` and `Refused` as [`changed_volumes`] says; `Refused` where this site leads not;
+    /// `Unavailable` if this site cannot carry it out, which stays to be done.
+    pub async fn change_volumes(&self, change: VolumeChange) -> Result<UpdateNumber> {
+        let (reply, answer) = oneshot::channel();
+        hand(&self.volume, SetVolumes { change, reply })?;
+        let number = answer.await.map_err(|_| Error::closed("change volumes: it stops"))??;
+        let mut watch = self.watch();
+        while self.shared.volumes().since < number {
+            let status = self.status();
+            if let Some(trouble) =
+                status.trouble.as_ref().filter(|_| status.marks.restored >= number)
+            {
+                return Err(Error::unavailable(format!("change volumes at {number}: {trouble}")));
+            }
+            watch.changed().await?;
+        }
+        Ok(number)
     }
 
     /// Waits until this site leads as the certificate says.

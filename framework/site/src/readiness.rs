@@ -155,6 +155,6 @@ impl Figures for Counted<'_> {
     }
 
     fn volume_bytes(&self) -> u64 {
-        self.0.shared.config.volumes.iter().map(|volume| volume.size).sum()
+        self.0.shared.volumes().sizes().iter().sum()
     }
 }

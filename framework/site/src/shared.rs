@@ -4,6 +4,7 @@ use crate::actor::Inbox;
 use crate::clock::Clock;
 use crate::parts::GroupConfig;
 use crate::status::{GroupStatus, Totals};
+use crate::volumes::{OpenVolumes, VolumeOpener};
 use crate::wan::Lane;
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Semaphore, watch};
 use trefoil_core::engine::overlay::Overlay;
-use trefoil_core::model::{Extent, SiteName};
+use trefoil_core::model::{Extent, SiteName, VolumeSpec};
 use trefoil_core::port::BlockStore;
 use trefoil_core::topology::Topology;
 use trefoil_core::{Error, Result};
@@ -34,7 +35,10 @@ pub(crate) enum Gate {
 pub(crate) struct Shared {
     pub site: SiteName,
     pub config: GroupConfig,
-    pub stores: Vec<Arc<dyn BlockStore>>,
+    /// The volumes that are open; replaced whole.
+    pub open: RwLock<Arc<OpenVolumes>>,
+    /// Opens what is added; `None` where the stores were given.
+    pub opener: Option<Arc<dyn VolumeOpener>>,
     pub clock: Arc<dyn Clock>,
     pub overlay: RwLock<Overlay>,
     pub gate: watch::Sender<Gate>,
@@ -111,11 +115,30 @@ impl Shared {
         self.lanes.get(site).cloned().unwrap_or_default()
     }
 
+    /// The volumes that are open now.
+    pub fn volumes(&self) -> Arc<OpenVolumes> {
+        self.open.read().clone()
+    }
+
+    /// These are open from now on.
+    pub fn set_volumes(&self, volumes: OpenVolumes) {
+        *self.open.write() = Arc::new(volumes);
+    }
+
+    /// Opens a volume that is added.
+    pub fn open_volume(&self, volume: &VolumeSpec) -> Result<Arc<dyn BlockStore>> {
+        let given = || {
+            let (site, name) = (&self.site, &volume.name);
+            Error::refused(format!(
+                "open volume {name}: site {site} was given its block stores, and opens no others"
+            ))
+        };
+        self.opener.as_ref().ok_or_else(given)?.open(volume)
+    }
+
     /// The block store of a volume.
-    pub fn store(&self, extent: &Extent) -> Result<&Arc<dyn BlockStore>> {
-        self.stores.get(extent.volume.0 as usize).ok_or_else(|| {
-            Error::invalid(format!("access volume {}: no such volume", extent.volume))
-        })
+    pub fn store(&self, extent: &Extent) -> Result<Arc<dyn BlockStore>> {
+        self.open.read().store(extent).cloned()
     }
 
     /// The newest content of `extent`: overlay first, then the store for what it does not know. A

@@ -4,7 +4,7 @@ use crate::builder::SiteBuilder;
 use crate::door::{Command, Door, GREETING_TIMEOUT, GREETINGS_MAX, greet};
 use crate::group::{Running, Surroundings};
 use crate::handle::Group;
-use crate::parts::GroupParts;
+use crate::volumes::GroupToOpen;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
@@ -144,9 +144,9 @@ impl LocalSite {
         &mut self,
         index: usize,
         around: Surroundings,
-        parts: GroupParts,
+        parts: GroupToOpen,
     ) -> Result<()> {
-        let name = parts.config.group.clone();
+        let name = parts.parts.config.group.clone();
         if self.groups.contains_key(&name) {
             return Err(Error::invalid(format!("open group {name}: it is given twice")));
         }
@@ -248,7 +248,7 @@ fn find(groups: &BTreeMap<GroupName, Group>, name: &GroupName, site: &SiteName) 
 /// Runs one group until it is told to stop, or until nobody can tell it any more.
 async fn host_group(
     around: Surroundings,
-    parts: GroupParts,
+    parts: GroupToOpen,
     ready: oneshot::Sender<Result<Group>>,
     mut commands: mpsc::Receiver<Command>,
 ) {

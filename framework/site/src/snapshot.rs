@@ -92,8 +92,7 @@ impl Snapshot {
     }
 
     fn extent(&self, volume: VolumeId, offset: u64, length: u64) -> Result<Extent> {
-        let volumes = &self.group.shared.config.volumes;
-        let size = volumes.get(volume.0 as usize).map_or(0, |volume| volume.size);
+        let size = self.group.size_of(volume);
         check_range(offset, length, size)?;
         Ok(Extent { volume, offset, length })
     }
@@ -114,8 +113,7 @@ impl Snapshot {
     /// # Errors
     /// Whatever the store says.
     pub async fn allocated_from(&self, volume: VolumeId, offset: u64) -> Result<Option<Extent>> {
-        let volumes = &self.group.shared.config.volumes;
-        let size = volumes.get(volume.0 as usize).map_or(0, |volume| volume.size);
+        let size = self.group.size_of(volume);
         let rest = self.extent(volume, offset, size.saturating_sub(offset))?;
         let stored = self.group.shared.store(&rest)?.allocated_from(offset).await?;
         let laid = self.overlay.covered(rest).find(|(_, _, zero)| !zero);

@@ -32,7 +32,7 @@ pub struct GroupStatus {
     pub charter: Option<Charter>,
     /// When a host write is answered.
     pub durability: Durability,
-    /// The volumes.
+    /// The volumes that are open here, by index; one that was removed has no bytes.
     pub volumes: Vec<VolumeSpec>,
     /// The end of this site's history.
     pub newest: Position,

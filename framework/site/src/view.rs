@@ -92,6 +92,7 @@ fn status(crew: &CrewRef) -> GroupStatus {
         follows: follows(crew),
         legs,
         trouble: trouble(crew),
+        volumes: shared.volumes().specs.clone(),
         automatic_takeover: crew.stands_by.borrow().clone(),
         journal_bytes_per_second: crew.fill_rate.borrow().bytes_per_second(),
         journal_kept_bytes: room.kept_bytes,
@@ -110,9 +111,10 @@ fn trouble(crew: &CrewRef) -> Option<String> {
         let (what, said) = crew.no_room.borrow().first_key_value().map(|(w, s)| (*w, s.clone()))?;
         Some(format!("no room for {what}, free some, it goes on by itself: {said}"))
     };
+    let volumes = || crew.volumes_trouble.borrow().clone();
     let full = || crew.journal_full.borrow().clone();
     let reign = || crew.trouble.borrow().clone();
-    failed.or_else(no_room).or_else(full).or_else(reign).or_else(|| refused(crew))
+    failed.or_else(no_room).or_else(volumes).or_else(full).or_else(reign).or_else(|| refused(crew))
 }
 
 /// Why the source does not serve this site, and what can be done, while it is refused.

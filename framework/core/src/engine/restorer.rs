@@ -4,7 +4,7 @@ use super::batch::BatchMaker;
 pub use super::batch::{Batch, CopiedBlock};
 use crate::model::UpdateNumber;
 use crate::port::Content;
-use crate::record::{HEADER_BYTES, Record};
+use crate::record::{HEADER_BYTES, Record, RecordKind};
 use crate::{Error, Result};
 use std::collections::VecDeque;
 
@@ -171,7 +171,14 @@ impl RestorerEngine {
                 break;
             }
             match self.waiting.pop_front() {
-                Some(Waiting::Record(record)) => maker.record(&record),
+                Some(Waiting::Record(record)) => {
+                    maker.record(&record);
+                    // What comes after it is for the volumes that it names.
+                    if record.kind() == RecordKind::Volumes {
+                        bytes += cost;
+                        break;
+                    }
+                }
                 Some(Waiting::Copied(block)) => maker.copied(block),
                 None => break,
             }
@@ -208,6 +215,11 @@ impl RestorerEngine {
     /// Undoes one [`RestorerEngine::hold`].
     pub fn release(&mut self) {
         self.holds = self.holds.saturating_sub(1);
+    }
+
+    /// Whether a batch may be begun: none is in flight, and nobody holds.
+    pub fn may_begin(&self) -> bool {
+        self.holds == 0 && self.in_flight.is_none()
     }
 
     /// Whether the block stores do not change: held, and no batch in flight.

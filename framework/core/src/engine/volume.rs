@@ -3,6 +3,7 @@
 use super::commit::Acking;
 use crate::model::{
     Durability, Extent, Generation, Incarnation, Marks, Position, SiteName, UpdateNumber, VolumeId,
+    VolumeSpec,
 };
 use crate::port::Content;
 use crate::record::{GenerationMark, PAYLOAD_BYTES_MAX, Record};
@@ -91,6 +92,27 @@ impl<T> VolumeEngine<T> {
         let record = Record::handover(&self.assigned, time, to)?;
         self.assigned = record.position();
         Ok(record)
+    }
+
+    /// From here on the group has these volumes; `waiter` is answered as for a write.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if they cannot be encoded, with the waiter
+    /// back.
+    pub fn set_volumes(
+        &mut self,
+        volumes: &[VolumeSpec],
+        time: u64,
+        waiter: T,
+    ) -> Result<Record, (Error, T)> {
+        match Record::volumes(&self.assigned, time, volumes) {
+            Ok(record) => {
+                self.assigned = record.position();
+                self.writes.push_back((self.assigned.number, waiter));
+                Ok(record)
+            }
+            Err(error) => Err((error, waiter)),
+        }
     }
 
     /// Numbers a change that was checked against its volume's size; a long one becomes several

@@ -17,6 +17,7 @@ mod position;
 mod saved;
 mod state;
 mod verdict;
+mod volumes;
 
 pub use chain::Chain;
 pub use charter::{Charter, Fence, Member};
@@ -34,3 +35,4 @@ pub use plan::{Plan, PlanDebt, PlanKind};
 pub use position::Position;
 pub use state::{Durability, Intent, SiteState, VolumeSpec};
 pub use verdict::Verdict;
+pub use volumes::{VOLUMES_MAX, VolumeChange, VolumeSets, changed_volumes, find_volume};

@@ -2,7 +2,7 @@
 
 use super::{
     Charter, Debt, Generation, GroupName, Handover, Incarnation, Lineage, MissedMap, Position,
-    SiteName, UpdateNumber, VolumeName,
+    SiteName, UpdateNumber, VolumeName, VolumeSets,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,12 +19,12 @@ pub enum Durability {
     Write,
 }
 
-/// A volume of a group, as configured.
+/// A volume of a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeSpec {
     /// Its name.
     pub name: VolumeName,
-    /// Its size in bytes: a positive multiple of 512.
+    /// Its size in bytes: a positive multiple of 512; 0 once it was removed.
     pub size: u64,
 }
 
@@ -47,8 +47,8 @@ pub struct SiteState {
     pub group: GroupName,
     /// The site it belongs to.
     pub site: SiteName,
-    /// The volumes, by index.
-    pub volumes: Vec<VolumeSpec>,
+    /// The volumes, by index, and since when.
+    pub volumes: VolumeSets,
     /// This site's durable identity.
     pub incarnation: Incarnation,
     /// The kernel boot during which the journal was last written; another boot means that the
@@ -91,7 +91,7 @@ impl SiteState {
         Self {
             group,
             site,
-            volumes,
+            volumes: VolumeSets::of(volumes),
             incarnation,
             boot,
             durable_mark: UpdateNumber::ZERO,

@@ -1,7 +1,7 @@
 //! Where a volume's blocks lie.
 
-use crate::Result;
 use crate::model::Extent;
+use crate::{Error, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -66,6 +66,18 @@ pub trait BlockStore: Send + Sync {
     /// only zeroes follow. A store that cannot tell returns the whole rest. The extent's volume is
     /// not looked at.
     async fn allocated_from(&self, offset: u64) -> Result<Option<Extent>>;
+
+    /// Makes the volume `size` bytes long, durably; what is new reads as zeroes. Never shorter: a
+    /// `size` that it has already changes nothing.
+    async fn grow(&self, size: u64) -> Result<()> {
+        if size <= self.size() {
+            return Ok(());
+        }
+        Err(Error::refused(format!(
+            "grow {} to {size} bytes: this kind of store cannot while it is open",
+            self.describe()
+        )))
+    }
 
     /// Where and how it stores, for people: `file /var/lib/trefoil/db0.img`.
     fn describe(&self) -> String;

@@ -2,7 +2,7 @@
 
 use super::kind::{GenerationMark, RecordKind};
 use crate::model::{
-    Chain, Extent, Generation, Handover, Position, SiteName, UpdateNumber, VolumeId,
+    Chain, Extent, Generation, Handover, Position, SiteName, UpdateNumber, VolumeId, VolumeSpec,
 };
 use crate::{Error, Result};
 use bytes::Bytes;
@@ -189,6 +189,19 @@ impl Record {
         Ok(Self::encode(kind, parent.generation, parent, time, none, payload.into()))
     }
 
+    /// From here on the group has these volumes, after `parent`, in its generation.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if they cannot be encoded.
+    pub fn volumes(parent: &Position, time: u64, volumes: &[VolumeSpec]) -> Result<Self> {
+        let payload = postcard::to_stdvec(volumes).map_err(|source| {
+            Error::with_source(crate::ErrorKind::Invalid, "encode volumes record", source)
+        })?;
+        let none = Extent { volume: VolumeId(0), offset: 0, length: 0 };
+        let kind = RecordKind::Volumes;
+        Ok(Self::encode(kind, parent.generation, parent, time, none, payload.into()))
+    }
+
     /// How many payload bytes follow the header that `bytes` begins with; checks magic, version,
     /// kind, limit and the header's CRC.
     ///
@@ -328,7 +341,10 @@ impl Record {
                 offset: self.header.offset.get(),
                 length: self.header.length.get(),
             }),
-            RecordKind::Heartbeat | RecordKind::Generation | RecordKind::Handover => None,
+            RecordKind::Heartbeat
+            | RecordKind::Generation
+            | RecordKind::Handover
+            | RecordKind::Volumes => None,
         }
     }
 
@@ -338,6 +354,13 @@ impl Record {
             return None;
         }
         postcard::from_bytes(&self.payload).ok()
+    }
+
+    /// The volumes that the group has from here on, if that is what it says.
+    pub fn volume_set(&self) -> Option<Vec<VolumeSpec>> {
+        (self.kind() == RecordKind::Volumes)
+            .then(|| postcard::from_bytes(&self.payload).ok())
+            .flatten()
     }
 
     /// The end of a reign that it tells; `None` for other kinds or an unreadable payload.

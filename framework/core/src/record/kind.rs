@@ -19,6 +19,8 @@ pub enum RecordKind {
     /// The last record of a reign whose primary gave the group to another site; the payload is
     /// that site's name. Whoever made it answers no host in that generation any more.
     Handover = 5,
+    /// The group's volumes from here on; the payload is all of them, by index.
+    Volumes = 6,
 }
 
 impl RecordKind {
@@ -30,6 +32,7 @@ impl RecordKind {
             3 => Ok(Self::Heartbeat),
             4 => Ok(Self::Generation),
             5 => Ok(Self::Handover),
+            6 => Ok(Self::Volumes),
             _ => Err(Error::corrupt(format!(
                 "read record: kind {value} is not known here; a newer version may have written it"
             ))),

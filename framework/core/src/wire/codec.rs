@@ -3,7 +3,9 @@
 
 use super::message::{ControlMessage, CopyBlock, DataMessage};
 use super::packing::MESSAGE_BYTES_MAX;
-use crate::model::{Durability, Lineage, Plan, Position, SessionId, UpdateNumber, VolumeId};
+use crate::model::{
+    Durability, Lineage, Plan, Position, SessionId, UpdateNumber, VolumeId, VolumeSpec,
+};
 use crate::port::{Content, FRAME_PARTS_MAX, Frame};
 use crate::record::{HEADER_BYTES, PAYLOAD_BYTES_MAX, Record};
 use crate::{Error, ErrorKind, Result};
@@ -20,9 +22,22 @@ pub const RECORD_BATCH_COUNT_MAX: usize = (FRAME_PARTS_MAX - 2) / 2;
 /// What comes before the raw bytes of a data message.
 #[derive(Serialize, Deserialize)]
 enum DataHeader {
-    Plan { session: SessionId, plan: Box<Plan>, lineage: Lineage, durability: Durability },
-    Records { session: SessionId, count: u32 },
-    Copy { head: CopyHead, data: bool, length: u64 },
+    Plan {
+        session: SessionId,
+        plan: Box<Plan>,
+        lineage: Lineage,
+        durability: Durability,
+        volumes: Vec<VolumeSpec>,
+    },
+    Records {
+        session: SessionId,
+        count: u32,
+    },
+    Copy {
+        head: CopyHead,
+        data: bool,
+        length: u64,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,8 +87,8 @@ pub fn decode_control(bytes: &[u8]) -> Result<ControlMessage> {
 /// [`ErrorKind::Invalid`] if it cannot be encoded.
 pub fn encode_data(message: DataMessage) -> Result<Frame> {
     match message {
-        DataMessage::Plan { session, plan, lineage, durability } => {
-            encode(&DataHeader::Plan { session, plan, lineage, durability }).map(Frame::of)
+        DataMessage::Plan { session, plan, lineage, durability, volumes } => {
+            encode(&DataHeader::Plan { session, plan, lineage, durability, volumes }).map(Frame::of)
         }
         DataMessage::Records { session, records } => {
             let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
@@ -107,8 +122,8 @@ pub fn decode_data(bytes: &Bytes) -> Result<DataMessage> {
     let (header, taken) = decode::<DataHeader>(bytes)?;
     let mut rest = bytes.slice(taken..);
     match header {
-        DataHeader::Plan { session, plan, lineage, durability } => {
-            Ok(DataMessage::Plan { session, plan, lineage, durability })
+        DataHeader::Plan { session, plan, lineage, durability, volumes } => {
+            Ok(DataMessage::Plan { session, plan, lineage, durability, volumes })
         }
         DataHeader::Records { session, count } => {
             let limit = RECORD_BATCH_COUNT_MAX.min(rest.len() / HEADER_BYTES);

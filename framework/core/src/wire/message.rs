@@ -22,7 +22,7 @@ pub struct Greeting {
     pub to: SiteName,
     /// The greeter's incarnation.
     pub incarnation: Incarnation,
-    /// The volumes: both sides must be configured alike.
+    /// The volumes that it has, for people.
     pub volumes: Vec<VolumeSpec>,
     /// Which link this is: drawn at random by who dialled, repeated by who answers.
     pub link: u64,
@@ -359,6 +359,8 @@ pub enum DataMessage {
         lineage: Lineage,
         /// Whether the follower makes everything durable at once.
         durability: Durability,
+        /// The volumes at the plan's base.
+        volumes: Vec<VolumeSpec>,
     },
     /// Consecutive records.
     Records {

@@ -10,6 +10,7 @@
 //! |   | cover, and whether its tail may be dropped |
 //! | 5 | heartbeats carry the reigns and what maps name; a site may be asked what it would decide;
 //! |   | a charter names the sites without which nothing changes |
+//! | 6 | a plan says which volumes the group has at its base |
 
 mod codec;
 mod message;
@@ -27,4 +28,4 @@ pub use message::{
 pub use packing::{MESSAGE_BYTES_MAX, PACKING_BYTES, Packed, Packing};
 
 /// The protocol version that this program speaks.
-pub const PROTOCOL_VERSION: u16 = 5;
+pub const PROTOCOL_VERSION: u16 = 6;

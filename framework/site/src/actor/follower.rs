@@ -15,7 +15,9 @@ use tokio::sync::oneshot;
 use trefoil_core::Error;
 use trefoil_core::engine::follower::{Fetch, FollowerEngine};
 use trefoil_core::engine::judge::Plan;
-use trefoil_core::model::{Generation, LegState, Position, SessionId, SiteName, UpdateNumber};
+use trefoil_core::model::{
+    Generation, LegState, Position, SessionId, SiteName, UpdateNumber, VolumeSpec,
+};
 use trefoil_core::record::{HEADER_BYTES, Record, RecordKind};
 use trefoil_core::wire::{ControlMessage, DataMessage, Follow, Progress, StreamEnd};
 
@@ -214,7 +216,8 @@ impl FollowerActor {
         while let Some(message) = self.backlog.pop_front() {
             let Some(session) = &mut self.session else { return };
             match message {
-                DataMessage::Plan { plan, lineage, .. } => {
+                DataMessage::Plan { plan, lineage, volumes, .. } => {
+                    *self.crew.plan_volumes.borrow_mut() = volumes;
                     match session.planned(*plan) {
                         Ok(step) => self.execute(step, lineage, ctx),
                         Err(error) => self.broken(&error, ctx),
@@ -253,7 +256,11 @@ impl FollowerActor {
             .map(|record| (record.generation(), record.number()))
             .collect();
         let ends = records.iter().rev().find_map(Record::handed_over);
-        if begins.is_empty() && ends.is_none() {
+        let sets: Vec<(UpdateNumber, Vec<VolumeSpec>)> = records
+            .iter()
+            .filter_map(|record| Some((record.number(), record.volume_set()?)))
+            .collect();
+        if begins.is_empty() && ends.is_none() && sets.is_empty() {
             self.crew.to(&self.crew.journal, Submit { records });
             return false;
         }
@@ -268,6 +275,9 @@ impl FollowerActor {
             if let Some(end) = ends {
                 crew.state.borrow_mut().closed = Some(end);
             }
+            for (number, volumes) in sets {
+                crew.state.borrow_mut().volumes.note(number, volumes);
+            }
             crew.save().await
         };
         ctx.wait(save.into_actor(self).map(move |result, actor, ctx| match result {
@@ -281,6 +291,7 @@ impl FollowerActor {
     }
 
     fn begin_stream(&mut self, ctx: &mut Context<Self>) {
+        self.adopt_volumes();
         self.streaming = true;
         self.attempts = 0;
         let passes_on = self.told.as_ref().filter(|told| !told.roll_forward);
@@ -290,6 +301,16 @@ impl FollowerActor {
         }
         self.progress();
         self.work(ctx);
+    }
+
+    /// The volumes at the plan's base are the source's. Whatever was noted beyond is of a branch
+    /// that is left behind.
+    fn adopt_volumes(&self) {
+        let plan = self.session.as_ref().and_then(|session| session.plan());
+        if let Some(base) = plan.map(|plan| plan.base.number) {
+            let volumes = self.crew.plan_volumes.borrow();
+            self.crew.state.borrow_mut().volumes.adopt(base, &volumes);
+        }
     }
 
     /// Tells the source how far this site is.

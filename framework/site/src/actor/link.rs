@@ -29,7 +29,7 @@ pub(crate) fn greeting(
         from: crew.site().clone(),
         to: to.clone(),
         incarnation: crew.state.borrow().incarnation,
-        volumes: crew.shared.config.volumes.clone(),
+        volumes: crew.shared.volumes().specs.clone(),
         link,
         replaces,
     }

@@ -45,7 +45,7 @@ pub(crate) use shipper::{
 };
 pub(crate) use volume::{
     AskAssigned, Close, Depose, HoldAnswers, HostFlush, HostWrite, Inbox, Join, Lead, Leave,
-    LegProgress, OwnMarks, Pause, Serve, VolumeActor, Waiter, refusal,
+    LegProgress, OwnMarks, Pause, Serve, SetVolumes, VolumeActor, Waiter, refusal,
 };
 pub(crate) use way::{AcceptLink, NewWay};
 

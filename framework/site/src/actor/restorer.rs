@@ -1,17 +1,18 @@
 //! The restorer: what is durable in the journal goes to the block stores, in order, in batches.
 
+mod volumes;
+
 use super::{Checkpointed, OwnMarks};
 use crate::crew::{CrewRef, MAILBOX_MAX, VOLUMES};
 use crate::parts::micros;
 use crate::shared::add;
+use crate::volumes::OpenVolumes;
 use actix::prelude::*;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use trefoil_core::engine::copy::CopyFollower;
 use trefoil_core::engine::restorer::{Batch, CopiedBlock, RestorerEngine, RestorerLimits};
 use trefoil_core::model::{Debt, UpdateNumber};
-use trefoil_core::port::BlockStore;
 use trefoil_core::record::Record;
 use trefoil_core::wire::CopyBlock;
 use trefoil_core::{Error, ErrorKind, Result};
@@ -89,6 +90,8 @@ pub(crate) struct RestorerActor {
     /// A batch that found the device full is tried again.
     blocked: bool,
     ending_debt: bool,
+    /// The volumes become others: nothing is restored meanwhile.
+    changing: bool,
     /// A checkpoint is under way: it holds the debt and the number of when it was begun.
     checkpointing: bool,
     /// Settled for a resync: until its reset nothing is checkpointed, and the debt is the resync's.
@@ -113,6 +116,7 @@ impl RestorerActor {
             times: std::collections::VecDeque::new(),
             blocked: false,
             ending_debt: false,
+            changing: false,
             checkpointing: false,
             settled: false,
         }
@@ -134,6 +138,9 @@ impl RestorerActor {
                 }
             }
         }
+        if self.changes_volumes(ctx) {
+            return;
+        }
         if let Some(batch) = self.engine.next_batch() {
             self.apply(batch, ctx);
         }
@@ -149,7 +156,7 @@ impl RestorerActor {
         );
         actix::spawn(async move {
             let whole = shared.restoring.write().await;
-            let result = write_batch(&shared.stores, &batch).await;
+            let result = write_batch(&shared.volumes(), &batch).await;
             drop(whole);
             crate::crew::post(&address, Applied { batch, result });
         });
@@ -182,7 +189,8 @@ impl RestorerActor {
     /// Syncs the stores, then saves how far they are, and the debt that is left.
     fn checkpoint_if_due(&mut self, ctx: &mut Context<Self>) {
         let now_ms = self.crew.shared.clock.now_us() / 1000;
-        if self.ending_debt || self.settled || !self.engine.checkpoint_due(now_ms) {
+        if self.ending_debt || self.settled || self.changing || !self.engine.checkpoint_due(now_ms)
+        {
             return;
         }
         self.checkpointing = true;
@@ -235,9 +243,14 @@ impl RestorerActor {
     }
 }
 
-pub(crate) async fn write_batch(stores: &[Arc<dyn BlockStore>], batch: &Batch) -> Result<()> {
+pub(crate) async fn write_batch(volumes: &OpenVolumes, batch: &Batch) -> Result<()> {
     for (volume, writes) in &batch.writes {
-        let store = stores.get(volume.0 as usize).ok_or_else(|| {
+        if volumes.is_removed(volume.0) {
+            // Replayed up to its removal, which was carried out before.
+            continue;
+        }
+        let store = volumes.stores.get(volume.0 as usize).and_then(Option::as_ref);
+        let store = store.ok_or_else(|| {
             Error::corrupt(format!("restore updates of volume {volume}: there is no such volume"))
         })?;
         store.write(writes.clone()).await?;
@@ -246,7 +259,7 @@ pub(crate) async fn write_batch(stores: &[Arc<dyn BlockStore>], batch: &Batch) -
 }
 
 async fn checkpoint(crew: &CrewRef, number: UpdateNumber, debt: Option<Debt>) -> Result<()> {
-    for store in &crew.shared.stores {
+    for store in crew.shared.volumes().stores() {
         store.sync().await?;
     }
     {

@@ -166,7 +166,7 @@ impl Resync<'_> {
     }
 
     fn sizes(&self) -> Vec<u64> {
-        self.crew.shared.stores.iter().map(|store| store.size()).collect()
+        self.crew.plan_volumes.borrow().iter().map(|volume| volume.size).collect()
     }
 
     /// What the source says that is to be copied.
@@ -244,7 +244,7 @@ impl Resync<'_> {
             self.crew.to(&self.crew.restorer, Unsettle);
             return Ok(false);
         }
-        for store in &self.crew.shared.stores {
+        for store in self.crew.shared.volumes().stores() {
             store.sync().await?;
         }
         Ok(true)

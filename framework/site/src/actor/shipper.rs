@@ -281,7 +281,10 @@ impl ShipperActor {
         if self.lane.try_send(vec![frame]).is_err() {
             return self.end("the link is busy or gone".into(), ctx);
         }
-        let sizes: Vec<u64> = self.crew.shared.stores.iter().map(|store| store.size()).collect();
+        let sizes: Vec<u64> = {
+            let state = self.crew.state.borrow();
+            state.volumes.at(plan.base.number).iter().map(|volume| volume.size).collect()
+        };
         let engine = ShipperEngine::new(self.follow.session, plan, &sizes, self.follow.credit);
         if engine.ends_with_plan() {
             ctx.stop();
@@ -343,6 +346,7 @@ async fn plan_for(crew: &CrewRef, peer: &SiteName, follow: &Follow) -> Result<Ju
     relay::until_as_far(crew, follow).await?;
     let plan = judge_follower(crew, peer, follow).await;
     let lineage = crew.state.borrow().lineage.up_to(plan.base.number);
+    let volumes = crew.state.borrow().volumes.at(plan.base.number).to_vec();
     // A handshake only ever lowers a floor (H12), before the plan is told.
     let floor = RaiseFloor { site: peer.clone(), position: Position::START, fork: Some(plan.fork) };
     crew.to(&crew.journal, floor);
@@ -351,6 +355,7 @@ async fn plan_for(crew: &CrewRef, peer: &SiteName, follow: &Follow) -> Result<Ju
         plan: Box::new(plan.clone()),
         lineage,
         durability: crew.shared.config.durability,
+        volumes,
     })?;
     Ok(Judged { plan, frame })
 }

@@ -3,10 +3,12 @@
 mod exchange;
 mod inbox;
 mod patience;
+mod set;
 
 pub(crate) use self::exchange::{Close, Pause};
 pub(crate) use self::inbox::Inbox;
 pub(crate) use self::patience::HoldAnswers;
+pub(crate) use self::set::SetVolumes;
 
 use self::patience::Patience;
 use super::{Awaited, Marked, Submit, SyncTo};

@@ -1,13 +1,15 @@
 //! From a checked configuration to a site: opens what it stores, and starts it.
 
 use super::site_config::{GroupEntry, LimitsEntry, MachineEntry, SiteConfig, TimingEntry};
-use crate::registry::{JournalOptions, Registry, TransportOptions, VolumeOptions};
+use crate::registry::{BackendFactory, JournalOptions, Registry, TransportOptions, VolumeOptions};
+use crate::volumes::VolumeOpener;
 use crate::{GroupConfig, GroupParts, Limits, LinkRates, PeerLink, Site, SiteBuilder, Timing};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use trefoil_core::Result;
-use trefoil_core::model::{GroupName, SiteName};
+use trefoil_core::model::{GroupName, SiteName, VolumeSpec};
 use trefoil_core::port::{BlockStore, Transport};
 
 /// The listening side has no link table: its connections are bounded like those of a link that
@@ -39,7 +41,8 @@ impl SiteConfig {
             builder = builder.listen(transport, own.listen.clone());
         }
         for (name, group) in self.own_groups() {
-            builder = builder.group(self.group_parts(name, group, own, registry)?);
+            let (parts, opener) = self.group_parts(name, group, own, registry)?;
+            builder = builder.group_opened_by(parts, Arc::new(opener));
         }
         Ok(builder)
     }
@@ -77,7 +80,7 @@ impl SiteConfig {
         group: &GroupEntry,
         own: &MachineEntry,
         registry: &Registry,
-    ) -> Result<GroupParts> {
+    ) -> Result<(GroupParts, Opener)> {
         let backend = registry.backend_factory(&own.backend.word)?;
         let journal = backend.journal_store(&JournalOptions {
             site: self.site.clone(),
@@ -86,16 +89,13 @@ impl SiteConfig {
             capacity_bytes: own.journal_capacity,
             settings: own.backend.settings.clone(),
         })?;
-        let mut stores: Vec<Arc<dyn BlockStore>> = Vec::new();
-        for volume in &group.volumes {
-            stores.push(backend.block_store(&VolumeOptions {
-                site: self.site.clone(),
-                group: name.clone(),
-                volume: volume.clone(),
-                dir: own.volumes_dir.clone(),
-                settings: own.backend.settings.clone(),
-            })?);
-        }
+        let opener = Opener {
+            backend,
+            site: self.site.clone(),
+            group: name.clone(),
+            dir: own.volumes_dir.clone(),
+            settings: own.backend.settings.clone(),
+        };
         let mut peers = BTreeMap::new();
         for peer in group.sites().into_iter().filter(|site| **site != self.site) {
             let address = self.machine_of(peer, name)?.address.clone();
@@ -105,7 +105,7 @@ impl SiteConfig {
             peers.insert(peer.clone(), PeerLink::new(transport, address).with_rates(rates));
         }
         let config = self.group_config(name, group, registry)?;
-        Ok(GroupParts { config, journal, stores, peers })
+        Ok((GroupParts { config, journal, stores: Vec::new(), peers }, opener))
     }
 
     fn group_config(
@@ -137,6 +137,27 @@ impl SiteConfig {
             on_full: self.limits.on_full,
             limits: self.limits.over(Limits::default()),
             timing: self.timing.over(Timing::default()),
+        })
+    }
+}
+
+/// Opens the volumes of a group where its configuration says.
+struct Opener {
+    backend: Arc<dyn BackendFactory>,
+    site: SiteName,
+    group: GroupName,
+    dir: PathBuf,
+    settings: BTreeMap<String, String>,
+}
+
+impl VolumeOpener for Opener {
+    fn open(&self, volume: &VolumeSpec) -> Result<Arc<dyn BlockStore>> {
+        self.backend.block_store(&VolumeOptions {
+            site: self.site.clone(),
+            group: self.group.clone(),
+            volume: volume.clone(),
+            dir: self.dir.clone(),
+            settings: self.settings.clone(),
         })
     }
 }

@@ -43,7 +43,11 @@ pub(super) async fn lead(crew: &CrewRef, generation: Generation) -> Result<()> {
         }
     }
     let parent = crew.marks.newest.get();
-    crew.state.borrow_mut().lineage.begin(generation, parent.number.next())?;
+    {
+        let mut state = crew.state.borrow_mut();
+        state.lineage.begin(generation, parent.number.next())?;
+        state.volumes.cut(parent.number);
+    }
     crew.save().await?;
     crew.leads.set(Some(generation));
     crew.to(&crew.volume, Lead { generation, parent });

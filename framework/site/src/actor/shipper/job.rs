@@ -91,6 +91,10 @@ impl Job {
 
     /// How many zeroes `run` begins with, by the store and the overlay.
     async fn zeroes_at(&self, run: Extent) -> Result<u64> {
+        if self.crew.shared.volumes().is_removed(run.volume.0) {
+            // It is gone here, and will be there: its record comes after this.
+            return Ok(run.length);
+        }
         let covered = {
             let overlay = self.crew.shared.overlay.read();
             overlay.covered(run).next().map_or(run.end(), |(start, _, _)| start)
