@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use trefoil_core::model::{GroupName, VolumeName};
+use trefoil_core::model::{GroupName, VolumeName, find_volume};
 use trefoil_core::{Error, Result};
 use trefoil_site::config::{HostAccess, HostsEntry, SiteConfig};
 use trefoil_site::{Group, Volume};
@@ -134,7 +134,10 @@ impl Exports for SiteExports {
         };
         let offer = listed.by_name.get(asked).map(|offer| (offer, offer.access(host)));
         match offer {
-            Some((offer, HostAccess::Write)) => Ok(Arc::clone(&offer.export) as Arc<dyn Export>),
+            Some((offer, HostAccess::Write)) => {
+                offer.export.check_settled()?;
+                Ok(Arc::clone(&offer.export) as Arc<dyn Export>)
+            }
             Some((offer, HostAccess::Read)) => Ok(Arc::new(OnlyRead(Arc::clone(&offer.export)))),
             // The same words for both: who may not have it learns nothing of it.
             Some((_, HostAccess::Nothing)) | None => {
@@ -270,6 +273,19 @@ impl Export for VolumeExport {
 }
 
 impl VolumeExport {
+    /// A host must not learn a size that is about to change: it keeps what it learns.
+    fn check_settled(&self) -> Result<()> {
+        let status = self.volume.group().status();
+        let coming = find_volume(&status.volumes_to_come, self.volume.name());
+        match coming {
+            Some((_, volume)) if volume.size != self.volume.size() => Err(Error::closed(format!(
+                "find export: volume {} is about to have {} bytes here; connect again",
+                volume.name, volume.size
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     async fn made_durable(&self, asked: bool) -> Result<()> {
         if asked {
             self.volume.flush().await?;

@@ -144,3 +144,27 @@ async fn a_volume_grows_under_a_writing_host_and_one_is_added_and_fails_over() {
     alike(&trio, &["a", "b", "c"]);
     trio.stop_in_order(&["a", "b", "c"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_site_that_cannot_have_a_volume_keeps_its_journal_and_says_why() {
+    let mut trio = Trio::start();
+    trio.until_filled();
+    // Where the file would be there is a directory.
+    let blocked = trio.dir().join("c/volumes/orders.new.img");
+    std::fs::create_dir(&blocked).unwrap();
+    done(&trio.trefoil(&["volume", "add", "new", "--size", "4MiB", "--at", "a"]));
+    let new = connect(&trio, "a", "new").await;
+    new.write(MIB, &[0x33; 4096], true).await.unwrap();
+    drop(new);
+    trio.until("c says why", "c", |status| {
+        let trouble = status["groups"][0]["trouble"].as_str().unwrap_or_default();
+        trouble.contains("cannot be had here") && trouble.contains("orders.new.img")
+    });
+    done(&trio.trefoil(&["wait", "--at", "c", "--durable", "--update", "latest"]));
+    let marks = trio.status("c").unwrap()["groups"][0]["marks"].clone();
+    assert!(marks["restored"].as_u64() < marks["durable"].as_u64(), "{marks}");
+    std::fs::remove_dir(&blocked).unwrap();
+    alike(&trio, &["a", "b", "c"]);
+    assert_eq!(trio.status("c").unwrap()["groups"][0]["trouble"], Value::Null);
+    trio.stop_in_order(&["a", "b", "c"]);
+}

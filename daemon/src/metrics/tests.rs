@@ -114,6 +114,7 @@ pub(crate) fn group_status() -> GroupStatus {
             VolumeSpec { name: VolumeName::new("db0").unwrap(), size: 256 << 20 },
             VolumeSpec { name: VolumeName::new("log0").unwrap(), size: 64 << 20 },
         ],
+        volumes_to_come: Vec::new(),
         newest,
         marks: Marks {
             received: UpdateNumber::new(4182),

@@ -28,6 +28,7 @@ pub(crate) fn blank_status(site: &SiteName, config: &GroupConfig) -> GroupStatus
         charter: None,
         durability: config.durability,
         volumes: config.volumes.clone(),
+        volumes_to_come: Vec::new(),
         newest: Position::START,
         marks: Marks::default(),
         base: UpdateNumber::ZERO,
@@ -70,6 +71,7 @@ fn status(crew: &CrewRef) -> GroupStatus {
     let now = shared.clock.now_us();
     let lease = shared.lease_until.load(Ordering::Acquire);
     let serving = *shared.gate.borrow() == Gate::Primary && now < lease;
+    let open = shared.volumes();
     let legs = legs(crew);
     let room = readiness::room(crew, &legs);
     GroupStatus {
@@ -92,7 +94,11 @@ fn status(crew: &CrewRef) -> GroupStatus {
         follows: follows(crew),
         legs,
         trouble: trouble(crew),
-        volumes: shared.volumes().specs.clone(),
+        volumes_to_come: match open.since == state.volumes.since(marks.newest.get().number) {
+            true => Vec::new(),
+            false => state.volumes.at(marks.newest.get().number).to_vec(),
+        },
+        volumes: open.specs.clone(),
         automatic_takeover: crew.stands_by.borrow().clone(),
         journal_bytes_per_second: crew.fill_rate.borrow().bytes_per_second(),
         journal_kept_bytes: room.kept_bytes,
