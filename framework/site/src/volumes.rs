@@ -50,6 +50,11 @@ impl OpenVolumes {
         })
     }
 
+    /// The size of the volume of that index; 0 where there is none, or none any more.
+    pub fn size_of(&self, index: u32) -> u64 {
+        self.specs.get(index as usize).map_or(0, |volume| volume.size)
+    }
+
     /// Whether the volume of that index was removed.
     pub fn is_removed(&self, index: u32) -> bool {
         self.specs.get(index as usize).is_some_and(VolumeSpec::is_removed)
@@ -84,7 +89,7 @@ pub(crate) async fn reopen(
             stores.push(None);
             continue;
         }
-        let store = open_at_any(opener, volume, &sets.sizes_of(index))?;
+        let store = open_at_any(opener, volume, &sets.sizes_of(index, checkpoint))?;
         store.grow(volume.size).await?;
         if index >= before {
             zero(&store, volume.size).await?;

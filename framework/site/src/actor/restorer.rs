@@ -250,6 +250,10 @@ pub(crate) async fn write_batch(volumes: &OpenVolumes, batch: &Batch) -> Result<
             continue;
         }
         let store = volumes.stores.get(volume.0 as usize).and_then(Option::as_ref);
+        if store.is_none() && batch.copied.iter().any(|extent| extent.volume == *volume) {
+            // Owed by a tail that had it: with the tail the volume is gone, too.
+            continue;
+        }
         let store = store.ok_or_else(|| {
             Error::corrupt(format!("restore updates of volume {volume}: there is no such volume"))
         })?;

@@ -62,8 +62,15 @@ impl Job {
 
     /// Sends the beginning of `run`: as many zeroes as it begins with, or one chunk of data.
     pub async fn send_copy(&self, run: Extent) -> Result<Sent> {
+        let beyond = run.length;
         let low = self.crew.marks.submitted.get().number;
-        let zeroes = self.zeroes_at(run).await?;
+        let size = self.crew.shared.volumes().size_of(run.volume.0);
+        // What is not here is owed by a tail that had it, or goes by a record that comes yet.
+        let run = Extent { length: run.length.min(size.saturating_sub(run.offset)), ..run };
+        let zeroes = match run.length {
+            0 => beyond,
+            _ => self.zeroes_at(run).await?,
+        };
         let (extent, content) = if zeroes > 0 {
             (Extent { length: zeroes, ..run }, Content::Zero(zeroes))
         } else {
@@ -91,10 +98,6 @@ impl Job {
 
     /// How many zeroes `run` begins with, by the store and the overlay.
     async fn zeroes_at(&self, run: Extent) -> Result<u64> {
-        if self.crew.shared.volumes().is_removed(run.volume.0) {
-            // It is gone here, and will be there: its record comes after this.
-            return Ok(run.length);
-        }
         let covered = {
             let overlay = self.crew.shared.overlay.read();
             overlay.covered(run).next().map_or(run.end(), |(start, _, _)| start)
