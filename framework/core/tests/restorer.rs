@@ -271,3 +271,26 @@ proptest! {
         prop_assert_eq!(engine.pending_bytes(), 0);
     }
 }
+
+#[test]
+fn a_batch_ends_with_a_record_of_volumes() {
+    let mut engine = RestorerEngine::new(RestorerLimits::default(), UpdateNumber::ZERO, 0);
+    let mut at = Position { generation: Generation { count: 1, id: 1 }, ..Position::START };
+    let name = trefoil_core::model::VolumeName::new("db").unwrap();
+    let volumes = [trefoil_core::model::VolumeSpec { name, size: 1024 }];
+    let mut records = vec![Record::heartbeat(&at, 0)];
+    records.push(Record::volumes(&records[0].position(), 0, &volumes).unwrap());
+    records.push(Record::heartbeat(&records[1].position(), 0));
+    assert_eq!(records[1].volume_set().unwrap(), volumes);
+    assert_eq!((records[0].volume_set(), records[1].extent()), (None, None));
+    for record in records {
+        at = record.position();
+        engine.push(record).unwrap();
+    }
+    engine.durable(at.number);
+    for last in [2, 3] {
+        let batch = engine.next_batch().unwrap();
+        assert_eq!(batch.last, UpdateNumber::new(last), "what comes after it is for its volumes");
+        engine.applied(batch.last);
+    }
+}
