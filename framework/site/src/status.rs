@@ -34,8 +34,8 @@ pub struct GroupStatus {
     pub durability: Durability,
     /// The volumes that are open here, by index; one that was removed has no bytes.
     pub volumes: Vec<VolumeSpec>,
-    /// The volumes that the group has at the end of this site's history, while others are open here;
-    /// empty when they are the same.
+    /// The volumes that the group has at the end of this site's history, while others are open
+    /// here; empty when they are the same.
     #[serde(default)]
     pub volumes_to_come: Vec<VolumeSpec>,
     /// The end of this site's history.
