@@ -120,7 +120,7 @@ pub fn changed_volumes(volumes: &[VolumeSpec], change: &VolumeChange) -> Result<
 }
 
 fn check_size(change: &VolumeChange, size: u64) -> Result<()> {
-    if size > 0 && size % 512 == 0 && i64::try_from(size).is_ok() {
+    if size > 0 && size.is_multiple_of(512) && i64::try_from(size).is_ok() {
         return Ok(());
     }
     Err(Error::invalid(format!("{change}: a size is a positive multiple of 512 bytes")))
