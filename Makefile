@@ -12,6 +12,9 @@ MAKEFLAGS += --no-print-directory
 LOCKED := --locked
 # How many seeds `make sim` runs.
 SEEDS ?= 1000
+# For how long `make model` walks, and from which seed on.
+MINUTES ?= 60
+SEED ?= 1
 
 # The checks that only read, cheapest first.
 CHECKS := format lint purity docs deny api
@@ -80,6 +83,11 @@ unit: ## unit, property and conformance tests of the whole workspace
 sim: ## whole sites under simulated faults: SEEDS=1000 seeds, every rule checked
 	TREFOIL_SEEDS=$(SEEDS) cargo test $(LOCKED) --profile sim -p trefoil-site --test simulation \
 		-- --nocapture
+
+.PHONY: model
+model: ## a small world over the core's engines: wider searches, MINUTES=60 of walks from SEED=1
+	TREFOIL_MINUTES=$(MINUTES) TREFOIL_SEED=$(SEED) cargo test $(LOCKED) --profile sim \
+		-p trefoil-core --test model -- --nocapture --test-threads 1
 
 .PHONY: demo
 demo: ## the failover story, asserted: every transport and every backend at least once

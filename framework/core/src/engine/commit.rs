@@ -18,7 +18,7 @@ pub struct Acker {
 /// The acking set of a primary, and what follows from it.
 ///
 /// Commit and horizon never go back in a reign (rule R3), even when a site joins that is behind.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Acking {
     own: Marks,
     others: BTreeMap<SiteName, Acker>,

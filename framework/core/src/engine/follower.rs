@@ -38,7 +38,7 @@ pub struct Fetch {
 }
 
 /// One session with a source.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FollowerEngine {
     session: SessionId,
     source: SiteName,

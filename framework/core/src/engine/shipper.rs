@@ -24,7 +24,7 @@ pub enum Work {
 
 /// The cursor of one leg: what was sent, what may be, what comes next. One piece of work at a
 /// time, so that no record overtakes a copied block whose read has begun.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ShipperEngine {
     session: SessionId,
     plan: Plan,

@@ -40,7 +40,7 @@ pub fn check_range(offset: u64, length: u64, size: u64) -> Result<()> {
 ///
 /// Waiters leave in the order of their numbers, in bulk when the commit moves: there is no work
 /// per write in flight.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct VolumeEngine<T> {
     durability: Durability,
     assigned: Position,

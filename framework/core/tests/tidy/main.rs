@@ -3,6 +3,7 @@
 //! Every finding names `file:line` and what to do instead. The rules are in the modules, each with
 //! tests that show it find something; the tests here hold the tree against them.
 
+mod cases;
 mod layers;
 mod lexer;
 mod lines;
@@ -148,6 +149,11 @@ fn clippy_rules_of_the_workspace_hold_in_core() -> Outcome {
         (!held).then(|| Finding::new(&root.path, at + 1, what))
     };
     none(root.text.lines().enumerate().filter_map(missing).collect())
+}
+
+#[test]
+fn every_edge_case_and_hole_names_tests_that_exist() -> Outcome {
+    none(cases::index(&Tree::read()?)?)
 }
 
 #[cfg(unix)]

@@ -1,0 +1,427 @@
+//! The holes H1 to H28 as stories: quiet with every rule, caught where its rule is left out.
+
+use crate::holes::Off;
+use crate::step::Action;
+use crate::world::{A, B, BLOCK, C, Setup, World, site};
+use std::collections::BTreeMap;
+use trefoil_core::engine::takeover::{Assessment, Standing, Verdict, assess};
+use trefoil_core::model::{
+    Chain, Charter, Fence, Generation, Incarnation, Lineage, Marks, Member, PlanKind, Position,
+    SiteName, UpdateNumber,
+};
+use trefoil_core::wire::{Evidence, SiteView};
+
+/// Tells a story twice: with every rule nothing breaks, without this one one of `rules` does.
+fn hole(off: Off, rules: &[&str], begin: fn() -> World, story: fn(&mut World)) {
+    let mut with = begin();
+    story(&mut with);
+    assert_eq!(with.broken, None, "with every rule: {}", with.tell());
+    let mut without = begin();
+    without.setup.off = off;
+    story(&mut without);
+    without.rounds(1);
+    let broken = without.broken.clone().unwrap_or_default();
+    let caught = rules.iter().any(|rule| broken.starts_with(rule));
+    assert!(caught, "{off:?} is not caught by {rules:?}: {broken:?}{}", without.tell());
+}
+
+/// Delivers one lane until nothing waits on it.
+fn drain(world: &mut World, from: usize, to: usize, lane: usize) {
+    while !world.lanes[from][to][lane].is_empty() && world.broken.is_none() {
+        world.apply(Action::Deliver { from, to, lane });
+    }
+}
+
+#[test]
+fn h01_a_mirror_that_lost_power_is_no_member() {
+    hole(Off::SameIncarnation, &["no_silent_loss"], World::ordinary, |world| {
+        world.go(&[
+            Action::Write { site: A, block: 1 },
+            Action::Settle,
+            Action::PowerLoss { site: B, tail: false, pages: false },
+            Action::Crash(A),
+            Action::Start(B),
+            Action::Settle,
+        ]);
+        assert!(world.host.answered.contains_key(&2));
+        world.takes_over(B, false);
+    });
+}
+
+#[test]
+fn h02_no_generation_is_resumed() {
+    hole(Off::ResumedGeneration, &["same_number_same_update"], World::ordinary, |world| {
+        world.go(&[
+            Action::Write { site: A, block: 1 },
+            Action::Settle,
+            Action::PowerLoss { site: A, tail: false, pages: false },
+            Action::Start(A),
+            Action::Write { site: A, block: 0 },
+        ]);
+    });
+}
+
+#[test]
+fn h03_the_horizon_is_what_is_durable() {
+    hole(Off::HorizonOfReceived, &["remote_behind_mirror"], World::ordinary, |world| {
+        world.go(&[Action::Write { site: A, block: 1 }, Action::Settle]);
+    });
+}
+
+#[test]
+fn h04_the_acking_set_grows_before_the_charter() {
+    hole(Off::CharterFirst, &["acking_covers_charter"], World::without_b, |world| {
+        world.go(&[Action::Heal(A, B), Action::Settle]).rounds(4);
+    });
+}
+
+#[test]
+fn h05_a_site_is_included_with_what_was_assigned_before() {
+    hole(Off::IncludedBeforeItHolds, &["remote_behind_mirror"], World::without_b, |world| {
+        world.writes(A, 1);
+        world.go(&[Action::Heal(A, B), Action::Settle]);
+    });
+}
+
+#[test]
+fn h06_a_sync_leg_that_nobody_waits_for_stops_at_the_horizon() {
+    hole(Off::SyncLegReadsOn, &["remote_behind_mirror"], World::without_b, |world| {
+        world.go(&[Action::Write { site: A, block: 1 }, Action::Heal(A, B), Action::Settle]);
+    });
+}
+
+#[test]
+fn h07_evidence_is_a_promise() {
+    let rules = &["no_silent_loss", "one_primary", "acked_survives", "same_number_same_update"];
+    hole(Off::EvidenceWithoutPromise, rules, World::ordinary, |world| {
+        world.go(&[Action::Cut(A, B), Action::Write { site: A, block: 1 }]);
+        world.go(&[Action::Pass, Action::Settle]);
+        world.go(&[Action::TakeOver { site: B, consent: false, fenced: false }]);
+        drain(world, B, C, 0);
+        drain(world, C, B, 0);
+        // C gave its evidence; before B's charter comes, A has it recorded that B is out.
+        world.apply(Action::Pass);
+        drain(world, A, C, 0);
+        drain(world, C, A, 0);
+        world.rounds(6);
+    });
+}
+
+#[test]
+fn h08_a_mirror_is_dropped_by_the_charter_only() {
+    hole(Off::DroppedWithoutCharter, &["acking_covers_charter"], World::ordinary, |world| {
+        world.go(&[Action::Cut(A, B), Action::Write { site: A, block: 1 }]);
+    });
+}
+
+#[test]
+fn h09_every_reign_has_a_lease() {
+    hole(Off::NoLease, &["one_primary"], World::ordinary, |world| {
+        world.isolate(A).takes_over(B, false);
+    });
+}
+
+#[test]
+fn h10_nothing_goes_that_is_not_checkpointed() {
+    hole(Off::TrimOnRestored, &["watermark_order", "no_gap"], World::ordinary, |world| {
+        world.writes(A, 1);
+        world.go(&[Action::Trim(A), Action::PowerLoss { site: A, tail: true, pages: false }]);
+        world.go(&[Action::Start(A)]);
+    });
+}
+
+#[test]
+fn h11_floors_are_what_is_durable() {
+    hole(Off::FloorsOfReceived, &["purge_safe"], World::ordinary, |world| {
+        world.go(&[Action::Write { site: A, block: 1 }, Action::Settle, Action::Checkpoint(A)]);
+        world.go(&[Action::Trim(A), Action::Trim(A), Action::Trim(A)]);
+        world.go(&[Action::PowerLoss { site: B, tail: false, pages: false }, Action::Start(B)]);
+        world.rounds(6);
+    });
+}
+
+/// A holds a write that nobody else has, B leads.
+fn with_a_tail() -> World {
+    let mut world = World::ordinary();
+    world.isolate(A).go(&[
+        Action::Write { site: A, block: 1 },
+        Action::Sync(A),
+        Action::Restore(A),
+    ]);
+    world.takes_over(B, false).is_well_at(B);
+    world
+}
+
+#[test]
+fn h13_records_are_kept_for_sites_that_do_not_follow() {
+    hole(Off::OnlyFollowersKept, &["purge_safe"], with_a_tail, |world| {
+        world.go(&[Action::Heal(A, C)]).rounds(2);
+        // A knows that B leads, and cannot reach it; its own tail may go by a map only.
+        world.go(&[Action::Crash(A), Action::Start(A)]).rounds(1);
+        world.go(&[Action::Checkpoint(A), Action::Trim(A), Action::Trim(A), Action::Trim(A)]);
+        world.go(&[Action::Heal(A, B)]).rounds(8);
+    });
+}
+
+#[test]
+fn h14_what_the_tail_changed_is_noted_before_it_goes() {
+    hole(Off::TruncateBeforeIntent, &["no_gap"], with_a_tail, |world| {
+        world.join_again(A);
+        for _ in 0..200 {
+            if world.run(A).is_some_and(|run| run.resync.is_some()) {
+                break;
+            }
+            match world.waiting().first().copied() {
+                Some((from, to, lane)) => world.apply(Action::Deliver { from, to, lane }),
+                None => world.apply(Action::Pass),
+            }
+        }
+        assert!(world.run(A).unwrap().resync.is_some(), "{}", world.tell());
+        world.go(&[Action::Resync(A), Action::Crash(A), Action::Start(A)]).rounds(6);
+    });
+}
+
+#[test]
+fn h15_whatever_is_durable_may_be_in_the_volume() {
+    hole(Off::CheckpointAsBound, &["no_gap"], with_a_tail, |world| {
+        world.join_again(A).rounds(6);
+    });
+}
+
+#[test]
+fn h16_what_was_trimmed_of_the_tail_is_in_the_own_maps() {
+    hole(Off::OwnMapsForgotten, &["no_gap"], World::without_b, |world| {
+        world.go(&[Action::Write { site: A, block: 1 }, Action::Checkpoint(A)]);
+        world.go(&[Action::Trim(A), Action::Trim(A), Action::Trim(A), Action::Crash(A)]);
+        assert!(!world.sites[C].holds(2) && world.host.answered.contains_key(&2));
+        world.takes_over(B, true);
+        assert_eq!(world.host.told, 1, "the loss is told");
+        world.join_again(A).go(&[Action::Start(A)]).rounds(3);
+        assert_ne!(world.sites[A].disk.base, Position::START);
+        world.go(&[Action::Rejoin(A)]).rounds(8);
+    });
+}
+
+#[test]
+fn h17_a_debt_travels_with_the_debtor() {
+    hole(Off::FollowWithoutDebt, &["no_gap"], with_a_tail, |world| {
+        world.join_again(A);
+        for _ in 0..200 {
+            if world.sites[A].debt_bytes() > 0 {
+                break;
+            }
+            match world.waiting().first().copied() {
+                Some((from, to, lane)) => world.apply(Action::Deliver { from, to, lane }),
+                None if world.run(A).is_some_and(|run| run.resync.is_some()) => {
+                    world.apply(Action::Resync(A));
+                }
+                None => world.apply(Action::Pass),
+            }
+        }
+        assert!(world.sites[A].debt_bytes() > 0, "{}", world.tell());
+        world.go(&[Action::Cut(A, B), Action::Heal(A, B)]).rounds(6);
+    });
+}
+
+#[test]
+fn h18_a_reset_restores_the_own_records_first() {
+    hole(Off::ResetUnrestored, &["no_gap"], World::ordinary, |world| {
+        world.go(&[Action::Write { site: A, block: 0 }, Action::Settle, Action::Sync(A)]);
+        world.go(&[Action::Sync(B), Action::Settle, Action::Sync(C), Action::Settle]);
+        assert!(world.sites[C].marks().restored < world.sites[C].marks().durable);
+        world.isolate(C).go(&[Action::Write { site: A, block: 1 }, Action::Settle]);
+        world.go(&[Action::Sync(B), Action::Settle, Action::Checkpoint(A), Action::Settle]);
+        world.go(&[Action::Trim(A), Action::Trim(A), Action::Trim(A)]);
+        world.forget_plans().join_again(C).go(&[Action::Settle]);
+        assert_eq!(world.plans(A, C).first(), Some(&PlanKind::Map), "{}", world.tell());
+    });
+}
+
+#[test]
+fn h20_a_copy_that_a_record_overtook_is_dropped() {
+    hole(Off::CopyOvertaken, &["no_gap"], World::ordinary, |world| {
+        world.isolate(C);
+        world.writes(A, 1);
+        world.go(&[Action::Checkpoint(A), Action::Trim(A), Action::Trim(A), Action::Trim(A)]);
+        world.join_again(C);
+        for _ in 0..200 {
+            if world.run(C).is_some_and(|run| run.streaming) {
+                break;
+            }
+            match world.waiting().first().copied() {
+                Some((from, to, lane)) => world.apply(Action::Deliver { from, to, lane }),
+                None => world.apply(Action::Resync(C)),
+            }
+        }
+        // The copy is on its way; a newer record of the same block goes before it.
+        world.go(&[Action::Write { site: A, block: 1 }, Action::Sync(A)]);
+        drain(world, A, B, 1);
+        world.apply(Action::Sync(B));
+        drain(world, B, A, 0);
+        assert_eq!(world.lanes[A][C][1].len(), 2, "{}", world.tell());
+        world.lanes[A][C][1].swap(0, 1);
+        world.go(&[Action::Settle, Action::Sync(C), Action::Restore(C)]).rounds(6);
+    });
+}
+
+#[test]
+fn h21_a_debt_ends_as_a_whole() {
+    // A walk, shrunk.
+    hole(Off::ClearedOnArrival, &["no_gap"], World::ordinary, |world| {
+        world.go(&[
+            Action::Checkpoint(A),
+            Action::PowerLoss { site: B, tail: false, pages: false },
+            Action::Write { site: A, block: 1 },
+            Action::Trim(A),
+            Action::Start(B),
+            Action::Pass,
+            Action::Settle,
+            Action::Checkpoint(A),
+            Action::Pass,
+            Action::Write { site: A, block: 1 },
+            Action::Trim(A),
+            Action::Settle,
+            Action::Pass,
+        ]);
+    });
+}
+
+#[test]
+fn h24_a_member_is_out_before_it_is_copied() {
+    // A walk, shrunk.
+    let blank = || World::new(Setup { automatic: true, ..Setup::default() });
+    hole(Off::MembersInDebt, &["no_member_in_debt"], blank, |world| {
+        let (site, consent, fenced) = (A, true, true);
+        world.go(&[Action::Crash(B), Action::TakeOver { site, consent, fenced }]);
+        world.go(&[Action::Settle, Action::Pass, Action::Start(B), Action::Settle]);
+    });
+}
+
+/// What a site says of itself: its reigns as (generation, first), its newest number.
+fn evidence(incarnation: u64, reigns: &[(u64, u64)], newest: u64) -> Evidence {
+    let mut lineage = Lineage::new();
+    for (count, first) in reigns {
+        let generation = Generation { count: *count, id: *count };
+        lineage.begin(generation, UpdateNumber::new(*first)).unwrap();
+    }
+    let number = UpdateNumber::new(newest);
+    let generation = lineage.generation_at(number);
+    let view = SiteView {
+        incarnation: Incarnation(incarnation),
+        promised: Generation { count: 9, id: 9 },
+        charter: None,
+        newest: Position { generation, number, chain: Chain::START },
+        marks: Marks::at(number),
+        base: UpdateNumber::ZERO,
+        debt_bytes: 0,
+        blank: false,
+    };
+    Evidence { view, lineage, lease_left_ms: 0 }
+}
+
+fn charter(count: u64, in_sync: &[(usize, u64)]) -> Charter {
+    let member =
+        |(at, id): &(usize, u64)| Member { site: site(*at), incarnation: Incarnation(*id) };
+    Charter {
+        generation: Generation { count, id: count },
+        version: 1,
+        primary: site(A),
+        active: true,
+        settled: Generation { count, id: count },
+        in_sync: in_sync.iter().map(member).collect(),
+        fence: Fence::Status,
+        untold: None,
+        consented: Generation::NONE,
+    }
+}
+
+fn assessed(
+    at: usize,
+    own: &Evidence,
+    others: &[(usize, &Evidence)],
+    charter: &Charter,
+    registered: &[SiteName],
+) -> Assessment {
+    let evidence: BTreeMap<SiteName, Evidence> =
+        others.iter().map(|(at, evidence)| (site(*at), (*evidence).clone())).collect();
+    assess(&Standing {
+        site: &site(at),
+        view: &own.view,
+        lineage: &own.lineage,
+        evidence: &evidence,
+        charter: Some(charter),
+        registered,
+        began_blank: false,
+    })
+}
+
+fn everyone() -> [SiteName; 3] {
+    [site(A), site(B), site(C)]
+}
+
+#[test]
+fn h22_a_candidate_that_cannot_become_eligible_gives_way() {
+    let (a, mut b) = (evidence(1, &[(1, 1)], 2), evidence(2, &[(1, 1)], 5));
+    b.view.base = UpdateNumber::new(4);
+    let c = evidence(3, &[(1, 1)], 1);
+    let charter = charter(1, &[(A, 1), (B, 2)]);
+    let by_a = assessed(A, &a, &[(B, &b), (C, &c)], &charter, &everyone());
+    let gives_way = matches!(&by_a, Assessment::GiveWay { to: Some(to), .. } if *to == site(B));
+    assert!(gives_way, "{by_a:?}");
+    let by_b = assessed(B, &b, &[(A, &a), (C, &c)], &charter, &everyone());
+    assert_eq!(by_b, Assessment::Eligible(Verdict::Zero), "whoever it gives way to may lead");
+    // Without it A would read for ever what is not there: its records begin behind A's end.
+    b.view.base = UpdateNumber::ZERO;
+    let reads = assessed(A, &a, &[(B, &b), (C, &c)], &charter, &everyone());
+    assert!(matches!(reads, Assessment::RollForward { .. }), "{reads:?}");
+}
+
+#[test]
+fn h23_positions_are_compared_by_generation_then_number() {
+    let a = evidence(11, &[(1, 1)], 3);
+    let b = evidence(12, &[(1, 1), (2, 3)], 4);
+    let c = evidence(13, &[(1, 1), (2, 3)], 3);
+    let charter = charter(2, &[(A, 1), (B, 2)]);
+    let by_b = assessed(B, &b, &[(A, &a), (C, &c)], &charter, &everyone());
+    assert_eq!(by_b, Assessment::Eligible(Verdict::Flushed), "A's tail was lost before");
+    let by_a = assessed(A, &a, &[(B, &b), (C, &c)], &charter, &everyone());
+    assert!(matches!(by_a, Assessment::GiveWay { .. }), "{by_a:?}");
+    // By number alone, as if all were of one reign: neither holds the other, nobody may lead.
+    let mut flat = charter.clone();
+    flat.settled = Generation { count: 1, id: 1 };
+    let by_b = assessed(B, &b, &[(A, &a), (C, &c)], &flat, &everyone());
+    assert_ne!(by_b, Assessment::Eligible(Verdict::Flushed));
+}
+
+#[test]
+fn h26_a_joiner_whose_inclusion_is_unknown_is_waited_for() {
+    hole(Off::DroppedWithoutCharter, &["acking_covers_charter"], World::without_b, |world| {
+        world.go(&[Action::Heal(A, B), Action::Settle, Action::Sync(B)]);
+        drain(world, B, A, 0);
+        assert!(world.names(A, B), "proposed, and recorded here only: {}", world.tell());
+        world.go(&[Action::Cut(A, B), Action::Cut(A, C)]);
+        world.go(&[Action::Write { site: A, block: 1 }, Action::Settle]);
+        assert!(world.setup.off != Off::Nothing || world.acking(A, B));
+    });
+}
+
+#[test]
+fn h27_flushed_is_certified_only_with_every_registered_site() {
+    let charter = charter(1, &[(A, 1)]);
+    let (a, b) = (evidence(71, &[(1, 1)], 2), evidence(2, &[(1, 1)], 2));
+    let c = evidence(3, &[(1, 1)], 3);
+    // C holds update 3, which A answered and lost with its power; its process is dead.
+    let with = assessed(B, &b, &[(A, &a)], &charter, &everyone());
+    assert!(matches!(with, Assessment::Eligible(Verdict::Unknown(_))), "{with:?}");
+    let members_only = assessed(B, &b, &[(A, &a)], &charter, &[site(A), site(B)]);
+    assert_eq!(members_only, Assessment::Eligible(Verdict::Flushed), "the hole");
+    let back = assessed(B, &b, &[(A, &a), (C, &c)], &charter, &everyone());
+    assert!(matches!(back, Assessment::RollForward { .. }), "{back:?}");
+}
+
+#[test]
+fn the_volume_of_this_world_has_two_blocks() {
+    let size = crate::world::spec().first().map(|volume| volume.size);
+    assert_eq!(size, Some(2 * BLOCK));
+    assert_eq!(World::new(Setup::default()).broken, None);
+}
