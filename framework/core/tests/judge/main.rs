@@ -164,6 +164,10 @@ fn h28_a_site_that_returns_to_a_branch_it_left_needs_no_map_from_before_it_did()
     assert_eq!(judge(&source, &follower).kind, PlanKind::Map);
     let late = SourceView { map: mapped(6, block(0)), ..source.clone() };
     assert_eq!(judge(&late, &follower).kind, PlanKind::Copy);
+    // The hole: had it forgotten how far its tail went.
+    let debt = Some(Debt::of(site("a"), block(0)));
+    let forgetful = FollowerView { debt, ..follower.clone() };
+    assert_eq!(judge(&source, &forgetful).debt, PlanDebt::Everything);
     let elsewhere = Position { generation: generation(7, 7), ..history().at(5) };
     let debt = Debt { rewound: Some(elsewhere), ..Debt::of(site("a"), block(0)) };
     let stranger = FollowerView { debt: Some(debt), ..follower };

@@ -153,6 +153,20 @@ fn with_a_tail() -> World {
 }
 
 #[test]
+fn h12_a_floor_of_another_history_is_none() {
+    hole(Off::FloorsAreBare, &["purge_safe"], World::ordinary, |world| {
+        world.go(&[Action::Write { site: A, block: 1 }, Action::Sync(A), Action::Beat(A)]);
+        drain(world, A, B, 0);
+        // B heard that A is durable at 3, and has not got it.
+        assert!(!world.sites[B].holds(2));
+        world.go(&[Action::Crash(A)]).takes_over(B, false);
+        world.writes(B, 0);
+        world.go(&[Action::Checkpoint(B), Action::Trim(B), Action::Trim(B)]);
+        world.go(&[Action::Start(A)]).rounds(8);
+    });
+}
+
+#[test]
 fn h13_records_are_kept_for_sites_that_do_not_follow() {
     hole(Off::OnlyFollowersKept, &["purge_safe"], with_a_tail, |world| {
         world.go(&[Action::Heal(A, C)]).rounds(2);
@@ -234,6 +248,20 @@ fn h18_a_reset_restores_the_own_records_first() {
         world.go(&[Action::Trim(A), Action::Trim(A), Action::Trim(A)]);
         world.forget_plans().join_again(C).go(&[Action::Settle]);
         assert_eq!(world.plans(A, C).first(), Some(&PlanKind::Map), "{}", world.tell());
+    });
+}
+
+#[test]
+fn h19_a_reset_leaves_a_map_for_third_sites() {
+    hole(Off::ResetWithoutMaps, &["purge_safe"], World::ordinary, |world| {
+        world.go(&[Action::Crash(A)]).takes_over(B, false);
+        world.suspend(B, &[C]).rounds(1);
+        world.writes(B, 1);
+        world.go(&[Action::Checkpoint(B), Action::Trim(B), Action::Trim(B), Action::Trim(B)]);
+        // A catches up by B's map, and never has the records that C lacks.
+        world.go(&[Action::Start(A)]).rounds(8);
+        assert!(world.names(B, A) || world.broken.is_some(), "{}", world.tell());
+        world.forget_plans().go(&[Action::Crash(B)]).takes_over(A, false).rounds(6);
     });
 }
 

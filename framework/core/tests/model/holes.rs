@@ -51,6 +51,4 @@ pub enum Off {
     ClearedOnArrival,
     /// H24: a member is copied.
     MembersInDebt,
-    /// H28: how far the dropped tail went is forgotten.
-    RewoundForgotten,
 }

@@ -224,6 +224,8 @@ impl World {
         let mut floors = state.floors.clone();
         let durable = Position { generation, number: own.marks.durable, ..Position::START };
         floors.insert(site(at), durable);
+        let lineage = state.lineage.clone();
+        let maps = state.maps.iter().map(|(site, map)| (site.clone(), map.into())).collect();
         let Some(run) = self.run(at) else { return };
         let lease = run.reign.leads().filter(|_| echo == 0);
         let acking = run.volume.as_ref().map(VolumeEngine::acking);
@@ -236,6 +238,8 @@ impl World {
             commit: acking.map_or_else(Default::default, |acking| acking.commit()),
             horizon: acking.map_or_else(Default::default, |acking| acking.horizon()),
             floors,
+            lineage,
+            maps,
             silent_us: run.reign.silent_us(self.now),
         };
         self.send(at, to, ControlMessage::Heartbeat(Box::new(beat)));

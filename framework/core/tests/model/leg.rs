@@ -104,12 +104,7 @@ impl World {
             bytes_between: Some(between.map(|record| record.encoded_bytes() as u64).sum()),
         };
         let off = self.setup.off;
-        let mut debt = follow.debt.clone().filter(|_| off != Off::FollowWithoutDebt);
-        if off == Off::RewoundForgotten
-            && let Some(debt) = &mut debt
-        {
-            debt.rewound = None;
-        }
+        let debt = follow.debt.clone().filter(|_| off != Off::FollowWithoutDebt);
         let follower = FollowerView {
             site: site(from),
             lineage: follow.lineage.clone(),

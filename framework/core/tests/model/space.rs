@@ -98,8 +98,22 @@ impl World {
         }
     }
 
+    /// H12: what was heard once counts, of whichever history it was.
+    fn raise_by_number(&mut self, at: usize) {
+        let newest = self.sites[at].disk.newest();
+        for of in others(at) {
+            let number = UpdateNumber::new(self.heard[at][of]).min(newest.number);
+            let generation = self.sites[at].state().lineage.generation_at(number);
+            let position = Position { generation, number, ..Position::START };
+            self.raise_floor(at, of, position, None);
+        }
+    }
+
     /// Lets records go: the journal counts as full.
     pub fn trim(&mut self, at: usize) {
+        if self.setup.off == Off::FloorsAreBare {
+            self.raise_by_number(at);
+        }
         let here = &self.sites[at];
         let Some(run) = &here.run else { return };
         if run.resync.is_some() {
@@ -154,11 +168,9 @@ impl World {
     ) {
         let bare = self.setup.off == Off::FloorsAreBare;
         let (base, newest) = (self.sites[at].disk.base.number, self.sites[at].disk.newest());
+        self.heard[at][of] = self.heard[at][of].max(position.number.value());
         let Some(run) = self.run_mut(at) else { return };
-        let (lineage, mut position) = (&run.state.lineage, position);
-        if bare {
-            position.generation = lineage.generation_at(position.number.min(newest.number));
-        }
+        let lineage = &run.state.lineage;
         if let Some(fork) = fork.filter(|_| !bare) {
             run.retention.follow(&site(of), fork, lineage);
         }
@@ -199,6 +211,7 @@ impl World {
         let newest = self.sites[at].disk.newest();
         for (of, position) in &beat.floors {
             if index(of) != at {
+                self.heard[at][index(of)] = self.heard[at][index(of)].max(position.number.value());
                 let beyond = position.number > newest.number;
                 let position = if beyond { newest } else { *position };
                 self.raise_floor(at, index(of), position, None);

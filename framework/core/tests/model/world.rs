@@ -94,6 +94,8 @@ pub struct World {
     pub sessions: u64,
     /// The plans that were made, newest last: source, follower, plan.
     pub judged: Vec<(usize, usize, Rc<Plan>)>,
+    /// H12: the highest numbers that were ever heard, by who heard and of whom.
+    pub heard: [[u64; SITES]; SITES],
     /// Media were lost: a copy of everything is no fault any more.
     pub destroyed: bool,
     /// The rule that was broken, and how.
@@ -141,6 +143,7 @@ impl World {
             posted: VecDeque::new(),
             sessions: 0,
             judged: Vec::new(),
+            heard: Default::default(),
             destroyed: false,
             broken: None,
         };
