@@ -253,7 +253,7 @@ fn h18_a_reset_restores_the_own_records_first() {
 
 #[test]
 fn h19_a_reset_leaves_a_map_for_third_sites() {
-    hole(Off::ResetWithoutMaps, &["purge_safe"], World::ordinary, |world| {
+    hole(Off::ResetWithoutMaps, &["no_gap", "purge_safe"], World::ordinary, |world| {
         world.go(&[Action::Crash(A)]).takes_over(B, false);
         world.suspend(B, &[C]).rounds(1);
         world.writes(B, 1);
