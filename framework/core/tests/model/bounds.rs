@@ -134,7 +134,7 @@ impl World {
             return;
         }
         // The operator says that the primary is fenced only where that is true.
-        let fenced = self.fenced(at);
+        let fenced = self.fenced(at) && others(at).any(|other| self.linked(at, other));
         for consent in [false, true] {
             all.push(Action::TakeOver { site: at, consent, fenced });
         }

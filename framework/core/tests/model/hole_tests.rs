@@ -2,14 +2,8 @@
 
 use crate::holes::Off;
 use crate::step::Action;
-use crate::world::{A, B, BLOCK, C, Setup, World, site};
-use std::collections::BTreeMap;
-use trefoil_core::engine::takeover::{Assessment, Standing, Verdict, assess};
-use trefoil_core::model::{
-    Chain, Charter, Fence, Generation, Incarnation, Lineage, Marks, Member, PlanKind, Position,
-    SiteName, UpdateNumber,
-};
-use trefoil_core::wire::{Evidence, SiteView};
+use crate::world::{A, B, BLOCK, C, Setup, World};
+use trefoil_core::model::{PlanKind, Position};
 
 /// Tells a story twice: with every rule nothing breaks, without this one one of `rules` does.
 fn hole(off: Off, rules: &[&str], begin: fn() -> World, story: fn(&mut World)) {
@@ -325,102 +319,6 @@ fn h24_a_member_is_out_before_it_is_copied() {
     });
 }
 
-/// What a site says of itself: its reigns as (generation, first), its newest number.
-fn evidence(incarnation: u64, reigns: &[(u64, u64)], newest: u64) -> Evidence {
-    let mut lineage = Lineage::new();
-    for (count, first) in reigns {
-        let generation = Generation { count: *count, id: *count };
-        lineage.begin(generation, UpdateNumber::new(*first)).unwrap();
-    }
-    let number = UpdateNumber::new(newest);
-    let generation = lineage.generation_at(number);
-    let view = SiteView {
-        incarnation: Incarnation(incarnation),
-        promised: Generation { count: 9, id: 9 },
-        charter: None,
-        newest: Position { generation, number, chain: Chain::START },
-        marks: Marks::at(number),
-        base: UpdateNumber::ZERO,
-        debt_bytes: 0,
-        blank: false,
-    };
-    Evidence { view, lineage, lease_left_ms: 0 }
-}
-
-fn charter(count: u64, in_sync: &[(usize, u64)]) -> Charter {
-    let member =
-        |(at, id): &(usize, u64)| Member { site: site(*at), incarnation: Incarnation(*id) };
-    Charter {
-        generation: Generation { count, id: count },
-        version: 1,
-        primary: site(A),
-        active: true,
-        settled: Generation { count, id: count },
-        in_sync: in_sync.iter().map(member).collect(),
-        fence: Fence::Status,
-        untold: None,
-        consented: Generation::NONE,
-    }
-}
-
-fn assessed(
-    at: usize,
-    own: &Evidence,
-    others: &[(usize, &Evidence)],
-    charter: &Charter,
-    registered: &[SiteName],
-) -> Assessment {
-    let evidence: BTreeMap<SiteName, Evidence> =
-        others.iter().map(|(at, evidence)| (site(*at), (*evidence).clone())).collect();
-    assess(&Standing {
-        site: &site(at),
-        view: &own.view,
-        lineage: &own.lineage,
-        evidence: &evidence,
-        charter: Some(charter),
-        registered,
-        began_blank: false,
-    })
-}
-
-fn everyone() -> [SiteName; 3] {
-    [site(A), site(B), site(C)]
-}
-
-#[test]
-fn h22_a_candidate_that_cannot_become_eligible_gives_way() {
-    let (a, mut b) = (evidence(1, &[(1, 1)], 2), evidence(2, &[(1, 1)], 5));
-    b.view.base = UpdateNumber::new(4);
-    let c = evidence(3, &[(1, 1)], 1);
-    let charter = charter(1, &[(A, 1), (B, 2)]);
-    let by_a = assessed(A, &a, &[(B, &b), (C, &c)], &charter, &everyone());
-    let gives_way = matches!(&by_a, Assessment::GiveWay { to: Some(to), .. } if *to == site(B));
-    assert!(gives_way, "{by_a:?}");
-    let by_b = assessed(B, &b, &[(A, &a), (C, &c)], &charter, &everyone());
-    assert_eq!(by_b, Assessment::Eligible(Verdict::Zero), "whoever it gives way to may lead");
-    // Without it A would read for ever what is not there: its records begin behind A's end.
-    b.view.base = UpdateNumber::ZERO;
-    let reads = assessed(A, &a, &[(B, &b), (C, &c)], &charter, &everyone());
-    assert!(matches!(reads, Assessment::RollForward { .. }), "{reads:?}");
-}
-
-#[test]
-fn h23_positions_are_compared_by_generation_then_number() {
-    let a = evidence(11, &[(1, 1)], 3);
-    let b = evidence(12, &[(1, 1), (2, 3)], 4);
-    let c = evidence(13, &[(1, 1), (2, 3)], 3);
-    let charter = charter(2, &[(A, 1), (B, 2)]);
-    let by_b = assessed(B, &b, &[(A, &a), (C, &c)], &charter, &everyone());
-    assert_eq!(by_b, Assessment::Eligible(Verdict::Flushed), "A's tail was lost before");
-    let by_a = assessed(A, &a, &[(B, &b), (C, &c)], &charter, &everyone());
-    assert!(matches!(by_a, Assessment::GiveWay { .. }), "{by_a:?}");
-    // By number alone, as if all were of one reign: neither holds the other, nobody may lead.
-    let mut flat = charter.clone();
-    flat.settled = Generation { count: 1, id: 1 };
-    let by_b = assessed(B, &b, &[(A, &a), (C, &c)], &flat, &everyone());
-    assert_ne!(by_b, Assessment::Eligible(Verdict::Flushed));
-}
-
 #[test]
 fn h26_a_joiner_whose_inclusion_is_unknown_is_waited_for() {
     hole(Off::DroppedWithoutCharter, &["acking_covers_charter"], World::without_b, |world| {
@@ -431,20 +329,6 @@ fn h26_a_joiner_whose_inclusion_is_unknown_is_waited_for() {
         world.go(&[Action::Write { site: A, block: 1 }, Action::Settle]);
         assert!(world.setup.off != Off::Nothing || world.acking(A, B));
     });
-}
-
-#[test]
-fn h27_flushed_is_certified_only_with_every_registered_site() {
-    let charter = charter(1, &[(A, 1)]);
-    let (a, b) = (evidence(71, &[(1, 1)], 2), evidence(2, &[(1, 1)], 2));
-    let c = evidence(3, &[(1, 1)], 3);
-    // C holds update 3, which A answered and lost with its power; its process is dead.
-    let with = assessed(B, &b, &[(A, &a)], &charter, &everyone());
-    assert!(matches!(with, Assessment::Eligible(Verdict::Unknown(_))), "{with:?}");
-    let members_only = assessed(B, &b, &[(A, &a)], &charter, &[site(A), site(B)]);
-    assert_eq!(members_only, Assessment::Eligible(Verdict::Flushed), "the hole");
-    let back = assessed(B, &b, &[(A, &a), (C, &c)], &charter, &everyone());
-    assert!(matches!(back, Assessment::RollForward { .. }), "{back:?}");
 }
 
 #[test]

@@ -88,7 +88,8 @@ impl World {
                     run.refusal = Some(why);
                 }
             }
-            Effect::Lease { .. } => {}
+            // The lease is read from the reign itself.
+            _ => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::holes::Off;
 use crate::site::{Leg, blocks_of};
-use crate::world::{World, index, others, site};
+use crate::world::{World, others, site};
 use bytes::Bytes;
 use trefoil_core::engine::judge::{FollowerView, Plan, PlanDebt, PlanKind, SourceView, judge};
 use trefoil_core::engine::reign::{Event, LegReport};
@@ -312,7 +312,7 @@ impl World {
         let gone = matches!(&plan.kind, PlanKind::Refuse { .. })
             && plan.why.contains("no map names what went before");
         if gone && !self.destroyed {
-            let (at, from) = (site(at), index(&site(from)));
+            let (at, from) = (site(at), site(from));
             self.broke("purge_safe", format!("{from} has trimmed its tail ({at}): {}", plan.why));
         }
     }

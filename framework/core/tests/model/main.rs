@@ -9,7 +9,6 @@
 //! A history begins with A leading, B in sync and C following, or with three blank sites.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![expect(clippy::needless_range_loop, reason = "sites are told by their index")]
 #![expect(clippy::disallowed_methods, reason = "walks have a time limit; no decision sees it")]
 
 mod bounds;

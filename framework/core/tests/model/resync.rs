@@ -2,7 +2,7 @@
 
 use crate::holes::Off;
 use crate::site::Resync;
-use crate::world::{World, index, spec};
+use crate::world::{World, spec};
 use trefoil_core::engine::copy::CopyFollower;
 use trefoil_core::engine::follower::Step;
 use trefoil_core::engine::shipper::everything;
@@ -236,6 +236,5 @@ impl World {
         } else if let Some(run) = self.run_mut(at) {
             run.streaming = run.session.is_some();
         }
-        let _ = index(&resync.source);
     }
 }
