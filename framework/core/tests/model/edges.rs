@@ -346,7 +346,7 @@ fn e32_a_busy_link_never_turns_a_delta_into_a_copy() {
     world.writes(A, 1);
     world.forget_plans().go(&[Action::Heal(A, B)]);
     for _ in 0..4 {
-        while world.run(A).unwrap().legs.get(&site(B)).is_none() {
+        while !world.run(A).unwrap().legs.contains_key(&site(B)) {
             let Some((from, to, lane)) = world.waiting().first().copied() else { break };
             world.apply(Action::Deliver { from, to, lane });
         }
