@@ -78,6 +78,7 @@ fn tell_mail(out: &mut Relative, mail: Option<&Mail>) -> fmt::Result {
             write!(out, "{session:?}")?;
             records.iter().try_for_each(|record| write!(out, "{:?}", record.position()))
         }
+        Some(Mail::Plan(session, plan, _)) => write!(out, "{session:?}{plan:?}"),
         Some(Mail::Data(message)) => write!(out, "{message:?}"),
     }
 }

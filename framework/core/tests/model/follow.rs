@@ -5,17 +5,9 @@ use crate::site::{Resync, Told};
 use crate::world::{World, index};
 use trefoil_core::engine::follower::Step;
 use trefoil_core::engine::reign::Event;
-use trefoil_core::model::{Changed, Lineage, Position, SessionId};
+use trefoil_core::model::{Changed, Lineage, Plan, Position, SessionId};
 use trefoil_core::record::{Record, RecordKind};
 use trefoil_core::wire::{ControlMessage, CopyBlock, DataMessage, Follow, Progress};
-
-/// The session that a message belongs to.
-fn session_of(message: &DataMessage) -> SessionId {
-    match message {
-        DataMessage::Plan { session, .. } | DataMessage::Records { session, .. } => *session,
-        DataMessage::Copy(block) => block.session,
-    }
-}
 
 impl World {
     pub fn start_following(&mut self, at: usize, told: Told) {
@@ -116,27 +108,41 @@ impl World {
         }
     }
 
-    /// A message of the stream came.
-    pub fn data_came(&mut self, at: usize, from: usize, message: DataMessage) {
+    /// Whether a message is of the session that this site is in.
+    fn is_ours(&self, at: usize, from: usize, id: SessionId) -> bool {
         let session = self.run(at).and_then(|run| run.session.as_ref());
-        let ours = session.is_some_and(|session| {
-            index(session.source()) == from && session.session() == session_of(&message)
-        });
-        if !ours {
+        session.is_some_and(|session| index(session.source()) == from && session.session() == id)
+    }
+
+    /// The source's plan came.
+    pub fn plan_came(
+        &mut self,
+        at: usize,
+        from: usize,
+        id: SessionId,
+        plan: Plan,
+        lineage: Lineage,
+    ) {
+        if !self.is_ours(at, from, id) {
             return;
         }
+        let Some(session) = self.run_mut(at).and_then(|run| run.session.as_mut()) else { return };
+        match session.planned(plan) {
+            Ok(step) => self.planned(at, step, lineage),
+            Err(_) => self.drop_session(at),
+        }
+    }
+
+    /// A message of the stream came.
+    pub fn data_came(&mut self, at: usize, from: usize, message: DataMessage) {
         match message {
-            DataMessage::Plan { plan, lineage, .. } => {
-                let Some(session) = self.run_mut(at).and_then(|run| run.session.as_mut()) else {
-                    return;
-                };
-                match session.planned(*plan) {
-                    Ok(step) => self.planned(at, step, lineage),
-                    Err(_) => self.drop_session(at),
-                }
+            DataMessage::Records { session, records } if self.is_ours(at, from, session) => {
+                self.records_came(at, records);
             }
-            DataMessage::Records { records, .. } => self.records_came(at, records),
-            DataMessage::Copy(block) => self.copy_came(at, block),
+            DataMessage::Copy(block) if self.is_ours(at, from, block.session) => {
+                self.copy_came(at, block);
+            }
+            _ => {}
         }
     }
 

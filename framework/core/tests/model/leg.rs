@@ -2,12 +2,12 @@
 
 use crate::holes::Off;
 use crate::site::{Leg, blocks_of};
-use crate::world::{World, others, site};
+use crate::world::{Mail, World, others, site};
 use bytes::Bytes;
 use trefoil_core::engine::judge::{FollowerView, Plan, PlanDebt, PlanKind, SourceView, judge};
 use trefoil_core::engine::reign::{Event, LegReport};
 use trefoil_core::engine::shipper::{ShipperEngine, Work, limit};
-use trefoil_core::model::{Durability, Extent, Generation, Position, UpdateNumber};
+use trefoil_core::model::{Extent, Generation, Position, UpdateNumber};
 use trefoil_core::port::Content;
 use trefoil_core::wire::{CopyBlock, DataMessage, Follow, Progress};
 
@@ -44,13 +44,8 @@ impl World {
             self.judged.remove(0);
         }
         self.judged.push((at, from, std::rc::Rc::new(plan.clone())));
-        let message = DataMessage::Plan {
-            session: leg.follow.session,
-            plan: Box::new(plan.clone()),
-            lineage,
-            durability: Durability::Flush,
-        };
-        self.send_data(at, from, message);
+        let mail = Mail::Plan(leg.follow.session, Box::new(plan.clone()), lineage);
+        self.send_data(at, from, mail);
         let sizes: Vec<u64> = crate::world::spec().iter().map(|volume| volume.size).collect();
         let engine = ShipperEngine::new(leg.follow.session, plan, &sizes, CREDIT);
         if engine.ends_with_plan() {
@@ -179,13 +174,13 @@ impl World {
                 let bytes = records.iter().map(|record| record.encoded_bytes() as u64).sum();
                 self.check_sent(at, to, up_to);
                 self.sent(at, to, |engine| engine.records_sent(up_to, bytes));
-                self.send_data(at, to, DataMessage::Records { session, records });
+                self.send_data(at, to, Mail::Data(DataMessage::Records { session, records }));
                 true
             }
             Some(Work::Copy(extent)) => {
                 let message = self.copy_of(at, session, extent);
                 self.sent(at, to, |engine| engine.copy_sent(extent, 0));
-                self.send_data(at, to, message);
+                self.send_data(at, to, Mail::Data(message));
                 true
             }
         }

@@ -142,6 +142,9 @@ impl World {
             return;
         }
         let message = match mail {
+            Mail::Plan(session, plan, lineage) => {
+                return self.plan_came(to, from, session, *plan, lineage);
+            }
             Mail::Data(message) => return self.data_came(to, from, message),
             Mail::Control(message) => message,
         };

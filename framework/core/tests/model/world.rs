@@ -12,8 +12,8 @@ use std::rc::Rc;
 use trefoil_core::engine::reign::{Event, Reign, ReignConfig};
 use trefoil_core::engine::retention::{OnFull, Retention, WaterMarks};
 use trefoil_core::model::{
-    Fence, GroupName, Incarnation, LegMode, Plan, Position, SiteName, SiteState, UpdateNumber,
-    VolumeSpec,
+    Fence, GroupName, Incarnation, LegMode, Lineage, Plan, Position, SessionId, SiteName,
+    SiteState, UpdateNumber, VolumeSpec,
 };
 use trefoil_core::wire::{ControlMessage, DataMessage};
 
@@ -63,6 +63,8 @@ pub const ENDS: [(usize, usize); 3] = [(A, B), (A, C), (B, C)];
 #[derive(Clone)]
 pub enum Mail {
     Control(ControlMessage),
+    /// The source's verdict; it goes first on the data lane.
+    Plan(SessionId, Box<Plan>, Lineage),
     Data(DataMessage),
 }
 
@@ -266,9 +268,9 @@ impl World {
         lane.push_back(Mail::Control(message));
     }
 
-    pub fn send_data(&mut self, from: usize, to: usize, message: DataMessage) {
+    pub fn send_data(&mut self, from: usize, to: usize, mail: Mail) {
         if self.linked(from, to) {
-            self.lanes[from][to][1].push_back(Mail::Data(message));
+            self.lanes[from][to][1].push_back(mail);
         }
     }
 }
