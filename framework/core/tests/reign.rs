@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "reign/arbiter.rs"]
+mod arbiter;
 #[path = "reign/exchange.rs"]
 mod exchange;
 #[path = "reign/fence.rs"]

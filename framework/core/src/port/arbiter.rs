@@ -36,9 +36,8 @@ pub struct LeaseRequest {
 
 /// Keeps the charter of one group, and the lease of its primary.
 ///
-/// Today two of three sites agree by promises (`engine::reign`, the *manual* arbiter) and nothing
-/// is wired to this trait; it is the port for arbiters outside of the sites (an embedded Raft
-/// group, an etcd), and there so that one can be written and proved before it is.
+/// Where there is none, two of three sites record it themselves (`engine::reign`, `manual`). Where
+/// there is one, a site takes for the charter what it has recorded, and nothing else.
 ///
 /// # To be correct
 /// - All calls, of all sites, are as if done one after the other at one place (linearizable), also
@@ -49,7 +48,8 @@ pub struct LeaseRequest {
 /// - A charter that does not rank above the recorded one ([`Charter::rank`]) is
 ///   [`ErrorKind::Refused`](crate::ErrorKind::Refused): reigns never go back.
 /// - An error of any other kind means that the outcome is unknown: the change was made, or will
-///   never be. Reading tells which.
+///   never be. Reading tells which. (Sites also bear a change that is made after it was not read:
+///   they repeat it as it is, or see that its version is gone.)
 /// - A lease is granted to the primary of the recorded charter in its own generation alone, for no
 ///   longer than asked; anybody else is [`ErrorKind::Fenced`](crate::ErrorKind::Fenced), which
 ///   changes nothing. The holder counts the grant from *before* it asked, by its own clock.

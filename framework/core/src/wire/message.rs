@@ -24,6 +24,8 @@ pub struct Greeting {
     pub incarnation: Incarnation,
     /// The volumes that it has, for people.
     pub volumes: Vec<VolumeSpec>,
+    /// Whether an arbiter outside of the sites keeps the charter: both sides ask it, or none does.
+    pub arbiter: bool,
     /// Which link this is: drawn at random by who dialled, repeated by who answers.
     pub link: u64,
     /// The link that is up and that this one takes the place of, lane by lane: what was sent on

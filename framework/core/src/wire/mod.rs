@@ -10,7 +10,8 @@
 //! |   | cover, and whether its tail may be dropped |
 //! | 5 | heartbeats carry the reigns and what maps name; a site may be asked what it would decide;
 //! |   | a charter names the sites without which nothing changes |
-//! | 6 | a plan says which volumes the group has at its base |
+//! | 6 | a plan says which volumes the group has at its base; a greeting says whether
+//! |   | an arbiter outside of the sites is asked |
 
 mod codec;
 mod message;

@@ -1,8 +1,12 @@
 //! Three reign engines and the messages between them, in a time that the test moves.
 
+mod court;
 mod exchange;
 mod look;
 
+pub use court::Mishap;
+
+use court::Court;
 use std::collections::{BTreeMap, BTreeSet};
 use trefoil_core::engine::reign::{
     Completed, Effect, Event, LegReport, Own, Refusal, Reign, ReignConfig, StandsBy,
@@ -68,6 +72,8 @@ pub struct World {
     mail: Vec<(SiteName, SiteName, Mail)>,
     takeover_delay_us: Option<u64>,
     fence: Fence,
+    /// The arbiter outside of the sites, where the test has one.
+    court: Option<Court>,
 }
 
 fn config(name: &str, takeover_delay_us: Option<u64>, fence: Fence) -> ReignConfig {
@@ -100,19 +106,18 @@ impl World {
 
     /// Sites that take over by themselves after so many milliseconds of silence, if at all.
     fn with(after_ms: Option<u64>, fence: Fence) -> Self {
+        Self::with_court(after_ms, fence, None)
+    }
+
+    fn with_court(after_ms: Option<u64>, fence: Fence, court: Option<Court>) -> Self {
         let takeover_delay_us = after_ms.map(|ms| ms * MS);
         let now = 10_000_000;
         let node = |(index, name): (usize, &&str)| {
             let incarnation = Incarnation(index as u64 + 1);
-            let engine = Reign::new(
-                config(name, takeover_delay_us, fence),
-                incarnation,
-                Generation::NONE,
-                None,
-                now,
-            );
+            let config = config(name, takeover_delay_us, fence);
+            let engine = Reign::new(config, incarnation, Generation::NONE, None, now);
             let node = Node {
-                engine,
+                engine: if court.is_some() { engine.with_arbiter() } else { engine },
                 alive: true,
                 incarnation,
                 promised: Generation::NONE,
@@ -133,7 +138,8 @@ impl World {
         };
         let nodes = NAMES.iter().enumerate().map(node).collect();
         let (cuts, mail) = (BTreeSet::new(), Vec::new());
-        let mut world = Self { now, random: 100, nodes, cuts, mail, takeover_delay_us, fence };
+        let mut world =
+            Self { now, random: 100, nodes, cuts, mail, takeover_delay_us, fence, court };
         world.link_all();
         world
     }
@@ -272,8 +278,9 @@ impl World {
     pub fn restart(&mut self, name: &str) {
         let (now, config) = (self.now, config(name, self.takeover_delay_us, self.fence));
         let node = self.nodes.get_mut(&site(name)).unwrap();
-        node.engine =
-            Reign::new(config, node.incarnation, node.promised, node.charter.clone(), now);
+        let charter = node.charter.clone();
+        let engine = Reign::new(config, node.incarnation, node.promised, charter, now);
+        node.engine = if self.court.is_some() { engine.with_arbiter() } else { engine };
         node.alive = true;
         node.joined.clear();
         node.following = None;
@@ -392,6 +399,7 @@ impl World {
             Effect::TakeoverFailed { why } => node.refusal = Some(why),
             Effect::Exchange(effect) => self.exchange(at, effect),
             Effect::Hold(hold) => node.held = hold,
+            Effect::AskArbiter { id, question } => self.ask_court(at, id, question),
             Effect::Serve | Effect::StopServing(_) | Effect::Lease { .. } => {}
         }
     }

@@ -12,7 +12,16 @@ const CRATES: [(&str, &[&str]); 8] = [
     ("transports", &["trefoil-core"]),
     ("backends", &["trefoil-core"]),
     ("arbiters", &["trefoil-core"]),
-    ("daemon", &["trefoil-core", "trefoil-site", "trefoil-transports", "trefoil-backends"]),
+    (
+        "daemon",
+        &[
+            "trefoil-core",
+            "trefoil-site",
+            "trefoil-transports",
+            "trefoil-backends",
+            "trefoil-arbiters",
+        ],
+    ),
     (
         "examples",
         &["trefoil-core", "trefoil-site", "trefoil-transports", "trefoil-backends", "trefoil"],

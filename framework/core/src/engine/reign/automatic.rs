@@ -46,6 +46,13 @@ pub enum StandsBy {
         /// How long ago that site heard the primary; `None` if that site is not heard itself.
         silent_us: Option<u64>,
     },
+    /// The arbiter does not answer, and no charter is changed without it.
+    ArbiterAway {
+        /// The primary.
+        primary: SiteName,
+        /// In words.
+        why: String,
+    },
     /// Another candidate, or an attempt that failed, is given time.
     BackOff {
         /// The primary.
@@ -88,6 +95,9 @@ impl fmt::Display for StandsBy {
                 "waits: {primary} is not heard here, and neither is {site}, which would have to \
                  agree; bring one of them back"
             ),
+            Self::ArbiterAway { primary, why } => {
+                write!(f, "waits: {primary} is not heard, and {why}")
+            }
             Self::BackOff { primary, left_us } => write!(
                 f,
                 "waits {} more: {primary} is not heard, another candidate may be under way",
@@ -134,6 +144,10 @@ impl Reign {
             return Err(StandsBy::Heard { primary: primary.clone(), silent_us, delay_us });
         }
         self.confirmed(own, primary, delay_us)?;
+        let unread = || (!self.knows_record()).then(|| "the arbiter has not answered yet".into());
+        if let Some(why) = self.arbiter_away().or_else(unread) {
+            return Err(StandsBy::ArbiterAway { primary: primary.clone(), why });
+        }
         let not_before = self.stand_not_before.max(self.takes_over_at.unwrap_or(0));
         if own.now < not_before {
             let left_us = not_before - own.now;

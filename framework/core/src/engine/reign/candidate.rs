@@ -9,8 +9,9 @@ use crate::model::{Charter, Generation, Position, SiteName, Verdict};
 use crate::wire::{Evidence, PromiseReply};
 use std::collections::BTreeMap;
 
+/// How far a candidacy has come.
 #[derive(Clone, Debug)]
-enum Phase {
+pub(super) enum Phase {
     /// Collecting promises.
     Promising,
     /// Recording the fence charter at two of three sites.
@@ -26,27 +27,25 @@ enum Phase {
 /// A candidacy.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
-    generation: Generation,
+    pub(super) generation: Generation,
     pub(super) cause: Cause,
     begun_at: u64,
-    asked_at: u64,
-    phase: Phase,
+    pub(super) asked_at: u64,
+    pub(super) phase: Phase,
     pub(super) evidence: BTreeMap<SiteName, Evidence>,
     /// When every lease known to be granted to others has run out.
     lease_clear_at: u64,
+    /// When every lease of an older reign that the arbiter granted has run out, once it said so.
+    pub(super) arbiter_clear_at: Option<u64>,
     /// Whether this site held nothing when it began to stand.
     pub(super) began_blank: bool,
     /// How often a roll-forward failed.
-    failures: u32,
+    pub(super) failures: u32,
     /// Since when host writes wait for a planned exchange of roles.
     pub(super) hosts_wait_since: Option<u64>,
     /// The operator's consent stands in for a quorum.
     pub(super) by_consent: bool,
 }
-
-/// How often a candidate tries to read what another site holds more, before it only asks again
-/// from time to time.
-const ROLL_FORWARDS_MAX: u32 = 3;
 
 impl Candidate {
     pub(super) fn new(generation: Generation, cause: Cause, own: &Own) -> Self {
@@ -58,6 +57,7 @@ impl Candidate {
             phase: Phase::Promising,
             evidence: BTreeMap::new(),
             lease_clear_at: own.now,
+            arbiter_clear_at: None,
             began_blank: own.blank,
             failures: 0,
             hosts_wait_since: None,
@@ -65,7 +65,26 @@ impl Candidate {
         }
     }
 
+    pub(super) fn begun_at(&self) -> u64 {
+        self.begun_at
+    }
+
+    /// Whether the arbiter is to say how long the leases of older reigns may still be in use: once
+    /// the fence is recorded it grants them no more.
+    pub(super) fn asks_how_long(&self) -> bool {
+        let fenced = !matches!(self.phase, Phase::Promising | Phase::Fencing(_));
+        fenced && self.arbiter_clear_at.is_none()
+    }
+
     /// The charter that is on its way.
+    pub(super) fn proposal(&self) -> Option<&Proposal> {
+        match &self.phase {
+            Phase::Fencing(proposal) => Some(proposal),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
     pub(super) fn proposal_mut(&mut self) -> Option<&mut Proposal> {
         match &mut self.phase {
             Phase::Fencing(proposal) => Some(proposal),
@@ -83,39 +102,6 @@ impl Candidate {
 }
 
 impl Reign {
-    /// Asks every reachable site that has not promised yet.
-    pub(super) fn ask_promises(&self, effects: &mut Vec<Effect>) {
-        let Standing::Candidate(candidate) = &self.standing else { return };
-        let generation = candidate.generation;
-        for (site, peer) in &self.peers {
-            if peer.up && !candidate.evidence.contains_key(site) {
-                effects.push(Effect::AskPromise { to: site.clone(), generation });
-            }
-        }
-    }
-
-    /// A site that came back is asked what it was not asked while it was away.
-    pub(super) fn ask_again(&self, site: &SiteName, effects: &mut Vec<Effect>) {
-        match &self.standing {
-            Standing::Candidate(candidate) => {
-                let generation = candidate.generation;
-                if !candidate.evidence.contains_key(site) {
-                    effects.push(Effect::AskPromise { to: site.clone(), generation });
-                }
-                if let Phase::Fencing(proposal) = &candidate.phase {
-                    let charter = proposal.charter.clone();
-                    effects.push(Effect::Propose { to: site.clone(), charter });
-                }
-            }
-            Standing::Primary(primary) => {
-                if let Some(charter) = primary.proposed() {
-                    effects.push(Effect::Propose { to: site.clone(), charter: charter.clone() });
-                }
-            }
-            Standing::Secondary => {}
-        }
-    }
-
     /// Takes in a promise with its evidence, or a refusal.
     pub(super) fn promise_answered(
         &mut self,
@@ -153,31 +139,10 @@ impl Reign {
         }
     }
 
-    /// The roll-forward ended.
-    pub(super) fn rolled_forward(&mut self, own: &Own, well: bool, effects: &mut Vec<Effect>) {
-        let Standing::Candidate(candidate) = &mut self.standing else { return };
-        let Phase::RollingForward(from) = &candidate.phase else { return };
-        if well {
-            candidate.phase = Phase::Assessing;
-            return;
-        }
-        // What it holds is unknown again: it is asked once more, but not without end.
-        let from = from.clone();
-        candidate.evidence.remove(&from);
-        candidate.asked_at = own.now;
-        candidate.phase = Phase::Promising;
-        candidate.failures += 1;
-        if candidate.failures <= ROLL_FORWARDS_MAX {
-            self.ask_promises(effects);
-            return;
-        }
-        let why = format!("site {from} is further on, and reading from it failed repeatedly");
-        let _ = self.give_up(own, Refusal { unreachable: true, why }, effects);
-    }
-
     /// Goes from phase to phase as far as possible.
     pub(super) fn go_on_as_candidate(&mut self, own: &Own, effects: &mut Vec<Effect>) {
         self.ask_the_silent(own, effects);
+        self.may_give_up_on_arbiter(own, effects);
         loop {
             let Standing::Candidate(candidate) = &mut self.standing else { return };
             let phase = std::mem::replace(&mut candidate.phase, Phase::Promising);
@@ -195,27 +160,6 @@ impl Reign {
                 return;
             }
         }
-    }
-
-    /// Sites whose word is missing are asked from time to time in every phase: one that could not
-    /// answer at first may settle what is unproven.
-    fn ask_the_silent(&mut self, own: &Own, effects: &mut Vec<Effect>) {
-        let Standing::Candidate(candidate) = &mut self.standing else { return };
-        let due = candidate.asked_at.saturating_add(self.config.promise_timeout_us);
-        if own.now >= due && !matches!(candidate.phase, Phase::Promising) {
-            candidate.asked_at = own.now;
-            self.ask_promises(effects);
-        }
-    }
-
-    fn rolling_forward(&mut self, from: SiteName) -> (Phase, bool) {
-        if self.peers.get(&from).is_some_and(|peer| peer.up) {
-            return (Phase::RollingForward(from), false);
-        }
-        if let Standing::Candidate(candidate) = &mut self.standing {
-            candidate.evidence.remove(&from);
-        }
-        (Phase::Promising, true)
     }
 
     fn promising(&mut self, own: &Own, effects: &mut Vec<Effect>) -> (Phase, bool) {
@@ -264,7 +208,12 @@ impl Reign {
     }
 
     /// Fails the operator's takeover, or goes on waiting if there is no operator.
-    fn give_up(&mut self, own: &Own, why: Refusal, effects: &mut Vec<Effect>) -> (Phase, bool) {
+    pub(super) fn give_up(
+        &mut self,
+        own: &Own,
+        why: Refusal,
+        effects: &mut Vec<Effect>,
+    ) -> (Phase, bool) {
         let Standing::Candidate(candidate) = &self.standing else {
             return (Phase::Promising, false);
         };
@@ -277,9 +226,12 @@ impl Reign {
         (Phase::Promising, false)
     }
 
-    /// The newest charter that anyone in this candidacy knows.
+    /// The newest charter that anyone in this candidacy knows; where an arbiter recorded one, that.
     pub(super) fn newest_charter(&self) -> Option<&Charter> {
         let Standing::Candidate(candidate) = &self.standing else { return self.charter.as_ref() };
+        if let Some(recorded) = self.recorded_charter() {
+            return Some(recorded);
+        }
         let theirs = candidate.evidence.values().filter_map(|their| their.view.charter.as_ref());
         theirs.chain(self.charter.as_ref()).max_by_key(|charter| charter.rank())
     }
@@ -290,7 +242,14 @@ impl Reign {
         let Standing::Candidate(candidate) = &self.standing else {
             return (Phase::Promising, false);
         };
-        let generation = candidate.generation;
+        let (generation, cause) = (candidate.generation, candidate.cause);
+        if !self.knows_record() {
+            return (Phase::Promising, false);
+        }
+        if self.recorded_charter().is_some_and(|held| held.generation == generation) {
+            // Recorded before a roll-forward that failed: nothing of it changes.
+            return (Phase::Assessing, true);
+        }
         if let Some(why) = self.may_not_fence(own) {
             self.charter = self.newest_charter().cloned();
             let charter = self.charter.clone();
@@ -299,11 +258,16 @@ impl Reign {
             self.trouble = Some(why);
             return (Phase::Promising, false);
         }
+        let lost = self.record_lost();
+        if let Some(why) = lost.clone().filter(|_| !cause.accepts_loss()) {
+            return self.begin_no_record(own, why, effects);
+        }
         let old = self.newest_charter();
         let settled = old.map_or(Generation::NONE, |charter| charter.settled);
         let in_sync = old.map_or_else(|| vec![self.member()], |charter| charter.in_sync.clone());
         // The set stays as it is, so what is not told of it stays untold.
         let untold = old.and_then(|charter| charter.untold.clone());
+        let untold = lost.map(Verdict::Unknown).or(untold);
         let consented = old.map_or(Generation::NONE, |charter| charter.consented);
         let before = old.map(|charter| charter.voters.clone()).unwrap_or_default();
         let voters = if candidate.by_consent { Vec::new() } else { before.clone() };
@@ -331,6 +295,10 @@ impl Reign {
     ) -> (Phase, bool) {
         if self.agreed(&proposal) {
             return (Phase::Assessing, true);
+        }
+        if self.recorded_version().is_some_and(|version| version != proposal.based_on) {
+            // Another change was first: the fence is made from that, or not at all.
+            return self.fence(own, effects);
         }
         if proposal.ask_again_due(own.now) {
             self.ask_all(&proposal, effects);
@@ -371,7 +339,7 @@ impl Reign {
         let Standing::Candidate(candidate) = &self.standing else {
             return (Phase::Promising, false);
         };
-        let consent = candidate.cause.options().is_some_and(|options| options.accept_loss);
+        let consent = candidate.cause.accepts_loss();
         let unproved = match &verdict {
             Verdict::Zero => None,
             Verdict::Flushed => (candidate.cause == Cause::Automatic).then(|| verdict.to_string()),
@@ -398,6 +366,7 @@ impl Reign {
     ) -> (Phase, bool) {
         let own_grant = self.grants.left(&self.config.site, self.newest_charter(), own.now);
         let signed_off = self.signed_off(own, self.newest_charter());
+        let outside = self.external.is_some();
         let Standing::Candidate(candidate) = &mut self.standing else {
             return (Phase::Promising, false);
         };
@@ -405,6 +374,10 @@ impl Reign {
         candidate.lease_clear_at = clear_at;
         let by_word = candidate.cause.fenced();
         let fenced = by_word || signed_off;
+        if outside && !fenced && candidate.arbiter_clear_at.is_none() {
+            return (Phase::WaitingForLease(verdict), false);
+        }
+        let clear_at = clear_at.max(candidate.arbiter_clear_at.unwrap_or(0));
         if own.now < clear_at && !fenced {
             return (Phase::WaitingForLease(verdict), false);
         }

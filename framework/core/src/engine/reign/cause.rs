@@ -28,6 +28,11 @@ impl Cause {
         self.options().is_some_and(|options| options.accept_loss && options.primary_is_fenced)
     }
 
+    /// Whether the operator accepts a loss.
+    pub(super) fn accepts_loss(self) -> bool {
+        self.options().is_some_and(|options| options.accept_loss)
+    }
+
     /// Whether the operator states that the old primary cannot answer hosts any more.
     pub(super) fn fenced(self) -> bool {
         self.options().is_some_and(|options| options.primary_is_fenced)

@@ -1,5 +1,6 @@
 //! What the reign is told, and what it says is to be done.
 
+use super::arbiter::{Question, Reply};
 use super::cause::Cause;
 use super::exchange::{Exchange, ExchangeEffect};
 use super::{LegReport, TakeoverOptions};
@@ -65,6 +66,8 @@ pub enum Event {
     Relays(BTreeMap<SiteName, SiteName>),
     /// Roles are exchanged as planned.
     Exchange(Exchange),
+    /// The arbiter answers the question of that number, or is not heard.
+    Arbiter(u64, Reply),
 }
 
 /// What a site does about it, in order.
@@ -160,6 +163,13 @@ pub enum Effect {
     },
     /// Part of a planned exchange of roles.
     Exchange(ExchangeEffect),
+    /// Ask the arbiter; an answer always comes, be it that nobody knows.
+    AskArbiter {
+        /// The number of the question.
+        id: u64,
+        /// The question.
+        question: Question,
+    },
     /// A takeover is completed, the operator's or an automatic one.
     TookOver(Box<Completed>),
     /// The operator's takeover failed.

@@ -179,6 +179,9 @@ impl Reign {
         if named || !matches!(self.standing, Standing::Secondary) {
             return refused(format!("site {site} leads already, or is about to; see `status`"));
         }
+        if let Some(why) = self.arbiter_away() {
+            return Err(Refusal { unreachable: true, why });
+        }
         if own.debt_bytes > 0 {
             let debt = own.debt_bytes;
             return refused(format!("site {site} still owes {debt} bytes: let the copy finish"));
@@ -328,6 +331,9 @@ impl Reign {
         if let Some(handing) = &primary.handing {
             let busy = || format!("an exchange of roles with site {} is under way", handing.to);
             return (handing.to != *to).then(busy);
+        }
+        if let Some(why) = self.arbiter_away() {
+            return Some(why);
         }
         if self.suspended.contains(to) {
             return Some(format!(

@@ -12,6 +12,8 @@
 //! An [`Effect::Save`] is durable before the effect after it is begun: that is what makes a
 //! promise a promise.
 
+mod arbiter;
+mod asking;
 mod automatic;
 mod candidate;
 mod cause;
@@ -26,6 +28,7 @@ mod proposal;
 mod quorum;
 mod rehearse;
 mod relay;
+mod roll_forward;
 mod secondary;
 mod suspend;
 
@@ -33,10 +36,12 @@ use super::lease::{Grants, Lease};
 use crate::model::{Charter, Fence, Generation, Incarnation, LegMode, Member, Role, SiteName};
 use crate::wire::{Evidence, SiteView};
 use crate::{Error, Result};
+use arbiter::External;
 use candidate::Candidate;
 use primary::Primary;
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use arbiter::{ArbiterSeen, Question, Reply};
 pub use automatic::StandsBy;
 pub use cause::Cause;
 pub use events::{Completed, Effect, Event, Own, Refusal};
@@ -133,6 +138,8 @@ pub struct Reign {
     suspended: BTreeSet<SiteName>,
     /// For each site that may lead: whom this one reads from instead of it.
     relays: BTreeMap<SiteName, SiteName>,
+    /// The arbiter outside of the sites, if there is one.
+    external: Option<External>,
     trouble: Option<String>,
 }
 
@@ -165,6 +172,7 @@ impl Reign {
             asked: None,
             suspended: BTreeSet::new(),
             relays: BTreeMap::new(),
+            external: None,
             trouble: None,
         }
     }
@@ -213,7 +221,7 @@ impl Reign {
 
     /// What keeps this site from its job, in words.
     pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+        self.trouble.as_deref().or_else(|| self.arbiter_trouble())
     }
 
     /// What another site last said of itself.
@@ -302,6 +310,7 @@ impl Reign {
             Event::Suspended(sites) => self.suspended = sites,
             Event::Relays(relays) => self.relays = relays,
             Event::Exchange(event) => self.exchange(own, event, &mut effects),
+            Event::Arbiter(id, reply) => self.arbiter_answered(own, id, reply, &mut effects),
         }
         self.go_on(own, &mut effects);
         effects
@@ -318,6 +327,7 @@ impl Reign {
         self.go_on_exchanging(own, effects);
         self.stop_suspended(effects);
         self.follow_charter(effects);
+        self.ask_arbiter(own, effects);
     }
 
     fn link_up(&mut self, own: &Own, site: SiteName, effects: &mut Vec<Effect>) {

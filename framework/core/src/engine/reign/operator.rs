@@ -13,8 +13,9 @@ impl Reign {
         effects: &mut Vec<Effect>,
     ) {
         let refusal = self.takeover_refusal(own, options);
-        if let Some(why) = refusal {
-            let why = Refusal { unreachable: false, why };
+        let away = self.arbiter_away();
+        if let Some(why) = refusal.clone().or(away) {
+            let why = Refusal { unreachable: refusal.is_none(), why };
             effects.push(Effect::TakeoverFailed { why });
             return;
         }

@@ -132,6 +132,15 @@ impl Primary {
         self.proposal.as_ref().map(|proposal| &proposal.charter)
     }
 
+    /// The same, with what came of it so far.
+    pub(super) fn proposal(&self) -> Option<&Proposal> {
+        self.proposal.as_ref()
+    }
+
+    pub(super) fn proposal_mut(&mut self) -> Option<&mut Proposal> {
+        self.proposal.as_mut()
+    }
+
     /// A newer generation is there.
     pub(super) fn abandoned(self, newer: Generation, effects: &mut Vec<Effect>) {
         if self.cause().options().is_some() && !self.is_active() {
@@ -239,8 +248,9 @@ impl Reign {
         if let Some(proposal) = primary.proposal.take() {
             self.go_on_proposing(own, proposal, effects);
         }
+        let known = self.knows_record();
         let Standing::Primary(primary) = &mut self.standing else { return };
-        if primary.proposal.is_some() {
+        if primary.proposal.is_some() || !known {
             return;
         }
         match primary.phase {

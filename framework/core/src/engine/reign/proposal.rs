@@ -1,16 +1,16 @@
-//! Changing the charter: those who must agree record the new one.
+//! Changing the charter: those who must agree record the new one, or the arbiter does.
 
 use super::{Effect, Reign, Standing};
 use crate::model::{Charter, SiteName};
 use std::collections::BTreeSet;
 
 /// How long to wait before asking the same sites again, in microseconds.
-const ASK_AGAIN_US: u64 = 300_000;
+pub(super) const ASK_AGAIN_US: u64 = 300_000;
 
 /// A charter on its way.
 #[derive(Clone, Debug)]
 pub(super) struct Proposal {
-    /// The charter proposed; this site has recorded it.
+    /// The charter proposed. Where the sites decide, this one has recorded it already.
     pub charter: Charter,
     /// The other sites that recorded it.
     pub accepted: BTreeSet<SiteName>,
@@ -18,6 +18,10 @@ pub(super) struct Proposal {
     before: Vec<SiteName>,
     /// The operator's consent stands in for a quorum.
     by_consent: bool,
+    /// The version of the arbiter's record that a candidate's proposal was made from.
+    pub based_on: u64,
+    /// Whether the arbiter has recorded it.
+    pub recorded: bool,
     asked_at: u64,
 }
 
@@ -45,7 +49,8 @@ impl Proposal {
 
 impl Reign {
     /// Records `charter` here, durably, and asks the others to; `before` are the voters of the
-    /// charter that it replaces.
+    /// charter that it replaces. Where there is an arbiter it is asked, and nothing is recorded here
+    /// before it has.
     pub(super) fn propose(
         &mut self,
         now: u64,
@@ -53,16 +58,25 @@ impl Reign {
         before: Vec<SiteName>,
         effects: &mut Vec<Effect>,
     ) -> Proposal {
-        self.charter = Some(charter.clone());
-        effects.push(Effect::Save { promised: self.promised, charter: Some(charter.clone()) });
-        let (accepted, by_consent) = (BTreeSet::new(), self.stands_by_consent());
-        let proposal = Proposal { charter, accepted, before, by_consent, asked_at: now };
-        self.ask_all(&proposal, effects);
+        let (accepted, recorded, by_consent) = (BTreeSet::new(), false, self.stands_by_consent());
+        let based_on = self.recorded_version().unwrap_or(0);
+        let asked_at = now;
+        let proposal =
+            Proposal { charter, accepted, before, by_consent, based_on, recorded, asked_at };
+        if self.external.is_none() {
+            let charter = Some(proposal.charter.clone());
+            self.charter.clone_from(&charter);
+            effects.push(Effect::Save { promised: self.promised, charter });
+            self.ask_all(&proposal, effects);
+        }
         proposal
     }
 
-    /// Asks every reachable site that has not recorded `proposal` yet.
+    /// Asks every reachable site that has not recorded `proposal` yet, if it is theirs to do.
     pub(super) fn ask_all(&self, proposal: &Proposal, effects: &mut Vec<Effect>) {
+        if self.external.is_some() {
+            return;
+        }
         for (site, peer) in &self.peers {
             if peer.up && !proposal.accepted.contains(site) {
                 let (to, charter) = (site.clone(), proposal.charter.clone());
@@ -71,10 +85,14 @@ impl Reign {
         }
     }
 
-    /// Whether enough sites recorded it: by the rule of the charter before it, and by its own.
+    /// Whether enough sites recorded it: by the rule of the charter before it, and by its own;
+    /// or the arbiter did.
     /// (Where it names no voters any more, whoever goes by the old rule still needs those, who know
     /// better; a site that led alone waits until it does not.)
     pub(super) fn agreed(&self, proposal: &Proposal) -> bool {
+        if self.external.is_some() {
+            return proposal.recorded;
+        }
         let accepted = |site: &SiteName| proposal.accepted.contains(site);
         if proposal.by_consent {
             return self.is_everyone_heard(accepted);

@@ -85,6 +85,10 @@ impl Reign {
     /// Who must agree to the next change of a charter of this reign.
     pub(super) fn voters_of(&self, charter: &Charter, now: u64) -> Vec<SiteName> {
         let voters = charter.voters_when_active();
+        if self.external.is_some() {
+            // Alone, a primary has its lease from the arbiter.
+            return voters;
+        }
         let up_to_me = || self.charter.as_ref().is_some_and(|old| old.is_up_to(&self.config.site));
         let nobody = !self.is_anyone_there(now);
         if voters.is_empty() && nobody && (self.stands_by_consent() || up_to_me()) {

@@ -119,7 +119,7 @@ impl Reign {
             }
         }
         events.push_back(Event::Takeover(options));
-        let (reign, reads) = (self.clone(), Vec::new());
+        let (reign, reads) = (self.clone().without_questions(), Vec::new());
         let mut stage = Stage { reign, own: own.clone(), others, events, reads, outcome: None };
         let outcome = stage.play(self.config.lease_us / 8);
         let waits_us = stage.own.now.saturating_sub(own.now);
@@ -203,6 +203,10 @@ impl Stage<'_> {
                 let (generation, version) = charter.rank();
                 let accepted = CharterReply::Accepted;
                 self.events.push_back(Event::CharterReply(to, generation, version, accepted));
+            }
+            Effect::AskArbiter { id, question } => {
+                let reply = self.reign.imagined_reply(question);
+                self.events.push_back(Event::Arbiter(id, reply));
             }
             Effect::Follow { source, roll_forward: true, .. } => self.roll_forward(source),
             Effect::Lead { .. } => self.outcome = self.completed().map(Ok),

@@ -122,7 +122,8 @@ impl Reign {
     /// Stands as a candidate of its own accord, where the charter (or, before the first, the
     /// configuration) names this site and nobody knows better.
     pub(super) fn stand_if_due(&mut self, own: &Own, effects: &mut Vec<Effect>) {
-        let early = own.now < self.stand_not_before || self.goes_second(own);
+        let early =
+            own.now < self.stand_not_before || self.goes_second(own) || !self.knows_record();
         if !matches!(self.standing, Standing::Secondary) || early || self.asked.is_some() {
             return;
         }

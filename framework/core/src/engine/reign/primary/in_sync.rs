@@ -96,6 +96,9 @@ impl Reign {
     /// Begins to wait for sync legs that are close.
     fn join_close(&mut self, own: &Own, effects: &mut Vec<Effect>) {
         let grace = self.config.leg_grace_us;
+        // Whoever is waited for is waited for until a charter says otherwise: without the arbiter
+        // nobody new is.
+        let away = self.arbiter_away().is_some();
         let Standing::Primary(primary) = &mut self.standing else { return };
         for (site, leg) in &mut primary.legs {
             let sync = self.config.modes.get(site) == Some(&LegMode::Sync);
@@ -105,6 +108,7 @@ impl Reign {
                 && leg.report.debt_bytes == 0
                 && !leg.replaced
                 && !self.suspended.contains(site)
+                && (leg.acking || !away)
                 && !leg.overdue(own.now, grace);
             if sync && fit && close && (!leg.acking || leg.back) && !leg.report.must_leave {
                 leg.acking = true;
