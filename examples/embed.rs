@@ -42,6 +42,7 @@ fn site(name: &str, network: &MemoryNetwork) -> Result<Site> {
         journal: Box::new(disk.journal()?),
         stores: vec![Arc::new(disk.volume(&volume.name, volume.size)?)],
         peers: others.map(link).collect(),
+        arbiter: None,
         config,
     };
     Site::builder(own).listen(transport.clone(), name).group(parts).start()

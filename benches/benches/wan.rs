@@ -157,8 +157,13 @@ impl<'a> World<'a> {
             peers.insert(site(other)?, PeerLink::new(way, address.clone()).with_rates(rates));
         }
         let (journal, store) = (disk.journal()?, disk.volume(&volume.name, volume.size)?);
-        let parts =
-            GroupParts { config, journal: Box::new(journal), stores: vec![Arc::new(store)], peers };
+        let parts = GroupParts {
+            config,
+            journal: Box::new(journal),
+            stores: vec![Arc::new(store)],
+            peers,
+            arbiter: None,
+        };
         // Whoever dials C is shaped by its own end; C shapes what it takes in.
         let door = if name == "c" { far } else { plain };
         Site::builder(site(name)?).listen(door, listen).group(parts).start()

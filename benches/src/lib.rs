@@ -147,7 +147,7 @@ fn describe(
     let peers = addresses.iter().filter(|(other, _)| **other != own);
     let link = |address: &String| PeerLink::new(transport.clone(), address.clone());
     let peers = peers.map(|(other, address)| (other.clone(), link(address))).collect();
-    let parts = GroupParts { config, journal, stores: vec![store], peers };
+    let parts = GroupParts { config, journal, stores: vec![store], peers, arbiter: None };
     let listen = addresses.get(&own).cloned().unwrap_or_default();
     Ok(Site::builder(own).listen(transport.clone(), listen).group(parts))
 }

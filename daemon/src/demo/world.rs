@@ -130,7 +130,7 @@ impl World {
         }
         let config = self.config()?;
         let (journal, stores) = self.stores(name, &config)?;
-        let builder = builder.group(GroupParts { config, journal, stores, peers });
+        let builder = builder.group(GroupParts { config, journal, stores, peers, arbiter: None });
         let site = tokio::task::block_in_place(|| builder.start())?;
         let group = site.group(&GroupName::new(GROUP)?)?;
         self.sites.insert(name, site);

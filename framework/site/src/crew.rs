@@ -21,11 +21,11 @@ use tokio::sync::mpsc;
 use trefoil_core::engine::headroom::FillRate;
 use trefoil_core::engine::judge::Plan;
 use trefoil_core::engine::readiness::Forecast;
-use trefoil_core::engine::reign::{LegReport, Own};
+use trefoil_core::engine::reign::{ArbiterSeen, LegReport, Own};
 use trefoil_core::model::{
     Generation, Lineage, Marks, Position, Role, SiteName, SiteState, UpdateNumber, VolumeSpec,
 };
-use trefoil_core::port::Frame;
+use trefoil_core::port::{Arbiter, Frame};
 use trefoil_core::wire::{ControlMessage, MapView, SiteView};
 use trefoil_core::{Error, Result};
 
@@ -124,6 +124,9 @@ pub(crate) struct Crew {
     pub restorer: OnceCell<Addr<RestorerActor>>,
     pub follower: OnceCell<Addr<FollowerActor>>,
     pub reign: OnceCell<Addr<ReignActor>>,
+    /// Who keeps the charter, if not the sites themselves.
+    pub arbiter: Option<Arc<dyn Arbiter>>,
+    pub arbiter_seen: RefCell<Option<ArbiterSeen>>,
     pub peers: RefCell<BTreeMap<SiteName, Addr<PeerActor>>>,
     pub shippers: RefCell<BTreeMap<SiteName, Addr<ShipperActor>>>,
     /// Where frames for the data lane of a site go; gone while its link is down.

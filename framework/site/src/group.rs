@@ -57,7 +57,7 @@ impl Running {
     pub async fn start(around: Surroundings, group: GroupToOpen) -> Result<Self> {
         let GroupToOpen { parts, opener } = group;
         let mut random = StdRng::seed_from_u64(around.seed);
-        let GroupParts { config, mut journal, stores, peers } = parts;
+        let GroupParts { config, mut journal, stores, peers, arbiter } = parts;
         check(&around.site, &config, peers.keys())?;
         let id = rand::RngCore::next_u64(&mut random);
         let found =
@@ -91,7 +91,7 @@ impl Running {
         });
         let transports: BTreeMap<SiteName, String> =
             peers.iter().map(|(site, way)| (site.clone(), way.transport.describe())).collect();
-        let crew = Rc::new(crew(shared, found, usage, io, random));
+        let crew = Rc::new(Crew { arbiter, ..crew(shared, found, usage, io, random) });
         start_actors(&crew);
         for (site, way) in peers {
             let peer = PeerActor::new(crew.clone(), site.clone(), way).start();
@@ -154,6 +154,16 @@ impl Running {
         }
         if !self.peers.contains_key(&theirs.from) {
             return Some(format!("no site {} is configured at site {site}", theirs.from));
+        }
+        let asks = |arbiter| if arbiter { "asks an arbiter" } else { "asks none" };
+        let mine = self.crew.arbiter.is_some();
+        if theirs.arbiter != mine {
+            return Some(format!(
+                "site {site} {} who leads, site {} {}: configure all sites alike",
+                asks(mine),
+                theirs.from,
+                asks(theirs.arbiter)
+            ));
         }
         let up = self.crew.seen.borrow().get(&theirs.from).and_then(|seen| seen.link);
         if theirs.replaces.is_some() && theirs.replaces != up {
@@ -252,6 +262,8 @@ fn crew(
         restorer: OnceCell::new(),
         follower: OnceCell::new(),
         reign: OnceCell::new(),
+        arbiter: None,
+        arbiter_seen: RefCell::default(),
         peers: RefCell::default(),
         shippers: RefCell::default(),
         data_lanes: RefCell::default(),

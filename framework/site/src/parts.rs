@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use trefoil_core::engine::retention::OnFull;
 use trefoil_core::model::{Durability, Fence, GroupName, SiteName, VolumeSpec};
-use trefoil_core::port::{BlockStore, JournalStore, Transport};
+use trefoil_core::port::{Arbiter, BlockStore, JournalStore, Transport};
 use trefoil_core::topology::Topology;
 
 /// A group, as all its sites are configured alike.
@@ -145,6 +145,8 @@ pub struct GroupParts {
     pub stores: Vec<Arc<dyn BlockStore>>,
     /// The other sites.
     pub peers: BTreeMap<SiteName, PeerLink>,
+    /// Who keeps the charter, if not the sites themselves: the same one for all of them.
+    pub arbiter: Option<Arc<dyn Arbiter>>,
 }
 
 /// A duration in microseconds, as the engines count.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use trefoil_core::model::{GroupName, SiteName, VolumeSpec};
-use trefoil_core::port::{BlockStore, JournalStore, Transport};
+use trefoil_core::port::{Arbiter, BlockStore, JournalStore, Transport};
 use trefoil_core::topology::Topology;
 use trefoil_core::{Error, Result};
 
@@ -186,6 +186,39 @@ pub struct TopologyOptions {
 /// Makes a layout of the sites that a group names; says which role is missing or too many.
 pub type TopologyFactory = dyn Fn(&TopologyOptions) -> Result<Arc<dyn Topology>> + Send + Sync;
 
+/// Which group's charter an [`ArbiterFactory`] is to keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArbiterOptions {
+    /// The site that asks.
+    pub site: SiteName,
+    /// The group.
+    pub group: GroupName,
+    /// The values of the factory's own [`keys`](ArbiterFactory::keys); a single value is a list of
+    /// one.
+    pub settings: BTreeMap<String, Vec<String>>,
+}
+
+/// Makes the arbiters that keep charters outside of the sites.
+pub trait ArbiterFactory: Send + Sync {
+    /// An arbiter with these options. It is not asked anything yet, nor looked for: an arbiter that
+    /// is away keeps no site from starting.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](trefoil_core::ErrorKind::Invalid) when a setting is wrong.
+    fn open(&self, options: &ArbiterOptions) -> Result<Arc<dyn Arbiter>>;
+
+    /// The keys that the table `[arbiter]` may have beyond the common ones.
+    fn keys(&self) -> &[&'static str] {
+        &[]
+    }
+
+    /// The addresses that it would talk to in plain text, as host and port.
+    fn plain_addresses(&self, settings: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+        let _ = settings;
+        Vec::new()
+    }
+}
+
 /// How a link is made worse on purpose, for trying a long distance out on one host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
@@ -210,11 +243,13 @@ impl Shape {
 pub type Shaper = dyn Fn(Arc<dyn Transport>, Shape) -> Arc<dyn Transport> + Send + Sync;
 
 /// Word → factory, for transports, backends and layouts.
+/// Word → factory, for transports, backends, layouts and arbiters.
 #[derive(Clone, Default)]
 pub struct Registry {
     topologies: BTreeMap<String, Arc<TopologyFactory>>,
     transports: BTreeMap<String, Arc<dyn TransportFactory>>,
     backends: BTreeMap<String, Arc<dyn BackendFactory>>,
+    arbiters: BTreeMap<String, Arc<dyn ArbiterFactory>>,
     shaper: Option<Arc<Shaper>>,
 }
 
@@ -250,6 +285,13 @@ impl Registry {
     #[must_use]
     pub fn backend(mut self, word: &str, factory: impl BackendFactory + 'static) -> Self {
         self.backends.insert(word.to_owned(), Arc::new(factory));
+        self
+    }
+
+    /// Registers an arbiter; a word registered before is replaced.
+    #[must_use]
+    pub fn arbiter(mut self, word: &str, factory: impl ArbiterFactory + 'static) -> Self {
+        self.arbiters.insert(word.to_owned(), Arc::new(factory));
         self
     }
 
@@ -296,6 +338,15 @@ impl Registry {
         self.topologies.keys().map(String::as_str).collect()
     }
 
+    /// The factory behind an arbiter's word.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](trefoil_core::ErrorKind::Invalid), with the known words.
+    pub fn arbiter_factory(&self, word: &str) -> Result<Arc<dyn ArbiterFactory>> {
+        let found = self.arbiters.get(word).cloned();
+        found.ok_or_else(|| unknown("arbiter", word, &self.arbiter_words()))
+    }
+
     /// The transport with a shape.
     ///
     /// # Errors
@@ -322,6 +373,11 @@ impl Registry {
         self.transports.keys().map(String::as_str).collect()
     }
 
+    /// The registered arbiters, in alphabetic order.
+    pub fn arbiter_words(&self) -> Vec<&str> {
+        self.arbiters.keys().map(String::as_str).collect()
+    }
+
     /// The registered backends, in alphabetic order.
     pub fn backend_words(&self) -> Vec<&str> {
         self.backends.keys().map(String::as_str).collect()
@@ -339,6 +395,7 @@ impl fmt::Debug for Registry {
             .field("topologies", &self.topology_words())
             .field("transports", &self.transport_words())
             .field("backends", &self.backend_words())
+            .field("arbiters", &self.arbiter_words())
             .field("shaper", &self.shaper.is_some())
             .finish()
     }

@@ -92,8 +92,27 @@ pub struct GroupStatus {
     /// What would happen for every single loss, by what this site knows.
     #[serde(default)]
     pub forecasts: Vec<Forecast>,
+    /// The arbiter that keeps the charter; `None` where the sites decide among themselves.
+    #[serde(default)]
+    pub arbiter: Option<ArbiterStatus>,
     /// Totals since the site was started.
     pub totals: Totals,
+}
+
+/// What a site sees of the arbiter that keeps the charter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArbiterStatus {
+    /// What it is: `etcd http://10.0.0.9:2379`.
+    pub arbiter: String,
+    /// Whether it answered the newest question.
+    pub reachable: bool,
+    /// When it answered last, in microseconds since 1970 by this site's clock; 0: never since the
+    /// site was started.
+    pub last_answer_us: u64,
+    /// Why it does not answer now.
+    pub away: Option<String>,
+    /// How often the charter was changed there; 0 while that is not known.
+    pub version: u64,
 }
 
 /// How this site follows its source.

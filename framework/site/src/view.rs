@@ -4,7 +4,7 @@ use crate::crew::CrewRef;
 use crate::parts::GroupConfig;
 use crate::readiness;
 use crate::shared::Gate;
-use crate::status::{Fetched, FollowStatus, GroupStatus, LegStatus, Totals};
+use crate::status::{ArbiterStatus, Fetched, FollowStatus, GroupStatus, LegStatus, Totals};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -51,6 +51,7 @@ pub(crate) fn blank_status(site: &SiteName, config: &GroupConfig) -> GroupStatus
         journal_oldest_us: 0,
         journal_full: None,
         forecasts: Vec::new(),
+        arbiter: None,
         totals: Totals::default(),
     }
 }
@@ -105,9 +106,26 @@ fn status(crew: &CrewRef) -> GroupStatus {
         journal_oldest_us: crew.oldest.get().1,
         journal_full: room.full,
         forecasts: crew.forecasts.borrow().1.clone(),
+        arbiter: arbiter(crew),
         totals: shared.totals.read(),
         ..blank_status(&shared.site, &shared.config)
     }
+}
+
+/// The arbiter, where there is one.
+fn arbiter(crew: &CrewRef) -> Option<ArbiterStatus> {
+    let arbiter = crew.arbiter.as_ref()?.describe();
+    let seen = crew.arbiter_seen.borrow().clone()?;
+    let clock = &crew.shared.clock;
+    // Its clock may be another one than that of calendars.
+    let at = |us: u64| clock.wall_us().saturating_sub(clock.now_us().saturating_sub(us));
+    Some(ArbiterStatus {
+        arbiter,
+        reachable: seen.away.is_none() && seen.answered_at.is_some(),
+        last_answer_us: seen.answered_at.map_or(0, at),
+        away: seen.away,
+        version: seen.version,
+    })
 }
 
 /// The gravest thing that keeps this site from its job.

@@ -29,6 +29,7 @@ fn start(own: &str, network: &MemoryNetwork) -> Site {
         journal: Box::new(disk.journal().unwrap()),
         stores: vec![Arc::new(disk.volume(&volume.name, volume.size).unwrap())],
         peers: others.map(|other| (name(other), link(other))).collect(),
+        arbiter: None,
         config: GroupConfig {
             group: GroupName::new("orders").unwrap(),
             volumes: vec![volume],

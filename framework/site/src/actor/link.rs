@@ -30,6 +30,7 @@ pub(crate) fn greeting(
         to: to.clone(),
         incarnation: crew.state.borrow().incarnation,
         volumes: crew.shared.volumes().specs.clone(),
+        arbiter: crew.arbiter.is_some(),
         link,
         replaces,
     }

@@ -1,5 +1,6 @@
 //! Who leads: carries events to the reign engine, and its effects out, one event at a time.
 
+mod arbiter;
 mod exchange;
 mod layout;
 mod plan;
@@ -117,6 +118,7 @@ impl ReignActor {
             Reign::new(reign, state.incarnation, state.promised, state.charter.clone(), now)
                 .with_suspended(state.suspended.clone())
                 .with_relays(layout::sources(&crew));
+        let engine = if crew.arbiter.is_some() { engine.with_arbiter() } else { engine };
         *crew.heard.borrow_mut() = engine.heard();
         drop(state);
         let effects = VecDeque::new();
@@ -235,6 +237,7 @@ impl ReignActor {
             Effect::Serve => crew.to(&crew.volume, Serve),
             Effect::Hold(hold) => crew.to(&crew.volume, HoldAnswers(hold)),
             Effect::Exchange(effect) => self.exchange(effect),
+            Effect::AskArbiter { id, question } => self.ask_arbiter(id, question),
             Effect::Lease { until } => crew.shared.lease_until.store(until, Ordering::Release),
             Effect::TookOver(completed) => self.took_over(*completed),
             Effect::TakeoverFailed { why } => {
@@ -357,6 +360,7 @@ impl ReignActor {
         crew.serves.set(self.engine.is_active());
         crew.role.set(self.engine.role());
         *crew.trouble.borrow_mut() = self.engine.trouble().map(str::to_owned);
+        *crew.arbiter_seen.borrow_mut() = self.engine.arbiter();
         if !self.engine.serves() {
             self.close_gate();
         }

@@ -104,8 +104,11 @@ impl SiteConfig {
             let rates = LinkRates::new(link.traffic);
             peers.insert(peer.clone(), PeerLink::new(transport, address).with_rates(rates));
         }
-        let config = self.group_config(name, group, registry)?;
-        Ok((GroupParts { config, journal, stores: Vec::new(), peers }, opener))
+        let arbiter = self.arbiter.as_ref().map(|arbiter| {
+            registry.arbiter_factory(&arbiter.word)?.open(&arbiter.options(&self.site, name))
+        });
+        let (config, arbiter) = (self.group_config(name, group, registry)?, arbiter.transpose()?);
+        Ok((GroupParts { config, journal, stores: Vec::new(), peers, arbiter }, opener))
     }
 
     fn group_config(

@@ -1,6 +1,7 @@
 //! The file as it is written: typed, with the place of every value, not yet checked for sense.
 
 use super::NbdAddress;
+use super::arbiter::{self, ArbiterTable};
 use super::read::{Report, Section, Spot};
 use super::words;
 use crate::registry::Registry;
@@ -28,6 +29,7 @@ pub(super) struct File {
     pub(super) journal_capacity: Option<u64>,
     pub(super) on_full: OnFull,
     pub(super) limits: LimitsTable,
+    pub(super) arbiter: ArbiterTable,
     pub(super) timing: TimingTable,
     pub(super) tls: Option<TlsTable>,
 }
@@ -121,7 +123,6 @@ pub(super) enum Takeover {
 
 #[derive(Debug)]
 pub(super) struct TimingTable {
-    pub(super) arbiter: Option<Spot<String>>,
     pub(super) lease: Option<Duration>,
     pub(super) takeover: Takeover,
     pub(super) takeover_delay: Option<Spot<Duration>>,
@@ -158,8 +159,9 @@ pub(super) fn read(
     let on_full = on_full.unwrap_or_default();
     journal.finish(report);
     let limits = limits_table(root.section("limits", report), report);
-    let arbiter = root.section("arbiter", report);
-    let timing = timing_table(arbiter, root.section("timing", report), report);
+    let mut section = root.section("arbiter", report);
+    let arbiter = arbiter::read(&mut section, registry, report);
+    let timing = timing_table(section, root.section("timing", report), report);
     let tls = root.optional("tls", report).map(|section| tls_table(section, resolve, report));
     root.finish(report);
     File {
@@ -172,6 +174,7 @@ pub(super) fn read(
         journal_capacity,
         on_full,
         limits,
+        arbiter,
         timing,
         tls,
     }
@@ -358,7 +361,6 @@ fn timing_table(mut arbiter: Section, mut timing: Section, report: &mut Report) 
     let within = words::duration_within;
     let takeovers = [("manual", Takeover::Manual), ("automatic", Takeover::Automatic)];
     let table = TimingTable {
-        arbiter: arbiter.text("kind", report),
         lease: value(arbiter.parsed("lease", report, within(MS(200), MS(60_000)))),
         takeover: value(arbiter.parsed("takeover", report, words::one_of(&takeovers)))
             .unwrap_or_default(),

@@ -7,8 +7,9 @@
 //!
 //! A value travels: `source` merges (file < environment < command line) → `read` takes it out of
 //! the tree and remembers where it stood → `file` gives it a type → `resolve`, `machines`,
-//! `links` and `security` check it against the rest → [`SiteConfig`].
+//! `links`, `arbiter` and `security` check it against the rest → [`SiteConfig`].
 
+mod arbiter;
 mod assemble;
 mod conflicts;
 mod directory;
@@ -28,8 +29,8 @@ mod words;
 pub use problem::{Place, Problem, Problems};
 pub use reload::Changes;
 pub use site_config::{
-    BackendEntry, GroupEntry, HostAccess, HostsEntry, LimitsEntry, LinkEntry, MachineEntry,
-    NbdSecurity, SiteConfig, SiteEntry, TimingEntry,
+    ArbiterEntry, BackendEntry, GroupEntry, HostAccess, HostsEntry, LimitsEntry, LinkEntry,
+    MachineEntry, NbdSecurity, SiteConfig, SiteEntry, TimingEntry,
 };
 pub use source::{FILE_BYTES_MAX, Sources};
 pub use words::NbdAddress;

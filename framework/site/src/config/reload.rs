@@ -244,7 +244,7 @@ impl SiteConfig {
     /// In words, what differs and concerns this site. Destructured, so that a new part does not
     /// compile until it is decided here.
     fn other_changes(&self, next: &Self) -> Vec<String> {
-        let Self { site, machine: _, sites, groups, links, limits, timing, tls } = self;
+        let Self { site, machine: _, sites, groups, links, limits, arbiter, timing, tls } = self;
         let mut changes = named("sites", sites.keys(), next.sites.keys());
         if let (Ok(mine), Ok(new)) = (self.own(), next.own()) {
             changes.extend(own_changes(site, mine, new));
@@ -261,6 +261,7 @@ impl SiteConfig {
         changes.extend(named("link", mine.iter(), new.iter()));
         let rest = [
             ("limits", *limits != next.limits),
+            ("arbiter", *arbiter != next.arbiter),
             ("timing", *timing != next.timing),
             ("tls", *tls != next.tls),
         ];

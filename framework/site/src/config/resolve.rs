@@ -1,5 +1,6 @@
 //! Checks a file for sense, and fills in what it leaves out.
 
+use super::arbiter;
 use super::file::{File, GroupTable, LimitsTable, Takeover, TimingTable, missing};
 use super::layout;
 use super::links;
@@ -35,6 +36,7 @@ pub(super) fn resolve(file: File, registry: &Registry, report: &mut Report) -> O
         journal_capacity,
         on_full,
         limits,
+        arbiter,
         timing,
         tls,
     } = file;
@@ -69,13 +71,14 @@ pub(super) fn resolve(file: File, registry: &Registry, report: &mut Report) -> O
         .check(registry, report);
     let links = links.entries;
     let LimitsTable { window, overlay, tail, credit } = limits;
+    let arbiter = arbiter::resolve(arbiter, site.as_ref(), &all, registry, report);
     let timing = times(timing, report);
     if !report.is_empty() {
         return None;
     }
     let limits = LimitsEntry { window, overlay, tail, credit, on_full };
     let (site, sites, groups) = (site?, entries, all);
-    Some(SiteConfig { site, machine, sites, groups, links, limits, timing, tls })
+    Some(SiteConfig { site, machine, sites, groups, links, limits, arbiter, timing, tls })
 }
 
 fn own_site(
@@ -196,7 +199,6 @@ fn volume_specs(
 
 fn times(table: TimingTable, report: &mut Report) -> TimingEntry {
     let TimingTable {
-        arbiter,
         lease,
         takeover,
         takeover_delay,
@@ -206,20 +208,6 @@ fn times(table: TimingTable, report: &mut Report) -> TimingEntry {
         leg_grace,
         write_timeout,
     } = table;
-    if let Some(Spot { value, path }) = arbiter {
-        let help = Some("use `manual`: two of the three sites decide".to_owned());
-        match value.as_str() {
-            "manual" => {}
-            "raft" | "etcd" => {
-                let what = format!("arbiter `{value}` is not in this release");
-                report.value("not_yet", &path, what, help);
-            }
-            other => {
-                let what = format!("no arbiter named `{other}`; registered: manual");
-                report.value("unknown_arbiter", &path, what, help);
-            }
-        }
-    }
     let longest = link_timeout.into_iter().chain(lease).min();
     if let (Some(heartbeat), Some(longest)) = (heartbeat, longest)
         && heartbeat * 2 > longest

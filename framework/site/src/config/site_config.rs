@@ -26,6 +26,8 @@ pub struct SiteConfig {
     pub links: BTreeMap<(SiteName, SiteName), LinkEntry>,
     /// The budgets of every group.
     pub limits: LimitsEntry,
+    /// Who keeps the charter of every group; `None`: two of the three sites decide.
+    pub arbiter: Option<ArbiterEntry>,
     /// The times of every group.
     pub timing: TimingEntry,
     /// The files by which the own site proves who it is, if any are configured. With them every
@@ -78,6 +80,15 @@ pub struct BackendEntry {
     pub word: String,
     /// The values of the factory's own keys.
     pub settings: BTreeMap<String, String>,
+}
+
+/// Who keeps the charters, if not the sites.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArbiterEntry {
+    /// The registered word.
+    pub word: String,
+    /// The values of the factory's own keys; a single value is a list of one.
+    pub settings: BTreeMap<String, Vec<String>>,
 }
 
 /// One group: its volumes, and the home role of each of its sites.

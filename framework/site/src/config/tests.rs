@@ -17,7 +17,7 @@ use trefoil_core::{Error, Result};
 
 const EXAMPLE: &str = include_str!("../../../../examples/config/three-site.toml");
 
-const SMALL: &str = r#"site = "a"
+pub(super) const SMALL: &str = r#"site = "a"
 [group.g]
 primary = "a"
 sync = "b"

@@ -30,6 +30,7 @@ pub async fn heal(world: &Rc<World>) {
             world.network.set_delay(SITES[site], SITES[other], least, most);
         }
     }
+    world.court.iter().for_each(|court| court.heal());
     world.eye.lock().note(format_args!("calm"));
     revive(world);
     let Some(leader) = prove_somewhere(world).await else { return };

@@ -95,6 +95,8 @@ async fn happens(world: &Rc<World>, fault: Fault, mut dice: Dice) {
         Fault::LosePrimary => lose_primary(world, &mut dice).await,
         Fault::Swap => drop(swap(world, site).await),
         Fault::Suspend => suspend(world, other, lasts).await,
+        Fault::StopArbiter => world.court.iter().for_each(|court| court.stop(lasts)),
+        Fault::CutArbiter => world.court.iter().for_each(|court| court.cut(site, lasts)),
         Fault::SwapAndCrash => swap_and_crash(world, site, &mut dice).await,
     }
 }

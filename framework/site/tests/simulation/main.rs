@@ -14,6 +14,7 @@
 mod answers;
 mod bites;
 mod calm;
+mod court;
 mod dice;
 mod faults;
 mod host;

@@ -55,6 +55,10 @@ pub enum Fault {
     SwapAndCrash,
     /// The operator suspends a leg for a while.
     Suspend,
+    /// The arbiter outside of the sites is away for a while. Only where there is one.
+    StopArbiter,
+    /// A site does not reach the arbiter for a while.
+    CutArbiter,
 }
 
 /// The kinds that were there first.
@@ -81,6 +85,15 @@ pub const FAULTS: [Fault; 18] = [
 
 /// The kinds that came later.
 const LATER: [Fault; 3] = [Fault::Swap, Fault::SwapAndCrash, Fault::Suspend];
+
+/// An arbiter outside of the sites.
+#[derive(Clone, Copy, Debug)]
+pub struct Court {
+    /// The longest way to it, in milliseconds.
+    pub delay_ms_max: u64,
+    /// Of how many of a hundred questions nobody knows what came of them.
+    pub loses_percent: u64,
+}
 
 /// What a run is made of.
 #[derive(Clone, Debug)]
@@ -115,6 +128,8 @@ pub struct Plan {
     pub fence: Fence,
     /// After how many milliseconds of silence sites take over by themselves, if they do.
     pub takeover_delay_ms: Option<u64>,
+    /// Who keeps the charter, if not the sites themselves.
+    pub court: Option<Court>,
 }
 
 /// Mostly the default, so that seeds stay what they are about.
@@ -125,6 +140,8 @@ impl Plan {
     /// The plan of a seed.
     pub fn draw(dice: &Dice) -> Self {
         let (mut later, mut levels) = (dice.part(5), dice.part(6));
+        // Drawn apart, so that seeds without one stay what they are.
+        let mut court = dice.part(8);
         let mut dice = dice.part(1);
         let kib = |dice: &mut Dice, of: &[u64]| dice.pick(of) << 10;
         let volumes = vec![kib(&mut dice, &[64, 128, 256]), kib(&mut dice, &[64, 128])];
@@ -165,8 +182,23 @@ impl Plan {
             accepts_loss: dice.percent(25),
             fence: levels.pick(&LEVELS),
             takeover_delay_ms: None,
+            court: None,
         };
-        if dice.percent(40) { plan.taken_over_automatically(&mut dice) } else { plan }
+        let plan = if dice.percent(40) { plan.taken_over_automatically(&mut dice) } else { plan };
+        // With an arbiter, `status` is the only level.
+        let may = plan.fence == Fence::Status && court.percent(40);
+        if may { plan.under_a_court(&mut court) } else { plan }
+    }
+
+    /// An arbiter keeps the charter, well or badly.
+    fn under_a_court(mut self, dice: &mut Dice) -> Self {
+        self.court = Some(Court {
+            delay_ms_max: dice.pick(&[2, 20, 100]),
+            loses_percent: dice.pick(&[0, 5, 20]),
+        });
+        let faults = [Fault::StopArbiter, Fault::CutArbiter];
+        self.faults.extend(faults.into_iter().filter(|_| dice.percent(60)));
+        self
     }
 
     /// Sites take over by themselves, and there is something to take over from.

@@ -1,5 +1,6 @@
 //! Three sites with their machines: started, killed, without power, and started again.
 
+use crate::court::Court;
 use crate::dice::Dice;
 use crate::model::SECTOR;
 use crate::observed::{Eye, ObservedJournal, ObservedStore};
@@ -71,6 +72,8 @@ pub struct World {
     pub disks: Vec<SimulatedDisk>,
     pub eye: Eye,
     pub sabotage: Sabotage,
+    /// The arbiter outside of the sites, if there is one.
+    pub court: Option<Arc<Court>>,
     machines: Vec<Machine>,
     seed: Dice,
     next_tag: Cell<u32>,
@@ -111,6 +114,7 @@ impl World {
             disks,
             eye,
             sabotage,
+            court: plan.court.map(|court| Court::new(court, dice.part(7))),
             machines: (0..3).map(machine).collect(),
             seed: dice,
             next_tag: Cell::new(1),
@@ -215,6 +219,7 @@ impl World {
             owed: Vec::new(),
             kept: None,
         });
+        let arbiter = self.court.as_ref().map(|court| court.seen_from(site));
         let clock = SiteClock {
             begun: Instant::now(),
             start_us: 1_000_000 + life * 77_777,
@@ -222,7 +227,7 @@ impl World {
         };
         Ok(SiteBuilder::new(name(SITES[site]))
             .listen(transport.clone(), SITES[site])
-            .group(GroupParts { config, journal, stores, peers })
+            .group(GroupParts { config, journal, stores, peers, arbiter })
             .clock(Arc::new(clock))
             .boot(format!("boot {}", self.machines[site].boots.get()))
             .seed(self.seed.part(1000 + life * 3 + site as u64).next()))

@@ -136,7 +136,7 @@ impl World {
         };
         let stores = config.volumes.iter().map(store).collect();
         let journal = Box::new(disk.journal().unwrap());
-        let parts = GroupParts { config, journal, stores, peers };
+        let parts = GroupParts { config, journal, stores, peers, arbiter: None };
         let builder = SiteBuilder::new(site(name))
             .listen(transport, name)
             .listen(Arc::new(self.bypass.transport_for(name)), name)
