@@ -3,7 +3,9 @@
 use crate::credentials::CredentialStore;
 use crate::distant::shaped;
 use dashmap::DashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use trefoil_arbiters::Etcd;
 #[cfg(not(feature = "uring"))]
 use trefoil_backends::file::FileStore;
 use trefoil_backends::file::{FileJournal, Medium};
@@ -11,11 +13,11 @@ use trefoil_backends::memory::MemoryDisk;
 use trefoil_backends::mmap::MmapStore;
 use trefoil_backends::noop::{NoopJournal, NoopStore};
 use trefoil_core::model::{GroupName, SiteName};
-use trefoil_core::port::{BlockStore, JournalStore, Transport};
+use trefoil_core::port::{Arbiter, BlockStore, JournalStore, Transport};
 use trefoil_core::{Error, Result};
 use trefoil_site::registry::{
-    BackendFactory, Inside, JournalOptions, Reach, Registry, TransportFactory, TransportOptions,
-    VolumeOptions,
+    ArbiterFactory, ArbiterOptions, BackendFactory, Inside, JournalOptions, Reach, Registry,
+    TransportFactory, TransportOptions, VolumeOptions,
 };
 use trefoil_transports::tls::Peers;
 use trefoil_transports::{MemoryNetwork, QuicOptions, QuicTransport, TcpOptions, TcpTransport};
@@ -49,6 +51,7 @@ impl Builtin {
             .backend("file", FileBackend)
             .backend("mmap", MmapBackend)
             .backend("noop", NoopBackend)
+            .arbiter("etcd", EtcdArbiter)
             .shaper(shaped);
         Self { registry, credentials }
     }
@@ -96,6 +99,39 @@ impl TransportFactory for Quic {
 
     fn reach(&self) -> Reach {
         Reach::Secured
+    }
+}
+
+/// An etcd that exists already: its JSON gateway, in plain text.
+struct EtcdArbiter;
+
+/// Below which key an etcd keeps the charters where nothing is said.
+const ETCD_PREFIX: &str = "trefoil";
+
+impl ArbiterFactory for EtcdArbiter {
+    fn open(&self, options: &ArbiterOptions) -> Result<Arc<dyn Arbiter>> {
+        let ArbiterOptions { site: _, group, settings } = options;
+        let endpoints = settings.get("endpoints").map_or(&[][..], Vec::as_slice);
+        let prefix = match settings.get("prefix").map(Vec::as_slice) {
+            None => ETCD_PREFIX,
+            Some([prefix]) if !prefix.trim_matches('/').is_empty() => prefix,
+            Some(_) => {
+                return Err(Error::invalid("set up etcd: `prefix` is one key, like \"trefoil\""));
+            }
+        };
+        Ok(Arc::new(Etcd::new(endpoints, prefix, group)?))
+    }
+
+    fn keys(&self) -> &[&'static str] {
+        &["endpoints", "prefix"]
+    }
+
+    fn plain_addresses(&self, settings: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+        let endpoints = settings.get("endpoints").map_or(&[][..], Vec::as_slice);
+        let address = |endpoint: &String| {
+            endpoint.strip_prefix("http://").map(|rest| rest.trim_end_matches('/').to_owned())
+        };
+        endpoints.iter().filter_map(address).collect()
     }
 }
 

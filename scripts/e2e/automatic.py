@@ -2,7 +2,8 @@
 
 ROUNDS=100 makes a hundred rounds, SEED=7 begins with another seed. In every round two hosts write
 all the time, one at A and one at B, whoever of them answers. Checked are: no answered write is
-lost, never two sites answer at a time, and the mirror answers soon enough where it must.
+lost, never two sites answer at a time, and the mirror answers soon enough where it must. The same
+with an etcd as arbiter, which is lost too.
 """
 
 import os
@@ -15,6 +16,7 @@ from claims import ClaimFailed, note, until
 from cutter import Cutter
 from layout import SITES, Layout
 from trio import Trio
+from witness import Witness
 from writer import Writer
 
 MIB = 1 << 20
@@ -44,15 +46,16 @@ class Host(Writer):
 class Field:
     """Three daemons with a proxy in each of their links."""
 
-    def __init__(self, trio):
+    def __init__(self, trio, witness=None):
         self.trio = trio
+        self.witness = witness
         ports = {site: trio.ports[site]["address"] for site in SITES}
         # The site whose name comes first dials.
         self.links = {pair: Cutter(ports[pair[1]]) for pair in ("ab", "ac", "bc")}
 
     def run(self, site):
         """Starts a daemon, whose way to others passes the proxies."""
-        env = {}
+        env = self.witness.env(site) if self.witness else {}
         for pair, cutter in self.links.items():
             name = f"TREFOIL__SITES__{pair[1].upper()}"
             env[f"{name}__LISTEN"] = f"127.0.0.1:{cutter.target}"
@@ -69,6 +72,8 @@ class Field:
         """Nothing is cut any more."""
         for cutter in self.links.values():
             cutter.heal()
+        if self.witness:
+            self.witness.heal()
 
     def leader(self):
         """The site that answers hosts, if one says so."""
@@ -95,7 +100,21 @@ def lose(field, kind, leader, mirror, dice):
         return lambda: trio.signal(leader, signal.SIGCONT)
     if kind == "isolate":
         field.cut(leader + mirror, leader + "c")
+        if field.witness:
+            field.witness.cut(leader)
         return field.heal
+    if kind == "alone-with-witness":
+        field.cut(leader + mirror, leader + "c")
+        return field.heal
+    if kind == "witness-away":
+        field.witness.cut(*SITES)
+        return field.heal
+    if kind == "witness-half-away":
+        field.witness.cut(dice.choice([leader, mirror]))
+        return field.heal
+    if kind == "witness-killed":
+        field.witness.kill()
+        return field.witness.start
     if kind == "pair":
         field.cut(leader + mirror)
         return field.heal
@@ -106,7 +125,7 @@ def lose(field, kind, leader, mirror, dice):
     return lambda: field.run("c")
 
 
-#: Kinds of loss: whether the mirror must take over, if the loss lasts.
+#: Kinds of loss: whether the mirror must take over, if the loss lasts; `None` if it may.
 KINDS = {
     "kill": True,
     "pause": True,
@@ -114,6 +133,14 @@ KINDS = {
     "pair": False,
     "third": False,
     "kill-c": False,
+}
+
+#: The same of an arbiter.
+WITNESS_KINDS = {
+    "alone-with-witness": None,
+    "witness-away": False,
+    "witness-half-away": False,
+    "witness-killed": False,
 }
 
 
@@ -164,6 +191,12 @@ def let_stale_replies_pass(host, awake):
     return len(stale)
 
 
+def longest_pause(host, begun, ended):
+    """The longest time between two answers of a host, in seconds."""
+    times = [begun, *(at for at in host.times if begun <= at <= ended), ended]
+    return max(after - before for before, after in zip(times, times[1:]))
+
+
 def tenures(hosts):
     """Who answered one after the other: (site, first, last)."""
     answers = sorted((at, site) for site, host in hosts.items() for at in host.times)
@@ -203,12 +236,17 @@ def one_round(field, dice, kind, hosts, turn):
     until("the hosts go on", lambda: hosts[new_leader].answer_count() > 0)
     for host in hosts.values():
         host.stop()
-    must = KINDS[kind] and lasts > DELAY + LEASE + MORE
+    wanted = (KINDS | WITNESS_KINDS)[kind]
+    must = wanted and lasts > DELAY + LEASE + MORE
     bound = DELAY + LEASE + MORE
     if must and (took is None or took > bound):
         raise ClaimFailed(f"{kind} {lasts:.1f} s: the mirror answered after {took}, not {bound} s")
-    if not KINDS[kind] and new_leader != leader:
+    if wanted is False and new_leader != leader:
         raise ClaimFailed(f"{kind}: {new_leader} leads in the place of {leader}, which was well")
+    if kind in WITNESS_KINDS and wanted is False:
+        pause = longest_pause(hosts[leader], begun, awake)
+        if pause > LEASE:
+            raise ClaimFailed(f"{kind}: the pair stood still for {pause:.2f} s")
     stale = 0
     if kind == "pause" and new_leader == mirror:
         stale = let_stale_replies_pass(hosts[leader], awake)
@@ -226,6 +264,19 @@ def one_round(field, dice, kind, hosts, turn):
 
 def rounds(report, short):
     """Losses one after the other, on the same three sites."""
+    all_rounds(report, short, None, KINDS, [])
+
+
+def rounds_with_etcd(report, short):
+    """The same where an etcd keeps the charter, and is lost as well."""
+    with Witness() as witness:
+        # The first rounds are all that a short run has.
+        first = ["pair", "witness-away", "kill"]
+        all_rounds(report, short, witness, KINDS | WITNESS_KINDS, first)
+
+
+def all_rounds(report, short, witness, drawn, kinds):
+    """As many rounds as asked for: first of `kinds` (the last one first), then drawn ones."""
     count = int(os.environ.get("ROUNDS", ROUNDS_SHORT if short else ROUNDS))
     dice = random.Random(int(os.environ.get("SEED", "1")))
     layout = Layout(
@@ -235,16 +286,17 @@ def rounds(report, short):
             f'lease = "{LEASE:.0f}s"',
             'takeover = "automatic"',
             f'takeover_delay = "{DELAY:.0f}s"',
+            *(witness.lines() if witness else []),
         ],
     )
     with Trio(layout) as trio:
-        field = Field(trio)
+        field = Field(trio, witness)
         for site in SITES:
             field.run(site)
-        hosts, took, emptied, stale, kinds = {}, [], 0, 0, []
+        hosts, took, emptied, stale = {}, [], 0, 0
         for turn in range(1, count + 1):
             # Every kind comes up before one comes up again.
-            kinds = kinds or dice.sample(sorted(KINDS), len(KINDS))
+            kinds = kinds or dice.sample(sorted(drawn), len(drawn))
             after, more, late, hosts = one_round(field, dice, kinds.pop(), hosts, turn)
             took += [after] if after is not None else []
             emptied += more

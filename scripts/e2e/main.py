@@ -68,6 +68,7 @@ def scenarios(short):
         ("two-site-sync", layouts.two_sites("sync"), IN_SHORT),
         ("two-site-async", layouts.two_sites("async"), LONG),
         ("automatic", automatic.rounds, IN_SHORT),
+        ("automatic-etcd", automatic.rounds_with_etcd, IN_SHORT),
         ("flood", flood.third_site_is_paused, LONG),
         ("bad-configurations", bad_config.configurations, IN_SHORT),
         ("bad-surroundings", bad_config.surroundings, IN_SHORT),

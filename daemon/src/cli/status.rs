@@ -10,7 +10,7 @@ use trefoil_core::engine::judge::PlanKind;
 use trefoil_core::engine::retention::OnFull;
 use trefoil_core::model::{LegMode, LegState, Role, SiteName};
 use trefoil_site::GroupStatus;
-use trefoil_site::status::{FollowStatus, LegStatus, LinkSecurity};
+use trefoil_site::status::{ArbiterStatus, FollowStatus, LegStatus, LinkSecurity};
 
 const LIMIT: Duration = Duration::from_secs(10);
 /// A journal that is full within this is told of in red, in microseconds.
@@ -94,10 +94,27 @@ fn tell_group(document: &GroupDocument, now_us: u64) -> String {
         let _ = write!(text, "\n{}", journal_full(full));
     }
     let _ = write!(text, "\nautomatic takeover: {}", status.automatic_takeover);
+    if let Some(arbiter) = &status.arbiter {
+        let _ = write!(text, "\n{}", arbiter_line(arbiter, now_us));
+    }
     if let Some(trouble) = &status.trouble {
         let _ = write!(text, "\n{}", alarm(&format!("trouble: {trouble}")));
     }
     text
+}
+
+fn arbiter_line(arbiter: &ArbiterStatus, now_us: u64) -> String {
+    let ArbiterStatus { arbiter: what, reachable, last_answer_us, away, version } = arbiter;
+    let ago = || now_us.saturating_sub(*last_answer_us) / 1_000_000;
+    match away {
+        _ if *reachable => format!("arbiter: {what}, answers, change {version}"),
+        None => format!("arbiter: {what}, not heard yet"),
+        Some(why) if *last_answer_us == 0 => alarm(&format!("arbiter: never heard: {why}")),
+        Some(why) => alarm(&format!(
+            "arbiter: heard {} s ago, no charter is changed until it answers: {why}",
+            ago()
+        )),
+    }
 }
 
 fn headline(document: &GroupDocument) -> String {

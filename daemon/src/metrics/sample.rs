@@ -250,6 +250,12 @@ fn role(labels: &Labels, status: &GroupStatus, entry: &GroupEntry) {
     set("trefoil_site_generation", labels, number(status.generation.count));
     set("trefoil_site_trouble", labels, flag(status.trouble.is_some()));
     set("trefoil_lease_remaining_seconds", labels, seconds(status.lease_left_ms * 1000));
+    if let Some(arbiter) = &status.arbiter {
+        let labels = labels.with("witness", &arbiter.arbiter);
+        set("trefoil_witness_up", &labels, flag(arbiter.reachable));
+        let answered = seconds(arbiter.last_answer_us);
+        set("trefoil_witness_last_answer_timestamp_seconds", &labels, answered);
+    }
 }
 
 fn volumes(labels: &Labels, status: &GroupStatus) {

@@ -363,7 +363,16 @@ pub const METRICS: &[Metric] = &[
         &["site", "group", "phase"],
         "How long each phase of a takeover took.",
     )),
-    later(gauge("trefoil_witness_up", &["site", "witness"], "1 if the arbiter answers.")),
+    gauge(
+        "trefoil_witness_up",
+        &["site", "group", "witness"],
+        "1 if the arbiter that keeps the charter answers; absent where the sites decide.",
+    ),
+    gauge(
+        "trefoil_witness_last_answer_timestamp_seconds",
+        &["site", "group", "witness"],
+        "When the arbiter answered last; 0 before it did.",
+    ),
     gauge("trefoil_lease_remaining_seconds", GROUP, "Time left on the right to answer hosts."),
     counter(
         "trefoil_stale_generation_rejected_total",

@@ -15,7 +15,7 @@ use trefoil_core::model::{
 };
 use trefoil_site::GroupStatus;
 use trefoil_site::config::{SiteConfig, Sources, load};
-use trefoil_site::status::{LegStatus, LinkSecurity, Totals};
+use trefoil_site::status::{ArbiterStatus, LegStatus, LinkSecurity, Totals};
 use trefoil_transports::tls::TlsCounts;
 
 const EXAMPLE: &str = include_str!("../../../examples/config/three-site.toml");
@@ -149,6 +149,13 @@ pub(crate) fn group_status() -> GroupStatus {
             then: OnFull::Map,
         }),
         forecasts: vec![loss_of_a()],
+        arbiter: Some(ArbiterStatus {
+            arbiter: "etcd http://127.0.0.1:2379".to_owned(),
+            reachable: false,
+            last_answer_us: 1_799_999_990_000_000,
+            away: Some("no endpoint is there".to_owned()),
+            version: 12,
+        }),
         totals: Totals { writes: 4000, takeovers: 1, automatic_takeovers: 2, ..Totals::default() },
     }
 }
@@ -270,6 +277,10 @@ async fn the_figures_are_those_of_the_status() {
         (r#"trefoil_nbd_security{site="a",security="loopback"}"#, 1.0),
         (r#"trefoil_takeovers_total{site="a",group="orders",cause="operator",outcome="ok"}"#, 1.0),
         (r#"trefoil_takeovers_total{site="a",group="orders",cause="automatic",outcome="ok"}"#, 2.0),
+        (
+            r#"trefoil_witness_up{site="a",group="orders",witness="etcd http://127.0.0.1:2379"}"#,
+            0.0,
+        ),
         (r#"trefoil_writes_total{site="a",group="orders"}"#, 4000.0),
     ] {
         let found = value(&text, name);
