@@ -255,7 +255,10 @@ impl Reign {
                 external.renew_at = own.now.saturating_add(self.config.lease_us / 8);
             }
             (_, Reply::Waits(us)) => {
-                if let Standing::Candidate(candidate) = &mut self.standing {
+                // Not what an earlier candidacy asked, whose fence was another one.
+                if let Standing::Candidate(candidate) = &mut self.standing
+                    && candidate.asks_how_long()
+                {
                     candidate.arbiter_clear_at = Some(own.now.saturating_add(us));
                 }
             }
