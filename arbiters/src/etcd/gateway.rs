@@ -83,9 +83,12 @@ fn authority(endpoint: &str) -> Result<String> {
         let port = rest.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
         matches!(port, Some((host, Ok(_))) if !host.is_empty() && !rest.contains('/'))
     });
+    let tls = endpoint.starts_with("https://");
+    let hint =
+        if tls { "; TLS is not spoken here: put a tunnel before it, on loopback" } else { "" };
     good.map(str::to_owned).ok_or_else(|| {
         Error::invalid(format!(
-            "set up etcd: endpoint `{endpoint}` is not of the form http://host:port"
+            "set up etcd: endpoint `{endpoint}` is not of the form http://host:port{hint}"
         ))
     })
 }

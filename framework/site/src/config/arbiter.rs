@@ -68,7 +68,7 @@ pub(super) fn resolve(
             "charters would go to {out} in plain text: whoever is on the way can read them, and \
              decide who leads"
         );
-        let help = "ask by https, or over loopback (a tunnel); or say insecure = true in [arbiter]";
+        let help = "go over loopback, by a tunnel; or say insecure = true in [arbiter]";
         report.value("plain_arbiter", &first, what, Some(help.to_owned()));
     }
     Some(entry)
