@@ -5,7 +5,7 @@ use super::site_config::{ArbiterEntry, GroupEntry};
 use super::words::{self, is_loopback};
 use crate::registry::{ArbiterOptions, Registry};
 use std::collections::BTreeMap;
-use trefoil_core::model::{GroupName, SiteName};
+use trefoil_core::model::{Fence, GroupName, SiteName};
 
 /// The word for two of three sites, which need no arbiter.
 const MANUAL: &str = "manual";
@@ -72,6 +72,20 @@ pub(super) fn resolve(
         report.value("plain_arbiter", &first, what, Some(help.to_owned()));
     }
     Some(entry)
+}
+
+/// With an arbiter, what happens when the sync leg is lost is what it records.
+pub(super) fn check_fences(
+    arbiter: Option<&ArbiterEntry>,
+    groups: &BTreeMap<GroupName, GroupEntry>,
+    report: &mut Report,
+) {
+    let Some(ArbiterEntry { word, .. }) = arbiter else { return };
+    for (name, group) in groups.iter().filter(|(_, group)| group.fence != Fence::Status) {
+        let what = format!("with arbiter `{word}` this fence level is not in this release");
+        let help = "use `status`, or the arbiter `manual`".to_owned();
+        report.value("not_yet", &format!("group.{name}.fence"), what, Some(help));
+    }
 }
 
 fn unknown(word: &str, path: &str, registry: &Registry, report: &mut Report) {

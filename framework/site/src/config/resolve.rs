@@ -72,6 +72,7 @@ pub(super) fn resolve(file: File, registry: &Registry, report: &mut Report) -> O
     let links = links.entries;
     let LimitsTable { window, overlay, tail, credit } = limits;
     let arbiter = arbiter::resolve(arbiter, site.as_ref(), &all, registry, report);
+    arbiter::check_fences(arbiter.as_ref(), &all, report);
     let timing = times(timing, report);
     if !report.is_empty() {
         return None;
