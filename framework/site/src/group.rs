@@ -26,7 +26,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use trefoil_core::engine::overlay::Overlay;
-use trefoil_core::model::{Role, SiteName};
+use trefoil_core::model::{Fence, Role, SiteName};
 use trefoil_core::wire::{ControlMessage, Greeting, PROTOCOL_VERSION, encode_control};
 use trefoil_core::{Error, Result};
 
@@ -59,6 +59,12 @@ impl Running {
         let mut random = StdRng::seed_from_u64(around.seed);
         let GroupParts { config, mut journal, stores, peers, arbiter } = parts;
         check(&around.site, &config, peers.keys())?;
+        if arbiter.is_some() && config.fence != Fence::Status {
+            return Err(Error::invalid(format!(
+                "open group {}: with an arbiter only fence = \"status\" is in this release",
+                config.group
+            )));
+        }
         let id = rand::RngCore::next_u64(&mut random);
         let found =
             open(&around, &config, journal.as_mut(), (stores, opener.as_deref()), id).await?;
