@@ -81,7 +81,7 @@ pub(super) fn check_fences(
     report: &mut Report,
 ) {
     let Some(ArbiterEntry { word, .. }) = arbiter else { return };
-    for (name, group) in groups.iter().filter(|(_, group)| group.fence != Fence::Status) {
+    for (name, _) in groups.iter().filter(|(_, group)| group.fence != Fence::Status) {
         let what = format!("with arbiter `{word}` this fence level is not in this release");
         let help = "use `status`, or the arbiter `manual`".to_owned();
         report.value("not_yet", &format!("group.{name}.fence"), what, Some(help));
