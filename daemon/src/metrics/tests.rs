@@ -86,6 +86,16 @@ fn loss_of_a() -> Forecast {
 }
 
 /// Site a as a primary in the middle of its work.
+fn silent_arbiter() -> ArbiterStatus {
+    ArbiterStatus {
+        arbiter: "etcd http://127.0.0.1:2379".to_owned(),
+        reachable: false,
+        last_answer_us: 1_799_999_990_000_000,
+        away: Some("no endpoint is there".to_owned()),
+        version: 12,
+    }
+}
+
 pub(crate) fn group_status() -> GroupStatus {
     let generation = Generation { count: 3, id: 7 };
     let newest = Position { generation, number: UpdateNumber::new(4182), ..Position::START };
@@ -149,13 +159,7 @@ pub(crate) fn group_status() -> GroupStatus {
             then: OnFull::Map,
         }),
         forecasts: vec![loss_of_a()],
-        arbiter: Some(ArbiterStatus {
-            arbiter: "etcd http://127.0.0.1:2379".to_owned(),
-            reachable: false,
-            last_answer_us: 1_799_999_990_000_000,
-            away: Some("no endpoint is there".to_owned()),
-            version: 12,
-        }),
+        arbiter: Some(silent_arbiter()),
         totals: Totals { writes: 4000, takeovers: 1, automatic_takeovers: 2, ..Totals::default() },
     }
 }
