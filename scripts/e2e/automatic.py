@@ -216,7 +216,9 @@ def one_round(field, dice, kind, hosts, turn):
     """
     trio = field.trio
     leader, mirror, emptied = whole(field)
-    hosts = {site: Host(trio, site, hosts.get(site), seed=2 * turn + (site == "b")) for site in "ab"}
+    hosts = {
+        site: Host(trio, site, hosts.get(site), seed=2 * turn + (site == "b")) for site in "ab"
+    }
     for host in hosts.values():
         host.start()
     until("the hosts write", lambda: hosts[leader].answer_count() > 50)

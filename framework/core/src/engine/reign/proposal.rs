@@ -49,8 +49,8 @@ impl Proposal {
 
 impl Reign {
     /// Records `charter` here, durably, and asks the others to; `before` are the voters of the
-    /// charter that it replaces. Where there is an arbiter it is asked, and nothing is recorded here
-    /// before it has.
+    /// charter that it replaces. Where there is an arbiter it is asked, and nothing is recorded
+    /// here before it has.
     pub(super) fn propose(
         &mut self,
         now: u64,
