@@ -36,6 +36,8 @@ pub struct SourceView {
     pub map: Option<MissedMap>,
     /// Whether the source is in debt itself.
     pub debt: bool,
+    /// Another site that is in debt, or is being brought there.
+    pub owing: Option<SiteName>,
     /// About how many bytes of records the follower lacks, if the source can tell.
     pub bytes_between: Option<u64>,
 }
@@ -69,19 +71,23 @@ pub struct FollowerView {
 ///   been answered to a host, or the operator chose; and only where all that it changed is known.
 /// - [`PlanKind::Map`] only where the map reaches back to the follower's position.
 /// - [`PlanKind::Copy`] where nothing cheaper is proven right.
+/// - One that would leave a consistent follower in debt waits while another site is (rule R14): two
+///   of them would leave the source alone with a consistent image.
 /// - Everything else is [`PlanKind::Refuse`]: the follower keeps what it has.
 pub fn judge(source: &SourceView, follower: &FollowerView) -> Plan {
     let newest = follower.newest.number;
     let fork = source.lineage.fork(source.newest, &follower.lineage, newest);
     let case = Case { source, follower, fork };
-    case.unfit_source()
+    let plan = case
+        .unfit_source()
         .or_else(|| case.initial_copy())
         .or_else(|| case.tail())
         .or_else(|| case.other_content())
         .or_else(|| case.beyond_journal())
         .or_else(|| case.unproven())
         .or_else(|| case.open_debt())
-        .unwrap_or_else(|| case.stream())
+        .unwrap_or_else(|| case.stream());
+    case.one_at_a_time(plan)
 }
 
 /// Two views, and where their histories part.
@@ -424,6 +430,32 @@ impl Case<'_> {
 
     fn refuse(&self, why: String, choices: &[String]) -> Plan {
         Plan { kind: PlanKind::Refuse { choices: choices.to_vec() }, ..self.kept(why) }
+    }
+
+    /// Keeps a consistent follower as it is while another site is in debt, unless the operator
+    /// wants it brought here all the same.
+    fn one_at_a_time(&self, plan: Plan) -> Plan {
+        let follower = self.follower;
+        let has_image = follower.debt.is_none() && follower.newest.number > UpdateNumber::ZERO;
+        let loses_image = plan.leaves_debt() && has_image;
+        match &self.source.owing {
+            Some(other) if loses_image && !follower.discards_tail => self.refuse(
+                format!(
+                    "waits for {other}, whose volumes are not consistent yet: until they are, {} \
+                     keeps the consistent image it has (then: {}, {})",
+                    follower.site, plan.kind, plan.why
+                ),
+                &[
+                    format!("wait until {other} is consistent; it goes on by itself"),
+                    format!(
+                        "`trefoil rejoin --site {}` does not wait: until one of the two is done, \
+                         only {} has a consistent image",
+                        follower.site, self.source.site
+                    ),
+                ],
+            ),
+            _ => plan,
+        }
     }
 
     fn copy_everything(&self, why: String) -> Plan {

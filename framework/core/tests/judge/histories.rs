@@ -69,6 +69,7 @@ impl History {
             copy_base: None,
             map: None,
             debt: false,
+            owing: None,
             bytes_between: Some(4096),
         }
     }

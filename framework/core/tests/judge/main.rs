@@ -86,6 +86,24 @@ fn a_follower_behind_the_journal_gets_what_was_trimmed_by_its_map() {
     says(&with(all), &["everything may differ"]);
 }
 
+/// H25: both followers in debt, and the source dies.
+#[test]
+fn h25_a_consistent_follower_waits_while_another_site_is_in_debt() {
+    let follower = history().prefix(3).follower();
+    let map = mapped(2, block(8192));
+    let source = SourceView { map, owing: Some(site("d")), ..history().source(5, &follower) };
+    let plan = judge(&source, &follower);
+    assert!(refused(&plan), "{plan:?}");
+    says(&plan, &["waits for d", "keeps the consistent image"]);
+    let chosen = FollowerView { discards_tail: true, ..follower.clone() };
+    assert_eq!(judge(&source, &chosen).kind, PlanKind::Map, "the operator does not wait");
+    let debt = Some(Debt::of(site("a"), block(0)));
+    let owes = FollowerView { debt, ..follower.clone() };
+    assert_eq!(judge(&source, &owes).kind, PlanKind::Map, "it has no image to lose");
+    let delta = SourceView { owing: Some(site("d")), ..history().source(3, &follower) };
+    assert_eq!(judge(&delta, &follower).kind, PlanKind::Delta, "a delta leaves no debt");
+}
+
 #[test]
 fn a_map_and_an_open_debt_are_one_debt() {
     let follower = FollowerView {

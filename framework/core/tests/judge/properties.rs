@@ -46,6 +46,7 @@ prop_compose! {
         fork in prop::option::of(any_position()),
         consented in any_generation(),
         debt in prop::bool::weighted(0.1),
+        owing in prop::bool::weighted(0.2),
         bytes_between in prop::option::of(any::<u64>()),
     ) -> SourceView {
         SourceView {
@@ -67,6 +68,7 @@ prop_compose! {
                 },
             }),
             debt,
+            owing: owing.then(|| site("d")),
             bytes_between,
         }
     }

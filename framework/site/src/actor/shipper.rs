@@ -1,12 +1,15 @@
 //! One leg at its source: judges the follower, then sends what it lacks, within its credit.
 
 mod job;
+mod plan;
 mod relay;
 
+pub(crate) use self::plan::judge_follower;
 pub(crate) use self::relay::StopRelaying;
 
 use self::job::{Job, Sent};
-use super::{LegChanged, LegProgress, RaiseFloor, SyncTo, position_at};
+use self::plan::{Judged, plan_for};
+use super::{LegChanged, LegProgress, RaiseFloor, SyncTo};
 use crate::crew::{CrewRef, MAILBOX_MAX, crew_send, post};
 use crate::parts::micros;
 use crate::shared::add;
@@ -14,13 +17,12 @@ use crate::wan::{BATCH_BYTES_MIN, Traffic};
 use actix::prelude::*;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use trefoil_core::engine::judge::{FollowerView, Plan, SourceView, judge};
 use trefoil_core::engine::pace::{Bucket, batch_bytes};
 use trefoil_core::engine::reign::LegReport;
 use trefoil_core::engine::shipper::{ShipperEngine, Work, limit};
-use trefoil_core::model::{Generation, Position, SessionId, SiteName, UpdateNumber};
+use trefoil_core::model::{SessionId, SiteName, UpdateNumber};
 use trefoil_core::port::Frame;
-use trefoil_core::wire::{ControlMessage, DataMessage, Follow, Progress, StreamEnd, encode_data};
+use trefoil_core::wire::{ControlMessage, Follow, Progress, StreamEnd};
 use trefoil_core::{ErrorKind, Result};
 
 /// There may be work.
@@ -293,71 +295,6 @@ impl ShipperActor {
         self.engine = Some(engine);
         self.pump(ctx);
     }
-}
-
-/// A plan, and the frame that tells it.
-struct Judged {
-    plan: Plan,
-    frame: Frame,
-}
-
-/// Judges the follower by this site's journal; nothing is changed.
-pub(crate) async fn judge_follower(crew: &CrewRef, peer: &SiteName, follow: &Follow) -> Plan {
-    let marks = &crew.marks;
-    let there = position_at(crew, follow.newest.number).await;
-    let horizon = if follow.roll_forward { marks.durable.get() } else { marks.horizon.get() };
-    let copy_base = position_at(crew, horizon).await;
-    let fork = {
-        let newest = marks.submitted.get().number;
-        crew.state.borrow().lineage.fork(newest, &follow.lineage, follow.newest.number)
-    };
-    let fork = position_at(crew, fork).await;
-    let state = crew.state.borrow();
-    let consented = state.charter.as_ref().map_or(Generation::NONE, |charter| charter.consented);
-    let source = SourceView {
-        site: crew.site().clone(),
-        generation: follow.generation,
-        lineage: state.lineage.clone(),
-        newest: marks.submitted.get().number,
-        base: marks.base.get(),
-        chain_at_follower: there.map(|position| position.chain),
-        fork,
-        consented,
-        copy_base,
-        map: state.maps.get(peer).cloned(),
-        debt: state.debt.is_some(),
-        bytes_between: Some(crew.history.borrow().since(follow.newest.number, 0).1),
-    };
-    let follower = FollowerView {
-        site: peer.clone(),
-        lineage: follow.lineage.clone(),
-        newest: follow.newest,
-        base: follow.base,
-        debt: follow.debt.clone(),
-        maps_from: follow.maps_from,
-        discards_tail: follow.discards_tail,
-        blank: follow.blank,
-    };
-    judge(&source, &follower)
-}
-
-/// Judges the follower, notes what it holds, and puts the plan into a frame for it.
-async fn plan_for(crew: &CrewRef, peer: &SiteName, follow: &Follow) -> Result<Judged> {
-    relay::until_as_far(crew, follow).await?;
-    let plan = judge_follower(crew, peer, follow).await;
-    let lineage = crew.state.borrow().lineage.up_to(plan.base.number);
-    let volumes = crew.state.borrow().volumes.at(plan.base.number).to_vec();
-    // A handshake only ever lowers a floor (H12), before the plan is told.
-    let floor = RaiseFloor { site: peer.clone(), position: Position::START, fork: Some(plan.fork) };
-    crew.to(&crew.journal, floor);
-    let frame = encode_data(DataMessage::Plan {
-        session: follow.session,
-        plan: Box::new(plan.clone()),
-        lineage,
-        durability: crew.shared.config.durability,
-        volumes,
-    })?;
-    Ok(Judged { plan, frame })
 }
 
 impl Actor for ShipperActor {

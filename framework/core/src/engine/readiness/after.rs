@@ -134,6 +134,7 @@ impl Leads<'_> {
             consented: self.consented,
             copy_base: None,
             map: map.map(stand_in),
+            owing: None,
             debt: self.own.debt_bytes > 0,
             bytes_between: Some(figures.bytes_after(theirs.number)),
         }
