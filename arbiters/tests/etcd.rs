@@ -85,6 +85,7 @@ fn charter(count: u64, primary: &str) -> Charter {
         in_sync: Vec::new(),
         fence: Fence::Status,
         voters: Vec::new(),
+        voters_before: Vec::new(),
         untold: None,
         consented: Generation::NONE,
     }

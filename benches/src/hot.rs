@@ -172,6 +172,7 @@ fn of_judge() -> Result<Case> {
         copy_base: Some(position(5000)),
         map: None,
         debt: false,
+        owing: None,
         bytes_between: Some(4 << 20),
     };
     let follower = FollowerView {

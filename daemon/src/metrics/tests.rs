@@ -116,6 +116,7 @@ pub(crate) fn group_status() -> GroupStatus {
             in_sync: vec![member("a"), member("b")],
             fence: Fence::Status,
             voters: Vec::new(),
+            voters_before: Vec::new(),
             untold: None,
             consented: Generation::NONE,
         }),

@@ -68,6 +68,7 @@ impl World {
             in_sync: members.iter().map(member).collect(),
             fence: Fence::Status,
             voters: Vec::new(),
+            voters_before: Vec::new(),
             untold: None,
             consented: Generation::NONE,
         };

@@ -55,6 +55,7 @@ fn charter(in_sync: &[(&str, u64)]) -> Charter {
         in_sync: in_sync.iter().map(member).collect(),
         fence: Fence::Status,
         voters: Vec::new(),
+        voters_before: Vec::new(),
         untold: None,
         consented: Generation::NONE,
     }

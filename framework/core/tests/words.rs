@@ -99,6 +99,7 @@ fn h1_a_site_in_another_incarnation_is_not_the_member() {
         in_sync: vec![member.clone()],
         fence: Fence::Status,
         voters: Vec::new(),
+        voters_before: Vec::new(),
         untold: None,
         consented: Generation::NONE,
     };

@@ -147,6 +147,7 @@ mod tests {
             in_sync: Vec::new(),
             fence: Fence::Status,
             voters: Vec::new(),
+            voters_before: Vec::new(),
             untold: None,
             consented: Generation::NONE,
         };

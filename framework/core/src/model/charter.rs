@@ -50,6 +50,9 @@ pub struct Charter {
     /// The sites without which nothing may change: under [`Fence::Data`] the members beside the
     /// primary; the primary itself where it leads alone. Empty: any two of three sites.
     pub voters: Vec<SiteName>,
+    /// The same of the charter that this one replaces, for as long as it is not known that enough
+    /// sites recorded this one: until then nothing changes without those either.
+    pub voters_before: Vec<SiteName>,
     /// What may be lost of what was answered before the set was made, for as long as nobody was
     /// told of it: the reign that made it has begun, or tried to, and was not heard of. A takeover
     /// from here on says it again (rule `no_silent_loss`).
@@ -84,7 +87,8 @@ impl Charter {
 
     /// Whether nothing changes without `site`, and nobody else is needed.
     pub fn is_up_to(&self, site: &SiteName) -> bool {
-        self.voters.len() == 1 && self.voters.first() == Some(site)
+        let only = |voters: &[SiteName]| voters.len() == 1 && voters.first() == Some(site);
+        only(&self.voters) && only(&self.voters_before)
     }
 
     /// Whether `site` in `incarnation` is a member: it holds everything that was answered.

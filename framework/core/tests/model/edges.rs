@@ -158,6 +158,7 @@ fn e12_one_number_with_two_contents_is_found_by_the_chain() {
         copy_base: None,
         map: None,
         debt: false,
+        owing: None,
         bytes_between: None,
     };
     let follower = FollowerView {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use trefoil_core::engine::judge::{FollowerView, Plan, PlanDebt, PlanKind, SourceView, judge};
 use trefoil_core::engine::reign::{Event, LegReport};
 use trefoil_core::engine::shipper::{ShipperEngine, Work, limit};
-use trefoil_core::model::{Extent, Generation, Position, UpdateNumber};
+use trefoil_core::model::{Extent, Generation, Position, SiteName, UpdateNumber};
 use trefoil_core::port::Content;
 use trefoil_core::wire::{CopyBlock, DataMessage, Follow, Progress};
 
@@ -96,6 +96,7 @@ impl World {
             copy_base: disk.position_at(horizon),
             map: state.maps.get(&site(from)).cloned(),
             debt: state.debt.is_some(),
+            owing: self.owing(at, from),
             bytes_between: Some(between.map(|record| record.encoded_bytes() as u64).sum()),
         };
         let off = self.setup.off;
@@ -111,6 +112,15 @@ impl World {
             blank: follow.blank,
         };
         (source, follower)
+    }
+
+    /// A site beside `from` that owes something, by its last word to `at` (rule R14).
+    fn owing(&self, at: usize, from: usize) -> Option<SiteName> {
+        let run = self.run(at)?;
+        let owes = |other: &usize| {
+            run.reign.view_of(&site(*other)).is_some_and(|view| view.debt_bytes > 0)
+        };
+        others(at).filter(|other| *other != from).find(owes).map(site)
     }
 
     /// Whether the charter names a site.

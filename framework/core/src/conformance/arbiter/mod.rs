@@ -103,6 +103,7 @@ fn charter(count: u64, version: u64, primary: &str) -> Result<Charter> {
         in_sync: Vec::new(),
         fence: Fence::Status,
         voters: Vec::new(),
+        voters_before: Vec::new(),
         untold: None,
         consented: Generation::NONE,
     })

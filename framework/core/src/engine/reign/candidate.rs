@@ -269,8 +269,9 @@ impl Reign {
         let untold = old.and_then(|charter| charter.untold.clone());
         let untold = lost.map(Verdict::Unknown).or(untold);
         let consented = old.map_or(Generation::NONE, |charter| charter.consented);
-        let before = old.map(|charter| charter.voters.clone()).unwrap_or_default();
-        let voters = if candidate.by_consent { Vec::new() } else { before.clone() };
+        let kept = old.filter(|_| !candidate.by_consent);
+        let voters = kept.map(|charter| charter.voters.clone()).unwrap_or_default();
+        let voters_before = kept.map(|charter| charter.voters_before.clone()).unwrap_or_default();
         let charter = Charter {
             generation,
             version: 1,
@@ -280,10 +281,11 @@ impl Reign {
             in_sync,
             fence: self.config.fence,
             voters,
+            voters_before,
             untold,
             consented,
         };
-        let proposal = self.propose(own.now, charter, before, effects);
+        let proposal = self.propose(own.now, charter, effects);
         (Phase::Fencing(proposal), true)
     }
 

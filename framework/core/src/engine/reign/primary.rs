@@ -367,12 +367,12 @@ impl Reign {
             in_sync,
             fence,
             voters: Vec::new(),
+            voters_before: self.charter.as_ref().map(|old| old.voters.clone()).unwrap_or_default(),
             untold: self.untold(),
             consented: self.consented(),
         };
         let charter = Charter { voters: self.voters_of(&charter, own.now), ..charter };
-        let before = self.charter.as_ref().map(|charter| charter.voters.clone());
-        let proposal = self.propose(own.now, charter, before.unwrap_or_default(), effects);
+        let proposal = self.propose(own.now, charter, effects);
         if let Standing::Primary(primary) = &mut self.standing {
             primary.proposal = Some(proposal);
         }

@@ -14,8 +14,6 @@ pub(super) struct Proposal {
     pub charter: Charter,
     /// The other sites that recorded it.
     pub accepted: BTreeSet<SiteName>,
-    /// The sites without which the charter before it said that nothing changes.
-    before: Vec<SiteName>,
     /// The operator's consent stands in for a quorum.
     by_consent: bool,
     /// The version of the arbiter's record that a candidate's proposal was made from.
@@ -33,7 +31,7 @@ impl Proposal {
 
     /// The sites without which it cannot be agreed on, and that did not answer.
     pub fn missing(&self) -> Vec<SiteName> {
-        let voters = self.before.iter().chain(&self.charter.voters);
+        let voters = self.charter.voters_before.iter().chain(&self.charter.voters);
         voters.filter(|site| !self.accepted.contains(*site)).cloned().collect()
     }
 
@@ -48,21 +46,19 @@ impl Proposal {
 }
 
 impl Reign {
-    /// Records `charter` here, durably, and asks the others to; `before` are the voters of the
-    /// charter that it replaces. Where there is an arbiter it is asked, and nothing is recorded
-    /// here before it has.
+    /// Records `charter` here, durably, and asks the others to. Where there is an arbiter it is
+    /// asked, and nothing is recorded here before it has.
     pub(super) fn propose(
         &mut self,
         now: u64,
         charter: Charter,
-        before: Vec<SiteName>,
         effects: &mut Vec<Effect>,
     ) -> Proposal {
         let (accepted, recorded, by_consent) = (BTreeSet::new(), false, self.stands_by_consent());
         let based_on = self.recorded_version().unwrap_or(0);
         let asked_at = now;
         let proposal =
-            Proposal { charter, accepted, before, by_consent, based_on, recorded, asked_at };
+            Proposal { charter, accepted, by_consent, based_on, recorded, asked_at };
         if self.external.is_none() {
             let charter = Some(proposal.charter.clone());
             self.charter.clone_from(&charter);
@@ -97,10 +93,10 @@ impl Reign {
         if proposal.by_consent {
             return self.is_everyone_heard(accepted);
         }
-        let voters = &proposal.charter.voters;
-        let alone = proposal.before == [self.config.site.clone()];
-        self.is_quorum(&proposal.before, accepted)
-            && ((voters.is_empty() && !alone) || self.is_quorum(voters, accepted))
+        let Charter { voters, voters_before, active, .. } = &proposal.charter;
+        let alone = *voters_before == [self.config.site.clone()];
+        let freed = *active && voters.is_empty() && !alone;
+        self.is_quorum(voters_before, accepted) && (freed || self.is_quorum(voters, accepted))
     }
 
     /// Whether the operator's consent stands in for a quorum, up to when hosts are answered.

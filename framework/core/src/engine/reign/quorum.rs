@@ -5,6 +5,7 @@ use super::{Effect, Own, Reign, Standing};
 use crate::engine::lease::Lease;
 use crate::engine::takeover::Assessment;
 use crate::model::{Charter, Fence, SiteName, Verdict};
+use std::collections::BTreeSet;
 
 impl Reign {
     /// Whether those that agree, this site among them, are enough where `voters` are named.
@@ -19,17 +20,30 @@ impl Reign {
         voters.iter().all(|site| *site == self.config.site || agrees(site))
     }
 
-    /// Whether enough sites promised to this candidate.
+    /// Whether enough sites promised to this candidate: by the newest charter, and by the one before
+    /// where it is not known that the newest one was ever agreed on.
     pub(super) fn has_quorum(&self) -> bool {
-        let voters = self.newest_charter().map_or(&[][..], |charter| &charter.voters);
-        self.is_quorum(voters, |site| self.has_promised(site))
+        let (voters, before) = self.both_rules();
+        let promised = |site: &SiteName| self.has_promised(site);
+        self.is_quorum(voters, promised) && self.is_quorum(before, promised)
+    }
+
+    /// Who must agree by the newest charter, and by the one before it.
+    fn both_rules(&self) -> (&[SiteName], &[SiteName]) {
+        self.newest_charter()
+            .map_or((&[], &[]), |charter| (&charter.voters[..], &charter.voters_before[..]))
     }
 
     /// Why this candidate cannot go on, for the operator.
     pub(super) fn lacks_quorum(&self) -> String {
-        let voters = self.newest_charter().map_or(&[][..], |charter| &charter.voters);
-        let missing = voters.iter().filter(|site| **site != self.config.site);
-        let missing: Vec<String> = missing.map(ToString::to_string).collect();
+        let (voters, before) = self.both_rules();
+        let named: BTreeSet<&SiteName> = voters.iter().chain(before).collect();
+        let mut missing: Vec<String> = Vec::new();
+        for site in named.into_iter().filter(|site| **site != self.config.site) {
+            if !self.has_promised(site) {
+                missing.push(site.to_string());
+            }
+        }
         let rule = if missing.is_empty() {
             let (needed, of) = (self.others_needed() + 1, self.config.registered.len());
             format!("fewer than {needed} of {of} sites promised")
@@ -89,7 +103,8 @@ impl Reign {
             // Alone, a primary has its lease from the arbiter.
             return voters;
         }
-        let up_to_me = || self.charter.as_ref().is_some_and(|old| old.is_up_to(&self.config.site));
+        let me = [self.config.site.clone()];
+        let up_to_me = || self.charter.as_ref().is_some_and(|old| old.voters == me);
         let nobody = !self.is_anyone_there(now);
         if voters.is_empty() && nobody && (self.stands_by_consent() || up_to_me()) {
             return vec![self.config.site.clone()];
@@ -127,8 +142,12 @@ impl Reign {
     /// Whether a renewal by `site` counts. Where voters are named only theirs do: then a voter
     /// that stands alone knows of every lease that may be in use.
     pub(super) fn renews(&self, site: &SiteName) -> bool {
-        let voters = self.charter.as_ref().map_or(&[][..], |charter| &charter.voters);
-        voters.is_empty() || voters.contains(site)
+        let Some(charter) = &self.charter else { return true };
+        // A rule that names this site is kept by its own word: nobody leads without it.
+        let by = |voters: &[SiteName]| {
+            voters.is_empty() || voters.contains(site) || voters.contains(&self.config.site)
+        };
+        by(&charter.voters) && by(&charter.voters_before)
     }
 
     /// A voter that takes over a charter grants the lease with it: from then on the primary counts

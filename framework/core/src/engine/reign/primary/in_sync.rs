@@ -9,8 +9,10 @@ impl Reign {
     pub(super) fn keep_set(&mut self, own: &Own, effects: &mut Vec<Effect>) {
         let Some(charter) = &self.charter else { return };
         let (in_sync, untold) = (charter.in_sync.clone(), charter.untold.is_some());
-        if untold || self.is_needlessly_alone(own.now) {
-            // Told when the host was answered first: no takeover has to say it again.
+        let unsettled = charter.voters != charter.voters_before;
+        if untold || unsettled || self.is_needlessly_alone(own.now) {
+            // Told when the host was answered first: no takeover has to say it again. And agreed
+            // on: nobody needs those any more whom the charter before it named.
             self.propose_set(own, in_sync, effects);
             return;
         }
