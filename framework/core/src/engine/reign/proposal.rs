@@ -57,8 +57,7 @@ impl Reign {
         let (accepted, recorded, by_consent) = (BTreeSet::new(), false, self.stands_by_consent());
         let based_on = self.recorded_version().unwrap_or(0);
         let asked_at = now;
-        let proposal =
-            Proposal { charter, accepted, by_consent, based_on, recorded, asked_at };
+        let proposal = Proposal { charter, accepted, by_consent, based_on, recorded, asked_at };
         if self.external.is_none() {
             let charter = Some(proposal.charter.clone());
             self.charter.clone_from(&charter);
