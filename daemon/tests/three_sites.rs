@@ -151,10 +151,6 @@ fn wrong_files_and_ports_in_use_end_the_start_with_their_names() {
         assert!(!trio.dir().join("other.sock").exists(), "{variable}: socket left behind");
     }
     trio.stop_in_order(&["a", "b", "c"]);
-    let variables = [("TREFOIL__GROUP__ORDERS__VOLUME__DB0__SIZE", "32MiB".to_owned())];
-    let grown = trio.trefoil_with(&variables, &["run", "--site", "a"]);
-    assert_eq!(grown.status.code(), Some(1), "{}", stderr(&grown));
-    assert!(stderr(&grown).contains("orders.db0.img"), "{}", stderr(&grown));
 }
 
 fn waits_end_as_they_say(trio: &Trio) {

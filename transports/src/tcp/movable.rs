@@ -126,7 +126,7 @@ mod tests {
         user.block_on(async {
             let mut near = near;
             near.move_here();
-            drop(maker);
+            maker.shutdown_background();
             near.write_all(b"from here").await.unwrap();
             let mut said = [0; 9];
             std::io::Read::read_exact(&mut far, &mut said).unwrap();

@@ -83,6 +83,7 @@ fn e24_a_device_that_fails_at_a_answers_nobody_wrongly() {
         let write = volume.write_at(2 * BLOCK as u64, Bytes::from(vec![22; BLOCK]));
         let outcome = tokio::time::timeout(Duration::from_secs(30), write).await;
         assert!(!matches!(outcome, Ok(Ok(_))), "its own journal does not have it");
+        sleep(Duration::from_secs(1)).await;
         let status = world.status("a");
         assert!(!status.serving && status.trouble.is_some(), "{status:?}");
         assert!(volume.read_at(0, BLOCK).await.is_err(), "it answers no reads either");

@@ -154,6 +154,8 @@ fn an_asynchronous_pair_serves_and_follows() {
         world.network.heal("a", "b");
         world.equal(last, "a", "b").await;
         world.kill("a");
+        // Its link counts as up for as long as a transport needs to find out.
+        sleep(Duration::from_secs(5)).await;
         let error = world.group("b").takeover(TakeoverOptions::default()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         world.group("b").takeover(BOTH_WORDS).await.unwrap();

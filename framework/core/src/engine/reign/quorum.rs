@@ -20,8 +20,8 @@ impl Reign {
         voters.iter().all(|site| *site == self.config.site || agrees(site))
     }
 
-    /// Whether enough sites promised to this candidate: by the newest charter, and by the one before
-    /// where it is not known that the newest one was ever agreed on.
+    /// Whether enough sites promised to this candidate: by the newest charter, and by the one
+    /// before it where it is not known that the newest was ever agreed on.
     pub(super) fn has_quorum(&self) -> bool {
         let (voters, before) = self.both_rules();
         let promised = |site: &SiteName| self.has_promised(site);
