@@ -1,7 +1,7 @@
 //! May this site lead, and what would be lost? Rule R8, as one pure function over the evidence.
 
 pub use crate::model::Verdict;
-use crate::model::{Charter, Generation, Handover, Lineage, SiteName, UpdateNumber};
+use crate::model::{Charter, Generation, Handover, Lineage, SiteName, UpdateNumber, listed};
 use crate::wire::{Evidence, SiteView};
 use std::collections::BTreeMap;
 
@@ -178,20 +178,15 @@ fn holds(standing: &Standing<'_>, charter: &Charter, their: &Evidence) -> bool {
 
 /// Why nothing is proved, for the operator.
 fn facts(standing: &Standing<'_>, charter: &Charter) -> String {
-    let members: Vec<String> = charter.in_sync.iter().map(|m| m.site.to_string()).collect();
-    let silent: Vec<String> = standing
-        .registered
-        .iter()
-        .filter(|site| *site != standing.site && !standing.evidence.contains_key(*site))
-        .map(ToString::to_string)
-        .collect();
+    let silent =
+        |site: &&SiteName| *site != standing.site && !standing.evidence.contains_key(*site);
     format!(
         "what was answered in generation {} is held by {{{}}}; site {} is at {} and is not among \
          them in its present incarnation; not heard: {{{}}}",
         charter.generation,
-        members.join(", "),
+        listed(charter.in_sync.iter().map(|member| &member.site)),
         standing.site,
         standing.view.newest,
-        silent.join(", ")
+        listed(standing.registered.iter().filter(silent))
     )
 }

@@ -29,6 +29,7 @@ pub use leg::{LegMode, LegState, Role};
 pub use lineage::{Lineage, Reign};
 pub use marks::Marks;
 pub use missed::{Changed, MissedMap, RANGES_MAX};
+pub(crate) use name::listed;
 pub use name::{GroupName, Incarnation, MachineName, SessionId, SiteName, VolumeId, VolumeName};
 pub use number::UpdateNumber;
 pub use plan::{Plan, PlanDebt, PlanKind};

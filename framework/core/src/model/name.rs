@@ -110,6 +110,11 @@ impl fmt::Display for VolumeId {
     }
 }
 
+/// Names as a sentence has them: `a, b`.
+pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a SiteName>) -> String {
+    names.into_iter().map(SiteName::as_str).collect::<Vec<_>>().join(", ")
+}
+
 /// A site's durable identity, replaced whenever its unsynced tail may be gone (power loss, a
 /// failed fsync, a moved disk). A site with another incarnation is another member.
 #[derive(

@@ -10,9 +10,9 @@
 
 use super::candidate::Phase;
 use super::cause::Cause;
-use super::proposal::{ASK_AGAIN_US, Proposal};
+use super::proposal::ASK_AGAIN_US;
 use super::{Effect, Own, Refusal, Reign, Standing};
-use crate::model::{Charter, Generation};
+use crate::model::{Charter, Generation, SiteName, listed};
 use crate::port::Recorded;
 
 /// What the arbiter is asked. One question about the charter and one for the lease are under way
@@ -193,23 +193,15 @@ impl Reign {
         if self.recorded_version() != Some(0) || self.newest_charter().is_none() {
             return None;
         }
-        let silent = self.peers.keys().filter(|site| !candidate.evidence.contains_key(site));
-        let silent: Vec<String> = silent.map(ToString::to_string).collect();
+        let silent = |site: &&SiteName| !candidate.evidence.contains_key(*site);
+        let silent: Vec<&SiteName> = self.peers.keys().filter(silent).collect();
         (!silent.is_empty()).then(|| {
             format!(
                 "the arbiter has no record of this group, which was led before: what it had \
                  recorded is told by all sites together, and {{{}}} did not answer",
-                silent.join(", ")
+                listed(silent)
             )
         })
-    }
-
-    fn proposal(&self) -> Option<&Proposal> {
-        match &self.standing {
-            Standing::Primary(primary) => primary.proposal(),
-            Standing::Candidate(candidate) => candidate.proposal(),
-            Standing::Secondary => None,
-        }
     }
 
     /// Takes in an answer.
@@ -285,12 +277,8 @@ impl Reign {
         let Some(external) = &mut self.external else { return };
         external.recorded = Some(recorded.clone());
         let Some(Recorded { charter, .. }) = recorded else { return };
-        let proposal = match &mut self.standing {
-            Standing::Primary(primary) => primary.proposal_mut(),
-            Standing::Candidate(candidate) => candidate.proposal_mut(),
-            Standing::Secondary => None,
-        };
-        let Some(proposal) = proposal.filter(|proposal| proposal.charter == charter) else {
+        let proposal = self.proposal_mut().filter(|proposal| proposal.charter == charter);
+        let Some(proposal) = proposal else {
             self.adopt(own, charter, effects);
             return;
         };

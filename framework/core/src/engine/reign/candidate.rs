@@ -44,7 +44,7 @@ pub(super) struct Candidate {
     /// Since when host writes wait for a planned exchange of roles.
     pub(super) hosts_wait_since: Option<u64>,
     /// The operator's consent stands in for a quorum.
-    pub(super) by_consent: bool,
+    pub(super) without_quorum: bool,
 }
 
 impl Candidate {
@@ -61,7 +61,7 @@ impl Candidate {
             began_blank: own.blank,
             failures: 0,
             hosts_wait_since: None,
-            by_consent: false,
+            without_quorum: false,
         }
     }
 
@@ -179,7 +179,7 @@ impl Reign {
             return self.fence(own, effects);
         }
         if late && candidate.cause.consents_to_anything() {
-            candidate.by_consent = true;
+            candidate.without_quorum = true;
             return self.fence(own, effects);
         }
         if late {
@@ -269,7 +269,7 @@ impl Reign {
         let untold = old.and_then(|charter| charter.untold.clone());
         let untold = lost.map(Verdict::Unknown).or(untold);
         let consented = old.map_or(Generation::NONE, |charter| charter.consented);
-        let kept = old.filter(|_| !candidate.by_consent);
+        let kept = old.filter(|_| !candidate.without_quorum);
         let voters = kept.map(|charter| charter.voters.clone()).unwrap_or_default();
         let voters_before = kept.map(|charter| charter.voters_before.clone()).unwrap_or_default();
         let charter = Charter {
@@ -391,7 +391,7 @@ impl Reign {
         let completed = Completed {
             generation: candidate.generation,
             cause: candidate.cause,
-            by_consent: candidate.by_consent,
+            without_quorum: candidate.without_quorum,
             newest: own.newest,
             verdict,
             evidence,

@@ -187,7 +187,7 @@ pub struct Completed {
     /// Who wanted it.
     pub cause: Cause,
     /// Whether the operator's consent stood in for a quorum.
-    pub by_consent: bool,
+    pub without_quorum: bool,
     /// Where the history stood before it.
     pub newest: Position,
     /// What is known of losses.
@@ -200,6 +200,13 @@ pub struct Completed {
     pub clear_at: u64,
     /// Since when host writes waited for a planned exchange of roles, by this site's clock.
     pub hosts_wait_since: Option<u64>,
+}
+
+impl Completed {
+    /// Whether it needed the operator's consent.
+    pub fn by_consent(&self) -> bool {
+        matches!(self.verdict, Verdict::Unknown(_)) && matches!(self.cause, Cause::Operator(_))
+    }
 }
 
 /// Why a takeover was refused: whether time may help, and the words.

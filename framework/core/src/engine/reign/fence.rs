@@ -24,19 +24,6 @@ impl Reign {
         mirror.filter(|_| !self.names_mirrors()).map(|member| member.site.clone())
     }
 
-    /// Hosts wait, or do not any more, by what the charter now says. Told before anybody is no
-    /// longer waited for: what only this site holds must not be answered in between.
-    pub(super) fn hold_by(&mut self, charter: &Charter, effects: &mut Vec<Effect>) {
-        let site = &self.config.site;
-        let mirrored = charter.in_sync.iter().any(|member| member.site != *site);
-        if let Standing::Primary(primary) = &mut self.standing
-            && mirrored
-        {
-            primary.alone_by_word = false;
-        }
-        self.hold_if(!mirrored, effects);
-    }
-
     /// The operator suspended legs, or lets them go on.
     pub(super) fn hold_by_word(&mut self, own: &Own, effects: &mut Vec<Effect>) {
         if self.config.fence != Fence::Data {
@@ -44,19 +31,28 @@ impl Reign {
         }
         let Standing::Primary(primary) = &self.standing else { return };
         let settled = primary.is_active() && primary.proposed().is_none();
-        if let Some(charter) = self.charter.clone().filter(|_| settled) {
-            self.hold_by(&charter, effects);
+        let charter = self.charter.as_ref().filter(|_| settled);
+        if let Some(mirrored) = charter.map(|charter| self.is_mirrored(charter)) {
+            self.hold_unless(mirrored, effects);
         }
         self.tell_missing_word(own);
     }
 
-    fn hold_if(&mut self, unmirrored: bool, effects: &mut Vec<Effect>) {
+    /// Whether a charter names another site than this one.
+    pub(super) fn is_mirrored(&self, charter: &Charter) -> bool {
+        charter.in_sync.iter().any(|member| member.site != self.config.site)
+    }
+
+    /// Hosts wait, or do not any more, by whether the charter names a mirror. Told before anybody
+    /// is no longer waited for: what only this site holds must not be answered in between.
+    pub(super) fn hold_unless(&mut self, mirrored: bool, effects: &mut Vec<Effect>) {
         let config = &self.config;
         let mut mirrors = config.modes.iter().filter(|(_, mode)| **mode == LegMode::Sync);
         let wanted = mirrors.find(|(site, _)| !self.suspended.contains(*site));
         let data = config.fence == Fence::Data;
         let Standing::Primary(primary) = &mut self.standing else { return };
-        let hold = wanted.filter(|_| data && unmirrored && !primary.alone_by_word);
+        primary.alone_by_word &= !mirrored;
+        let hold = wanted.filter(|_| data && !mirrored && !primary.alone_by_word);
         if hold.is_some() == primary.held {
             return;
         }

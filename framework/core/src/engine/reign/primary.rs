@@ -76,8 +76,8 @@ impl Primary {
     }
 
     /// Whether the operator's consent stood in for a quorum.
-    pub(super) fn by_consent(&self) -> bool {
-        self.completed.by_consent
+    pub(super) fn without_quorum(&self) -> bool {
+        self.completed.without_quorum
     }
 
     /// A site whose word a charter on its way needs, and that is silent for longer than `grace_us`.
@@ -217,12 +217,8 @@ impl Reign {
     ) {
         match reply {
             CharterReply::Accepted => {
-                let proposal = match &mut self.standing {
-                    Standing::Primary(primary) => primary.proposal.as_mut(),
-                    Standing::Candidate(candidate) => candidate.proposal_mut(),
-                    Standing::Secondary => None,
-                };
-                if let Some(proposal) = proposal.filter(|p| p.is(generation, version)) {
+                let proposal = self.proposal_mut().filter(|p| p.is(generation, version));
+                if let Some(proposal) = proposal {
                     proposal.accepted.insert(from);
                 }
             }
@@ -281,7 +277,7 @@ impl Reign {
         {
             primary.alone_by_word = primary.cause() != Cause::Named;
         }
-        self.hold_by(charter, effects);
+        self.hold_unless(self.is_mirrored(charter), effects);
         let Standing::Primary(primary) = &mut self.standing else { return };
         for (site, leg) in &mut primary.legs {
             let named = charter.member(site).is_some();
@@ -391,11 +387,7 @@ impl Reign {
     fn consented(&self) -> Generation {
         let before = self.charter.as_ref().map_or(Generation::NONE, |charter| charter.consented);
         match &self.standing {
-            Standing::Primary(primary)
-                if matches!(primary.completed.verdict, Verdict::Unknown(_)) =>
-            {
-                primary.generation
-            }
+            Standing::Primary(primary) if primary.completed.by_consent() => primary.generation,
             _ => before,
         }
     }

@@ -15,7 +15,7 @@ pub(super) struct Proposal {
     /// The other sites that recorded it.
     pub accepted: BTreeSet<SiteName>,
     /// The operator's consent stands in for a quorum.
-    by_consent: bool,
+    without_quorum: bool,
     /// The version of the arbiter's record that a candidate's proposal was made from.
     pub based_on: u64,
     /// Whether the arbiter has recorded it.
@@ -46,6 +46,24 @@ impl Proposal {
 }
 
 impl Reign {
+    /// The charter that is on its way, with what came of it so far.
+    pub(super) fn proposal(&self) -> Option<&Proposal> {
+        match &self.standing {
+            Standing::Primary(primary) => primary.proposal(),
+            Standing::Candidate(candidate) => candidate.proposal(),
+            Standing::Secondary => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn proposal_mut(&mut self) -> Option<&mut Proposal> {
+        match &mut self.standing {
+            Standing::Primary(primary) => primary.proposal_mut(),
+            Standing::Candidate(candidate) => candidate.proposal_mut(),
+            Standing::Secondary => None,
+        }
+    }
+
     /// Records `charter` here, durably, and asks the others to. Where there is an arbiter it is
     /// asked, and nothing is recorded here before it has.
     pub(super) fn propose(
@@ -54,10 +72,11 @@ impl Reign {
         charter: Charter,
         effects: &mut Vec<Effect>,
     ) -> Proposal {
-        let (accepted, recorded, by_consent) = (BTreeSet::new(), false, self.stands_by_consent());
+        let (accepted, recorded, without_quorum) =
+            (BTreeSet::new(), false, self.stands_without_quorum());
         let based_on = self.recorded_version().unwrap_or(0);
         let asked_at = now;
-        let proposal = Proposal { charter, accepted, by_consent, based_on, recorded, asked_at };
+        let proposal = Proposal { charter, accepted, without_quorum, based_on, recorded, asked_at };
         if self.external.is_none() {
             let charter = Some(proposal.charter.clone());
             self.charter.clone_from(&charter);
@@ -89,7 +108,7 @@ impl Reign {
             return proposal.recorded;
         }
         let accepted = |site: &SiteName| proposal.accepted.contains(site);
-        if proposal.by_consent {
+        if proposal.without_quorum {
             return self.is_everyone_heard(accepted);
         }
         let Charter { voters, voters_before, active, .. } = &proposal.charter;
@@ -99,10 +118,10 @@ impl Reign {
     }
 
     /// Whether the operator's consent stands in for a quorum, up to when hosts are answered.
-    pub(super) fn stands_by_consent(&self) -> bool {
+    pub(super) fn stands_without_quorum(&self) -> bool {
         match &self.standing {
-            Standing::Candidate(candidate) => candidate.by_consent,
-            Standing::Primary(primary) => primary.by_consent() && !primary.is_active(),
+            Standing::Candidate(candidate) => candidate.without_quorum,
+            Standing::Primary(primary) => primary.without_quorum() && !primary.is_active(),
             Standing::Secondary => false,
         }
     }

@@ -4,7 +4,7 @@
 use super::{Effect, Own, Reign, Standing};
 use crate::engine::lease::Lease;
 use crate::engine::takeover::Assessment;
-use crate::model::{Charter, Fence, SiteName, Verdict};
+use crate::model::{Charter, Fence, SiteName, Verdict, listed};
 use std::collections::BTreeSet;
 
 impl Reign {
@@ -37,18 +37,13 @@ impl Reign {
     /// Why this candidate cannot go on, for the operator.
     pub(super) fn lacks_quorum(&self) -> String {
         let (voters, before) = self.both_rules();
-        let named: BTreeSet<&SiteName> = voters.iter().chain(before).collect();
-        let mut missing: Vec<String> = Vec::new();
-        for site in named.into_iter().filter(|site| **site != self.config.site) {
-            if !self.has_promised(site) {
-                missing.push(site.to_string());
-            }
-        }
+        let silent = |site: &&SiteName| **site != self.config.site && !self.has_promised(site);
+        let missing: BTreeSet<&SiteName> = voters.iter().chain(before).filter(silent).collect();
         let rule = if missing.is_empty() {
             let (needed, of) = (self.others_needed() + 1, self.config.registered.len());
             format!("fewer than {needed} of {of} sites promised")
         } else {
-            format!("{{{}}} did not promise, without which nothing changes", missing.join(", "))
+            format!("{{{}}} did not promise, without which nothing changes", listed(missing))
         };
         let site = &self.config.site;
         format!(
@@ -76,20 +71,17 @@ impl Reign {
     pub(super) fn without_quorum(&self, assessment: Assessment) -> Assessment {
         let Standing::Candidate(candidate) = &self.standing else { return assessment };
         match assessment {
-            Assessment::Eligible(_) if candidate.by_consent => {
-                let heard = candidate.evidence.keys().map(ToString::to_string);
-                let heard: Vec<String> = heard.collect();
+            Assessment::Eligible(_) if candidate.without_quorum => {
                 let facts = match self.newest_charter() {
                     Some(Charter { voters, .. }) if !voters.is_empty() => {
-                        let voters: Vec<String> = voters.iter().map(ToString::to_string).collect();
-                        format!("nothing changes without {{{}}}", voters.join(", "))
+                        format!("nothing changes without {{{}}}", listed(voters))
                     }
                     _ => format!("nothing changes without two of {}", self.config.registered.len()),
                 };
                 Assessment::Eligible(Verdict::Unknown(format!(
                     "{facts} by the charter; besides this site only {{{}}} was heard, so what \
                      happened elsewhere is not known",
-                    heard.join(", ")
+                    listed(candidate.evidence.keys())
                 )))
             }
             other => other,
@@ -106,7 +98,7 @@ impl Reign {
         let me = [self.config.site.clone()];
         let up_to_me = || self.charter.as_ref().is_some_and(|old| old.voters == me);
         let nobody = !self.is_anyone_there(now);
-        if voters.is_empty() && nobody && (self.stands_by_consent() || up_to_me()) {
+        if voters.is_empty() && nobody && (self.stands_without_quorum() || up_to_me()) {
             return vec![self.config.site.clone()];
         }
         voters
@@ -115,8 +107,12 @@ impl Reign {
     /// Whether the charter makes everything wait for this site alone, and that is no longer
     /// needed: another one is there.
     pub(super) fn is_needlessly_alone(&self, now: u64) -> bool {
-        let up_to_me = self.charter.as_ref().is_some_and(|old| old.is_up_to(&self.config.site));
-        up_to_me && self.is_anyone_there(now) && self.config.fence != Fence::Data
+        self.is_up_to_me() && self.is_anyone_there(now) && self.config.fence != Fence::Data
+    }
+
+    /// Whether nothing changes without this site, and nobody else is needed.
+    pub(super) fn is_up_to_me(&self) -> bool {
+        self.charter.as_ref().is_some_and(|charter| charter.is_up_to(&self.config.site))
     }
 
     /// Whether another site is reachable, and was heard of late.
@@ -128,7 +124,7 @@ impl Reign {
     /// Where nothing changes without this site, nobody else can lead, and nobody is needed to
     /// renew the lease. As soon as that is to end, the ordinary lease is all that counts.
     pub(super) fn go_on_alone(&mut self, effects: &mut Vec<Effect>) {
-        let up_to_me = self.charter.as_ref().is_some_and(|old| old.is_up_to(&self.config.site));
+        let up_to_me = self.is_up_to_me();
         let Standing::Primary(primary) = &mut self.standing else { return };
         let alone = up_to_me && primary.is_active();
         if alone == primary.alone {

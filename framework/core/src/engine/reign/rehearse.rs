@@ -1,8 +1,8 @@
 //! A takeover in the mind: the same state machine, answered as the other sites would by what is
 //! known of them. Nothing is sent, nothing saved, nothing promised.
 
+use super::TakeoverOptions;
 use super::{Completed, Effect, Event, Own, Refusal, Reign, ReignConfig, Standing};
-use super::{TakeoverOptions, cause::Cause};
 use crate::model::{Generation, Incarnation, Lineage, Marks, Position, SiteName, UpdateNumber};
 use crate::wire::{CharterReply, Evidence, MapView, PromiseReply, SiteView};
 use std::collections::{BTreeMap, VecDeque};
@@ -236,13 +236,5 @@ impl Stage<'_> {
             Standing::Primary(primary) => Some(primary.completed().clone()),
             _ => None,
         }
-    }
-}
-
-impl Completed {
-    /// Whether it needed the operator's consent.
-    pub fn by_consent(&self) -> bool {
-        matches!(self.verdict, crate::model::Verdict::Unknown(_))
-            && matches!(self.cause, Cause::Operator(_))
     }
 }

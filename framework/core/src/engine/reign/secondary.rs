@@ -132,8 +132,7 @@ impl Reign {
             None => own.blank && self.config.home == self.config.site,
         };
         let heard = self.peers.values().any(|peer| peer.up && peer.view.is_some());
-        let up_to_me = self.charter.as_ref().is_some_and(|old| old.is_up_to(&self.config.site));
-        if named && (heard || up_to_me) && own.debt_bytes == 0 {
+        if named && (heard || self.is_up_to_me()) && own.debt_bytes == 0 {
             self.stand(own, Cause::Named, effects);
         }
     }
