@@ -6,11 +6,14 @@
 #[path = "support/daemons.rs"]
 #[expect(dead_code, reason = "the daemons serve other tests, too")]
 mod daemons;
+#[path = "support/in_sync.rs"]
+mod in_sync;
 #[path = "support/nbd_client.rs"]
 #[expect(dead_code, reason = "the client serves other tests, too")]
 mod nbd_client;
 
 use daemons::{Trio, json, stderr, stdout};
+use in_sync::until_in_sync;
 use nbd_client::NbdClient;
 use serde_json::Value;
 use std::process::Output;
@@ -49,19 +52,6 @@ fn forecast<'a>(document: &'a Value, lost: &[&str]) -> &'a Value {
     let forecasts = document["forecasts"].as_array().unwrap();
     let wanted = serde_json::json!(lost);
     forecasts.iter().find(|forecast| forecast["lost"] == wanted).unwrap()
-}
-
-fn until_in_sync(trio: &Trio, leader: &str) {
-    trio.until("it serves, and the pair is whole", leader, |status| {
-        let group = &status["groups"][0];
-        group["serving"] == true && group["charter"]["in_sync"].as_array().unwrap().len() == 2
-    });
-    for site in ["a", "b", "c"].into_iter().filter(|site| *site != leader) {
-        trio.until("it follows whoever leads", site, |status| {
-            let follows = &status["groups"][0]["follows"];
-            follows["source"] == leader && follows["state"] == "paired"
-        });
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,11 +5,14 @@
 #[path = "support/daemons.rs"]
 #[expect(dead_code, reason = "the daemons serve other tests, too")]
 mod daemons;
+#[path = "support/in_sync.rs"]
+mod in_sync;
 #[path = "support/nbd_client.rs"]
 #[expect(dead_code, reason = "the client serves other tests, too")]
 mod nbd_client;
 
 use daemons::{Trio, json, stderr};
+use in_sync::until_in_sync;
 use nbd_client::NbdClient;
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -54,16 +57,9 @@ fn group(trio: &Trio, site: &str) -> Value {
     trio.status(site).unwrap()["groups"][0].clone()
 }
 
-fn until_in_sync(trio: &Trio, leader: &str) {
-    trio.until("it serves, and both others follow", leader, |status| {
-        let group = &status["groups"][0];
-        group["serving"] == true && group["charter"]["in_sync"].as_array().unwrap().len() == 2
-    });
+fn in_sync_without_a_copy(trio: &Trio, leader: &str) {
+    until_in_sync(trio, leader);
     for site in ["a", "b", "c"].into_iter().filter(|site| *site != leader) {
-        trio.until("it follows whoever leads", site, |status| {
-            let follows = &status["groups"][0]["follows"];
-            follows["source"] == leader && follows["state"] == "paired"
-        });
         let follows = group(trio, site)["follows"].clone();
         assert_eq!(follows["fetched"]["copied_bytes"], 0, "{site}: {follows}");
     }
@@ -109,7 +105,7 @@ async fn roles_go_to_b_and_back_under_load_and_nothing_is_lost_or_copied() {
             let newer = found[..8] == (written.count + 1).to_le_bytes();
             assert!(*seed == 0 || newer || found == block(*seed), "block {at} at {to}");
         }
-        until_in_sync(&trio, to);
+        in_sync_without_a_copy(&trio, to);
     }
     let again = trio.trefoil(&["failback"]);
     assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
@@ -150,7 +146,7 @@ fn a_site_that_is_not_in_sync_is_refused_with_figures() {
     });
     let back = trio.trefoil(&["failback"]);
     assert_eq!(back.status.code(), Some(0), "{}", stderr(&back));
-    until_in_sync(&trio, "a");
+    in_sync_without_a_copy(&trio, "a");
     trio.stop_in_order(&["a", "b", "c"]);
 }
 

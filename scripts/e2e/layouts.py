@@ -4,7 +4,7 @@ import time
 
 from claims import until
 from layout import SITES, Layout
-from reload import GAP_SECONDS_MAX
+from reload import GAP_SECONDS_MAX, takes_over
 from trio import Trio
 from writer import Writer
 
@@ -48,14 +48,7 @@ def cascade(report, short):
         for turn in range(2 if short else 6):
             word, source = [("three_site", "a"), ("cascade", "b")][turn % 2]
             layout.topology = word
-            trio.write_config()
-            answers = [trio.answer("reload", "--at", site) for site in SITES]
-            report.claim(
-                all(f"-> {word}" in " ".join(answer["live"]) for answer in answers)
-                and not any(answer["restart"] for answer in answers),
-                f"cascade: {word} is taken over without a restart",
-                "; ".join(answers[0]["live"]),
-            )
+            takes_over(report, trio, SITES, word, f"cascade: {word}")
             kind = reads_from(trio, "c", source)["follows"]["plan"]["kind"]
             report.claim(
                 kind in ("delta", "in_sync"), f"cascade: C goes on from {source.upper()} by {kind}"

@@ -5,12 +5,10 @@ import socket
 import time
 
 import quic
-from bad_frames import speed
 from claims import mib
 from layout import SITES, Layout
-from strangers import DESCRIPTORS_MAX, descriptors
+from strangers import DESCRIPTORS_MAX, Besieged
 from trio import Trio
-from writer import Writer
 
 MIB = 1 << 20
 #: Datagrams without sense, in a short run and in a long one.
@@ -112,62 +110,37 @@ def at_the_port(report, short):
     with Trio(Layout(volumes={"db0": "32MiB"}, transport="quic")) as trio:
         trio.start()
         port = trio.ports["a"]["address"]
-        writer = Writer([trio.uri("a", "db0")], (0, 16 * MIB))
-        writer.start()
-        time.sleep(1)
-        calm = speed(writer, 2.0)
-        memory, files = trio.rss("a")[0], descriptors(trio, "a")
-        peak = [0, 0]
-
-        def look():
-            peak[0] = max(peak[0], trio.rss("a")[0] - memory)
-            peak[1] = max(peak[1], descriptors(trio, "a") - files)
-
+        siege = Besieged(report, trio, "quic")
+        look = siege.look
         size = 0 if short else 1
-        started, at = time.monotonic(), writer.answers
         sent = garbage(port, GARBAGE[size], look) + damaged(port, HALF_OPEN[size], look)
         forged, retried = half_open(port, HALF_OPEN[size], look, prove=False)
         before = half_open(port, HALF_OPEN[size] // 2, look, prove=True)
-        reached = peak[0]
+        reached = siege.grown
         after = half_open(port, HALF_OPEN[size] // 2, look, prove=True)
         proved, asked = before[0] + after[0], before[1] + after[1]
-        attacked = (writer.answers - at) / (time.monotonic() - started)
-        report.claim(
-            peak[0] < GROWTH_MAX and peak[0] - reached < AGAIN_MAX and peak[1] < DESCRIPTORS_MAX,
-            "strangers over quic: memory and descriptors stay bounded",
-            f"{sent} datagrams of garbage, {2 * HALF_OPEN[size]} half-open, +{mib(peak[0])}, "
-            f"the last {HALF_OPEN[size] // 2} of them +{mib(peak[0] - reached)}, "
-            f"+{peak[1]} descriptors at the worst",
+        attacked = siege.speed()
+        again = siege.grown - reached
+        siege.claim(
+            siege.grown < GROWTH_MAX and again < AGAIN_MAX and siege.opened < DESCRIPTORS_MAX,
+            "memory and descriptors stay bounded",
+            f"{sent} datagrams of garbage, {2 * HALF_OPEN[size]} half-open, +{mib(siege.grown)}, "
+            f"the last {HALF_OPEN[size] // 2} of them +{mib(again)}, "
+            f"+{siege.opened} descriptors at the worst",
         )
-        report.claim(
+        siege.claim(
             retried > HALF_OPEN[size] // 2 and forged + retried > 0.99 * HALF_OPEN[size] and proved > 0,
-            "strangers over quic: under load an address is asked to prove itself before it costs",
+            "under load an address is asked to prove itself before it costs",
             f"{forged} answered and {retried} asked of those who prove nothing, {proved} answered "
             f"and {asked} asked of the others",
         )
-        report.claim(
-            not writer.errors and writer.connections == 1 and attacked > calm / 4,
-            "strangers over quic: the host at work sees no error",
-            f"{calm:.0f} writes/s before, {attacked:.0f} meanwhile, "
-            f"longest silence {writer.silence():.2f} s",
-        )
-        legs = trio.status("a")["legs"]
-        downs = sum(trio.log(site).count("link down") for site in SITES)
-        report.claim(
-            all(leg["state"] == "paired" for leg in legs.values()) and downs == 0,
-            "strangers over quic: no leg notices",
-            ", ".join(f"{name} {leg['state']}" for name, leg in legs.items())
-            + f", {downs} links down",
-        )
+        siege.host_sees_no_error(attacked)
+        siege.no_leg_notices()
         # Who is real gets in while the crowd is there: C is stopped and comes back.
         trio.stop("c")
         half_open(port, 200, look, prove=True)
         trio.run("c")
         trio.until_paired("a", "c")
-        report.claim(True, "strangers over quic: a site that comes back is let in meanwhile")
-        writer.stop()
-        trio.quiet("a", "b", "c")
-        wrong = [problem for site in SITES for problem in writer.lost(trio.uri(site, "db0"))]
-        panics = [site for site in SITES if "panicked" in trio.log(site)]
-        report.claim(not wrong and not panics, "strangers over quic: nothing is lost, nobody panicked")
+        siege.claim(True, "a site that comes back is let in meanwhile")
+        siege.nothing_is_lost()
         trio.stop(*SITES)

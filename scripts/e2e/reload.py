@@ -29,6 +29,18 @@ def taken(trio, site):
     return total(trio, site, "trefoil_config_last_reload_successful")
 
 
+def takes_over(report, trio, sites, word, what):
+    """The file as it is now is read again at these sites, one after the other: the word goes live."""
+    trio.write_config()
+    answers = [trio.answer("reload", "--at", site) for site in sites]
+    report.claim(
+        all(f"-> {word}" in " ".join(answer["live"]) for answer in answers)
+        and not any(answer["restart"] for answer in answers),
+        f"{what} is taken over without a restart",
+        "; ".join(answers[0]["live"]),
+    )
+
+
 def another_transport(report, short):
     """tcp to quic and back, by reload at both ends, in either order."""
     layout = Layout(transport="tcp+tls", volumes={"db0": "96MiB"})
@@ -41,14 +53,8 @@ def another_transport(report, short):
         before = reconnects(trio, "a")
         for word, order in [("quic", "ac"), ("tcp", "ca"), ("quic", "ca")]:
             layout.words["ac"] = word
-            trio.write_config()
-            answers = [trio.answer("reload", "--at", site) for site in order]
-            report.claim(
-                all(f"-> {word}" in " ".join(answer["live"]) for answer in answers)
-                and not any(answer["restart"] for answer in answers),
-                f"reload: {word} at {order[0].upper()} first is taken over without a restart",
-                "; ".join(answers[0]["live"]),
-            )
+            where = f"{word} at {order[0].upper()} first"
+            takes_over(report, trio, order, word, f"reload: {where}")
             status = trio.until_status(
                 f"the way from a to c is {word}",
                 "a",

@@ -113,59 +113,88 @@ def at_every_port(transport):
     return run
 
 
+class Besieged:
+    """Site a among strangers while a host writes there, and what may not come of it."""
+
+    def __init__(self, report, trio, over):
+        self.report, self.trio, self.over = report, trio, over
+        self.writer = Writer([trio.uri("a", "db0")], (0, 16 * MIB))
+        self.writer.start()
+        time.sleep(1)
+        self.calm = speed(self.writer, 2.0)
+        self.memory, self.files = trio.rss("a")[0], descriptors(trio, "a")
+        #: The most that the daemon held beyond what it held before, in bytes.
+        self.grown = 0
+        #: The most files and sockets that it had open beyond those before.
+        self.opened = 0
+        self.started, self.answers = time.monotonic(), self.writer.answers
+
+    def claim(self, holds, what, figures=""):
+        """Claims something of these strangers."""
+        self.report.claim(holds, f"strangers over {self.over}: {what}", figures)
+
+    def look(self):
+        """Notes what the daemon holds now."""
+        self.grown = max(self.grown, self.trio.rss("a")[0] - self.memory)
+        self.opened = max(self.opened, descriptors(self.trio, "a") - self.files)
+
+    def speed(self):
+        """Writes a second since it began."""
+        return (self.writer.answers - self.answers) / (time.monotonic() - self.started)
+
+    def host_sees_no_error(self, attacked):
+        """The host was answered, at that speed."""
+        writer = self.writer
+        self.claim(
+            not writer.errors and writer.connections == 1 and attacked > self.calm / 4,
+            "the host at work sees no error",
+            f"{self.calm:.0f} writes/s before, {attacked:.0f} meanwhile, "
+            f"longest silence {writer.silence():.2f} s",
+        )
+
+    def no_leg_notices(self):
+        """Every leg is paired, and no link was lost."""
+        legs = self.trio.status("a")["legs"]
+        downs = sum(self.trio.log(site).count("link down") for site in SITES)
+        self.claim(
+            all(leg["state"] == "paired" for leg in legs.values()) and downs == 0,
+            "no leg notices",
+            ", ".join(f"{name} {leg['state']}" for name, leg in legs.items())
+            + f", {downs} links down",
+        )
+
+    def nothing_is_lost(self):
+        """Every site holds all that was answered."""
+        self.writer.stop()
+        self.trio.quiet("a", "b", "c")
+        wrong = [p for site in SITES for p in self.writer.lost(self.trio.uri(site, "db0"))]
+        panics = [site for site in SITES if "panicked" in self.trio.log(site)]
+        self.claim(not wrong and not panics, "nothing is lost, nobody panicked")
+
+
 def strangers(report, trio, transport, count):
     """All of it at site a, while a host writes there."""
     ports = (trio.ports["a"]["address"], trio.ports["a"]["nbd"])
-    writer = Writer([trio.uri("a", "db0")], (0, 16 * MIB))
-    writer.start()
-    time.sleep(1)
-    calm = speed(writer, 2.0)
-    memory, files = trio.rss("a")[0], descriptors(trio, "a")
-    peak = [0, 0]
-
-    def look():
-        peak[0] = max(peak[0], trio.rss("a")[0] - memory)
-        peak[1] = max(peak[1], descriptors(trio, "a") - files)
-
-    started, at = time.monotonic(), writer.answers
+    siege = Besieged(report, trio, transport)
     scanned = scan(ports)
-    crowds = [half_open(port, count, look) for port in ports]
+    crowds = [half_open(port, count, siege.look) for port in ports]
     hello = bytes.fromhex("16030100a5010000a10303") + bytes(160)
     first = hello if transport == "tcp+tls" else b"TREFOIL\n" + bytes(160)
-    kept = slow_senders(ports, (first, b"\0\0\0\3IHAVEOPT" + bytes(160)), look)
-    attacked = (writer.answers - at) / (time.monotonic() - started)
-    report.claim(
-        peak[0] < GROWTH_MAX and peak[1] < DESCRIPTORS_MAX,
-        f"strangers over {transport}: memory and descriptors stay bounded",
-        f"{crowds} half-open, +{mib(peak[0])}, +{peak[1]} descriptors at the worst",
+    kept = slow_senders(ports, (first, b"\0\0\0\3IHAVEOPT" + bytes(160)), siege.look)
+    attacked = siege.speed()
+    siege.claim(
+        siege.grown < GROWTH_MAX and siege.opened < DESCRIPTORS_MAX,
+        "memory and descriptors stay bounded",
+        f"{crowds} half-open, +{mib(siege.grown)}, +{siege.opened} descriptors at the worst",
     )
-    report.claim(
+    siege.claim(
         kept == 0,
-        f"strangers over {transport}: who sends a byte a second is closed in {SLOW_SECONDS} s",
+        f"who sends a byte a second is closed in {SLOW_SECONDS} s",
         f"{kept} of {2 * SLOW} left; {scanned} scans before",
     )
-    report.claim(
-        not writer.errors and writer.connections == 1 and attacked > calm / 4,
-        f"strangers over {transport}: the host at work sees no error",
-        f"{calm:.0f} writes/s before, {attacked:.0f} meanwhile, "
-        f"longest silence {writer.silence():.2f} s",
-    )
-    legs = trio.status("a")["legs"]
-    downs = sum(trio.log(site).count("link down") for site in SITES)
-    report.claim(
-        all(leg["state"] == "paired" for leg in legs.values()) and downs == 0,
-        f"strangers over {transport}: no leg notices",
-        ", ".join(f"{name} {leg['state']}" for name, leg in legs.items()) + f", {downs} links down",
-    )
-    settled = descriptors(trio, "a") - files
-    report.claim(
-        settled < 100, f"strangers over {transport}: descriptors come back", f"+{settled} after"
-    )
-    writer.stop()
-    trio.quiet("a", "b", "c")
-    wrong = [problem for site in SITES for problem in writer.lost(trio.uri(site, "db0"))]
-    panics = [site for site in SITES if "panicked" in trio.log(site)]
-    report.claim(
-        not wrong and not panics, f"strangers over {transport}: nothing is lost, nobody panicked"
-    )
+    siege.host_sees_no_error(attacked)
+    siege.no_leg_notices()
+    settled = descriptors(trio, "a") - siege.files
+    siege.claim(settled < 100, "descriptors come back", f"+{settled} after")
+    siege.nothing_is_lost()
     trio.stop(*SITES)
