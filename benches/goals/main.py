@@ -19,12 +19,12 @@ sys.path[:0] = [str(HERE.parents[2] / "scripts" / "e2e"), str(HERE.parents[1] / 
 
 import nbd  # noqa: E402
 import jobs  # noqa: E402
+import systems  # noqa: E402
 from layout import Layout  # noqa: E402
 from trio import Trio  # noqa: E402
 
 FULL = bool(os.environ.get("FULL"))
 MIB = 1 << 20
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 def line(name, figures, met=None):
@@ -42,21 +42,11 @@ class Measured:
 
     def ticks(self):
         """CPU seconds of each site so far."""
-        return [cpu(self.trio.running[site].pid) for site in self.sites]
+        return [systems.cpu(self.trio.running[site].pid) for site in self.sites]
 
     def settle(self, patience=15):
         """Waits until nothing is done any more."""
-        end, quiet, last = time.monotonic() + patience, 0, sum(self.ticks())
-        while time.monotonic() < end and quiet < 2:
-            time.sleep(0.2)
-            now = sum(self.ticks())
-            quiet, last = (quiet + 1 if now - last <= 0.03 else 0), now
-
-
-def cpu(pid):
-    """CPU seconds of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+        systems.settle(self.ticks, 0.03, patience)
 
 
 def job(name):
@@ -266,9 +256,9 @@ def idle(what, count, shape):
         trio.until_serving("a", patience=300)
         start = time.monotonic() - begun
         time.sleep(3)
-        before, since = cpu(trio.running["a"].pid), time.monotonic()
+        before, since = systems.cpu(trio.running["a"].pid), time.monotonic()
         time.sleep(5)
-        share = (cpu(trio.running["a"].pid) - before) / (time.monotonic() - since) * 100
+        share = (systems.cpu(trio.running["a"].pid) - before) / (time.monotonic() - since) * 100
         rss = trio.rss("a")[0]
         base = idle.base.setdefault(what, rss)
         each = (rss - base) / max(1, count - 1) / 1024

@@ -27,6 +27,21 @@ def free_port():
             return port
 
 
+def cpu(pid):
+    """CPU seconds of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def settle(ticks, idle, patience):
+    """Waits until two looks in a row find at most `idle` seconds of CPU used since the one before."""
+    end, quiet, last = time.monotonic() + patience, 0, sum(ticks())
+    while time.monotonic() < end and quiet < 2:
+        time.sleep(0.2)
+        now = sum(ticks())
+        quiet, last = (quiet + 1 if now - last <= idle else 0), now
+
+
 class System:
     """Processes that serve a volume of `size` bytes at `uri`, with their files below `root`."""
 
@@ -69,19 +84,11 @@ class System:
 
     def ticks(self):
         """CPU time of each process so far, in seconds."""
-        spent = []
-        for child in self.children:
-            fields = Path(f"/proc/{child.pid}/stat").read_text().rsplit(")", 1)[1].split()
-            spent.append((int(fields[11]) + int(fields[12])) / TICK)
-        return spent
+        return [cpu(child.pid) for child in self.children]
 
     def settle(self, patience=15):
         """Waits until what was begun behind the answers is done: two looks without CPU used."""
-        end, quiet, last = time.monotonic() + patience, 0, sum(self.ticks())
-        while time.monotonic() < end and quiet < 2:
-            time.sleep(0.2)
-            now = sum(self.ticks())
-            quiet, last = (quiet + 1 if now - last <= 0.02 else 0), now
+        settle(self.ticks, 0.02, patience)
 
     def stop(self):
         """Ends the processes and removes the files."""
