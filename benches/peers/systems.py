@@ -159,21 +159,24 @@ def limit(name, root, size, program=None, durable=False):
 
 
 def trefoil(name, root, size, program=None, durable=False, sites=("a", "b"), more=""):
-    """This project: host on site a, mirrored to b; c is attached, or it was never there."""
+    """This project: host on site a, mirrored to b, and to c if it is one of the sites."""
     system = System(name, root, size)
-    nbd = {site: free_port() for site in "abc"}
+    nbd = {site: free_port() for site in sites}
+    layout = ['topology = "two_site"', 'primary = "a"', 'sync = "b"']
+    if "c" in sites:
+        layout = ['topology = "three_site"', *layout[1:], 'async = "c"']
     lines = [
         'site = "a"',
+        # The peers leave as much and more in the page cache.
+        "[limits]",
+        'overlay = "1GiB"',
         "[group.bench]",
-        'topology = "three_site"',
-        'primary = "a"',
-        'sync = "b"',
-        'async = "c"',
+        *layout,
         f'durability = "{"write" if durable else "flush"}"',
         "[group.bench.volume.disk]",
         f"size = {size}",
     ]
-    for site in "abc":
+    for site in sites:
         lines += [
             f"[sites.{site}]",
             f'address = "127.0.0.1:{free_port()}"',

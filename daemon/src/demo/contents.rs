@@ -108,7 +108,7 @@ pub(super) async fn read_image(image: &Snapshot, size: u64, ledger: &Ledger) -> 
     Ok(reader.end())
 }
 
-/// Images of two sites at one update number, which is the first's restored one.
+/// Images of two sites at one update number, which is what one of them has restored.
 ///
 /// # Errors
 /// Where the second cannot be brought to the position of the first.
@@ -118,18 +118,26 @@ pub(super) async fn images(
 ) -> Result<(UpdateNumber, Snapshot, Snapshot)> {
     let mut last = Error::new(ErrorKind::Timeout, "take two images at one position");
     for _ in 0..ATTEMPTS {
-        let one = first.snapshot(None).await?;
-        let number = one.position().number;
-        match second.snapshot(Some(number)).await {
-            Ok(other) => return Ok((number, one, other)),
-            // One of them is a step ahead: it waits for the other.
+        // What is restored can be ahead at either: the one behind takes its image at the other's.
+        match at_one_position(first, second).await {
+            Err(error) if error.kind() == ErrorKind::Invalid => {}
+            images => return images,
+        }
+        match at_one_position(second, first).await {
+            Ok((number, other, one)) => return Ok((number, one, other)),
             Err(error) if error.kind() == ErrorKind::Invalid => last = error,
             Err(error) => return Err(error),
         }
-        drop(one);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Err(last)
+}
+
+/// An image of what one site has restored, and one of the other at the same number.
+async fn at_one_position(one: &Group, other: &Group) -> Result<(UpdateNumber, Snapshot, Snapshot)> {
+    let one = one.snapshot(None).await?;
+    let number = one.position().number;
+    Ok((number, one, other.snapshot(Some(number)).await?))
 }
 
 #[cfg(test)]

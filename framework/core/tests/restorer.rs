@@ -178,6 +178,30 @@ fn what_a_later_update_replaces_is_not_written() {
 }
 
 #[test]
+fn a_batch_is_due_by_time_by_bytes_and_at_once_for_what_gains_nothing_by_waiting() {
+    let limits = RestorerLimits { linger_ms: 500, ..RestorerLimits::default() };
+    let (mut engine, mut at) = engine(limits);
+    assert!(!engine.batch_due(5000, 200), "nothing waits");
+    write(&mut engine, &mut at, 0, 8);
+    assert!(!engine.batch_due(6000, 200), "it has only come");
+    assert!(!engine.batch_due(6499, 200));
+    assert!(engine.batch_due(6500, 200), "by time");
+    write(&mut engine, &mut at, 0, 100);
+    assert!(engine.batch_due(6000, 200), "by bytes");
+    engine.durable(at.number);
+    let batch = engine.next_batch().unwrap();
+    engine.applied(batch.last);
+    assert!(!engine.batch_due(7000, 200), "nothing is left");
+    write(&mut engine, &mut at, 0, 8);
+    assert!(!engine.batch_due(9000, 200), "time counts anew");
+    let content = Content::Data(vec![5; 8].into());
+    engine.push_copied(CopiedBlock { volume: VolumeId(0), offset: 32, content });
+    assert!(engine.batch_due(9000, 1000), "a copied block does not wait");
+    engine.forget_copied();
+    assert!(!engine.batch_due(9001, 1000));
+}
+
+#[test]
 fn a_checkpoint_is_due_by_bytes_or_by_time_and_only_for_something() {
     let limits = RestorerLimits { checkpoint_bytes: 16, ..RestorerLimits::default() };
     let (mut engine, mut at) = engine(limits);

@@ -36,7 +36,7 @@ pub struct Limits {
     /// Host writes accepted and not answered. Default 16 MiB.
     pub window_bytes: u64,
     /// Updates in memory that the block store does not have yet. Past it the host, or the source,
-    /// waits for the restorer. Default 64 MiB.
+    /// waits for the restorer. Default 256 MiB.
     pub overlay_bytes: u64,
     /// Newest records kept in memory for the legs. Default 32 MiB.
     pub tail_bytes: u64,
@@ -49,7 +49,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             window_bytes: 16 << 20,
-            overlay_bytes: 64 << 20,
+            overlay_bytes: 256 << 20,
             tail_bytes: 32 << 20,
             credit_bytes: 32 << 20,
         }
@@ -73,8 +73,14 @@ pub struct Timing {
     pub leg_grace: Duration,
     /// A new primary waits so long for the members to come along. Default 1 s.
     pub carry_grace: Duration,
-    /// The journal is synced at least this often while something is not durable. Default 10 ms.
+    /// The journal is synced at least this often while something is not durable. Default 100 ms:
+    /// an append that meets a sync on its way to the disk waits for it, so that each costs the
+    /// host more than it gives it; an asynchronous site is behind by about so much, since it gets
+    /// nothing that the mirror could lose.
     pub sync_interval: Duration,
+    /// Updates gather for so long at most before they are restored, and for less when many come:
+    /// what is written again meanwhile is written once. Default 2 s.
+    pub linger: Duration,
     /// The block store is checkpointed at least this often. Default 1 s.
     pub checkpoint: Duration,
     /// Host writes wait so long at most for an exchange of roles; then it is called off. Default
@@ -101,7 +107,8 @@ impl Default for Timing {
             promise_timeout: Duration::from_secs(2),
             leg_grace: Duration::from_secs(3),
             carry_grace: Duration::from_secs(1),
-            sync_interval: Duration::from_millis(10),
+            sync_interval: Duration::from_millis(100),
+            linger: Duration::from_secs(2),
             checkpoint: Duration::from_secs(1),
             handover: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),

@@ -1,13 +1,20 @@
 //! Segments that are prepared ahead: allocated, filled with zeroes, and synced.
+//!
+//! Blocks that were written once are made durable twice as fast as ones that were only allocated,
+//! so the zeroes are written. Where appends take segments faster than that, nobody waits for it:
+//! what is left is allocated and reads as zeroes.
 
 use super::medium::{Medium, SegmentFile};
 use super::segment::numbered;
 use crate::file::store::write_zeroes;
 use crate::file::sync_directory;
 use parking_lot::{Condvar, Mutex};
+use rustix::fs::{FallocateFlags, fallocate};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use trefoil_core::{Error, Result};
 
@@ -16,8 +23,13 @@ use trefoil_core::{Error, Result};
 const SPARE: &str = "spare";
 pub(super) const RETIRED: &str = "retired";
 
-/// Zeroes are written in steps of this many bytes, so that closing need not wait for a segment.
+/// Zeroes are written in steps of this many bytes, so that neither closing nor an append that
+/// waits for the segment has to wait for all of it.
 const STEP_BYTES: u64 = 4 << 20;
+
+/// A segment that is full after so short a time is one of a flood: to write the zeroes of the next
+/// one would take from the disk what the appends need.
+const QUICKLY_FULL: Duration = Duration::from_secs(2);
 
 /// A file of the size of a segment, all zeroes, durable under its name.
 #[derive(Debug)]
@@ -52,6 +64,10 @@ struct Work {
     recycled: Vec<PathBuf>,
     /// How many should be ready.
     wanted: usize,
+    /// An append waits for one.
+    awaited: bool,
+    /// When one was taken last, and how long after the one before.
+    taken: Option<(Instant, Duration)>,
     /// The number of the next new file.
     next: u64,
     failed: Option<Error>,
@@ -68,6 +84,8 @@ impl Spares {
             ready: Vec::new(),
             recycled: found.into_iter().map(|(_, path)| path).collect(),
             wanted: 0,
+            awaited: false,
+            taken: None,
             next,
             failed: None,
             stop: false,
@@ -114,14 +132,15 @@ impl Spares {
             {
                 let mut work = self.shared.work.lock();
                 if work.ready.len() >= count {
-                    work.wanted = 1;
+                    let taken = work.take(count, Instant::now());
                     self.shared.more.notify_one();
-                    return Ok(work.ready.drain(..count).collect());
+                    return Ok(taken);
                 }
                 if let Some(error) = &work.failed {
                     return Err(error.duplicate());
                 }
                 work.wanted = work.wanted.max(count);
+                work.awaited = true;
             }
             self.shared.more.notify_one();
             changed.await;
@@ -198,15 +217,58 @@ impl Shared {
         file.set_len(self.segment_bytes)?;
         let mut at = 0;
         while at < self.segment_bytes {
-            if self.work.lock().stop {
-                return Ok(None);
+            let pace = self.work.lock().pace();
+            let left = self.segment_bytes - at;
+            match pace {
+                Pace::Stop => return Ok(None),
+                Pace::Hurry if zero_at_once(&file, at, left) => break,
+                Pace::Hurry | Pace::Calm => {}
             }
-            let step = STEP_BYTES.min(self.segment_bytes - at);
+            let step = STEP_BYTES.min(left);
             write_zeroes(&file, at, step)?;
+            // Step by step, so that little is under way when an append comes to wait.
+            file.sync_data()?;
             at += step;
         }
         file.sync_all()?;
         file.make_ready()?;
         Ok(Some(file))
     }
+}
+
+/// How a spare is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// By writing zeroes.
+    Calm,
+    /// Without: somebody waits for it, or soon will.
+    Hurry,
+    /// Not at all.
+    Stop,
+}
+
+impl Work {
+    fn pace(&self) -> Pace {
+        let soon = self.taken.is_some_and(|(_, lasted)| lasted < QUICKLY_FULL);
+        match self.stop {
+            true => Pace::Stop,
+            false if self.awaited || soon => Pace::Hurry,
+            false => Pace::Calm,
+        }
+    }
+
+    /// A spare is taken at `now`.
+    fn take(&mut self, count: usize, now: Instant) -> Vec<Spare> {
+        let lasted = self.taken.map_or(Duration::MAX, |(last, _)| now.duration_since(last));
+        self.taken = Some((now, lasted));
+        self.wanted = 1;
+        self.awaited = false;
+        self.ready.drain(..count).collect()
+    }
+}
+
+/// Lets a range be allocated and read as zeroes, without writing any; `false` if this file system
+/// cannot, or has no room: then writing them will tell.
+fn zero_at_once(file: &File, offset: u64, length: u64) -> bool {
+    fallocate(file, FallocateFlags::ZERO_RANGE, offset, length).is_ok()
 }

@@ -4,7 +4,7 @@ use super::pieces::PieceMap;
 use crate::model::{Extent, UpdateNumber, VolumeId};
 use crate::port::{BlockWrite, Content};
 use crate::record::{Record, RecordKind};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A range of a volume as its source had it: content that no record of the journal brings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,12 +48,11 @@ pub struct Batch {
 }
 
 /// Gathers a batch: the newest content of each byte, by volume.
+#[derive(Debug)]
 pub(super) struct BatchMaker {
     volumes: BTreeMap<VolumeId, PieceMap>,
     restored: UpdateNumber,
     last: UpdateNumber,
-    /// How many records and copied blocks are in it.
-    pub(super) entries: u64,
     updates: u64,
     /// How many of those change a volume.
     changes: u64,
@@ -68,7 +67,6 @@ impl BatchMaker {
             volumes: BTreeMap::new(),
             restored,
             last: restored,
-            entries: 0,
             updates: 0,
             changes: 0,
             copied: Vec::new(),
@@ -78,7 +76,6 @@ impl BatchMaker {
 
     /// Lays the next record over what is there.
     pub(super) fn record(&mut self, record: &Record) {
-        self.entries += 1;
         self.updates += 1;
         self.last = record.number();
         let Some(extent) = record.extent() else { return };
@@ -92,7 +89,6 @@ impl BatchMaker {
 
     /// Lays a copied block over what is there.
     pub(super) fn copied(&mut self, block: CopiedBlock) {
-        self.entries += 1;
         self.copied.push(block.extent());
         self.lay(block.volume, block.offset, block.content);
     }
@@ -110,12 +106,12 @@ impl BatchMaker {
         let mut bytes: u64 = 0;
         // A copied block lies under the number of the update before it, which then counts as
         // written: the count is never too high.
-        let mut alive = BTreeSet::new();
+        let mut alive = Vec::new();
         for (volume, map) in self.volumes {
             let mut of_volume = Vec::new();
             for (offset, piece) in map.into_pieces() {
                 let length = piece.end - offset;
-                alive.insert(piece.number);
+                alive.push(piece.number);
                 bytes = bytes.saturating_add(length);
                 match extents.last_mut() {
                     Some(last) if last.volume == volume && last.end() == offset => {
@@ -129,6 +125,8 @@ impl BatchMaker {
                 writes.insert(volume, of_volume);
             }
         }
+        alive.sort_unstable();
+        alive.dedup();
         Batch {
             first: self.restored.next(),
             last: self.last,

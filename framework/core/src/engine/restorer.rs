@@ -11,24 +11,29 @@ use std::collections::VecDeque;
 /// Limits of a [`RestorerEngine`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestorerLimits {
-    /// The most updates of one batch. Larger batches coalesce and sort more; measured gains end
-    /// at about 8192.
+    /// The most updates of one batch. Larger batches coalesce and sort more, and hold up longer
+    /// whoever waits for the stores to be still.
     pub batch_updates_max: u64,
     /// The most bytes (encoded records and copied blocks) of one batch; one entry always fits.
     pub batch_bytes_max: u64,
-    /// A checkpoint is due after this many bytes went to the block store since the last one.
+    /// A checkpoint is due after so many bytes of content were taken into batches since the
+    /// last one.
     pub checkpoint_bytes: u64,
     /// A checkpoint is due this many milliseconds after the last one, if anything was restored.
     pub checkpoint_ms: u64,
+    /// Updates gather for so many milliseconds before a batch is due: what is written again
+    /// meanwhile is written once, and the more lie together, the better they sort.
+    pub linger_ms: u64,
 }
 
 impl Default for RestorerLimits {
     fn default() -> Self {
         Self {
-            batch_updates_max: 8192,
-            batch_bytes_max: 32 << 20,
+            batch_updates_max: 65536,
+            batch_bytes_max: 256 << 20,
             checkpoint_bytes: 64 << 20,
             checkpoint_ms: 1000,
+            linger_ms: 2000,
         }
     }
 }
@@ -44,6 +49,11 @@ pub struct RestorerEngine {
     waiting: VecDeque<Waiting>,
     waiting_bytes: u64,
     waiting_updates: u64,
+    /// How much of what waits gains nothing by waiting: copied blocks, which come sorted, and
+    /// records of volumes, for which an operator waits.
+    urgent: u64,
+    /// Since when, on the caller's clock, something waits; `None` when that is not known yet.
+    since_ms: Option<u64>,
     received: UpdateNumber,
     durable: UpdateNumber,
     restored: UpdateNumber,
@@ -60,6 +70,11 @@ enum Waiting {
 }
 
 impl Waiting {
+    /// Whether it gains nothing by waiting for others.
+    fn is_urgent(&self) -> bool {
+        !matches!(self, Self::Record(record) if record.kind() != RecordKind::Volumes)
+    }
+
     /// What it counts against the limits, in bytes.
     fn bytes(&self) -> u64 {
         match self {
@@ -69,6 +84,39 @@ impl Waiting {
             }
             Self::Copied(_) => HEADER_BYTES as u64,
         }
+    }
+}
+
+/// A batch that is being made: a large one takes milliseconds, in which whoever makes it can let
+/// others have their turn.
+#[derive(Debug)]
+pub struct Making {
+    maker: BatchMaker,
+    last: UpdateNumber,
+    entries: std::vec::IntoIter<Waiting>,
+}
+
+impl Making {
+    /// The last update that will be in it.
+    pub fn last(&self) -> UpdateNumber {
+        self.last
+    }
+
+    /// Takes in the next `count` of what is to be in it; whether anything is left.
+    pub fn step(&mut self, count: usize) -> bool {
+        for entry in self.entries.by_ref().take(count) {
+            match entry {
+                Waiting::Record(record) => self.maker.record(&record),
+                Waiting::Copied(block) => self.maker.copied(block),
+            }
+        }
+        self.entries.len() > 0
+    }
+
+    /// The batch, whole.
+    pub fn finish(mut self) -> Batch {
+        self.step(usize::MAX);
+        self.maker.finish()
     }
 }
 
@@ -85,7 +133,7 @@ struct InFlight {
 struct Checkpoint {
     number: UpdateNumber,
     at_ms: u64,
-    /// Bytes that went to the block store since the last one was begun.
+    /// Bytes of content that were taken into batches since the last one was begun.
     bytes_since: u64,
     /// Whether anything was applied since the last one was begun, be it only copied blocks.
     dirty: bool,
@@ -101,6 +149,8 @@ impl RestorerEngine {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             waiting_updates: 0,
+            urgent: 0,
+            since_ms: None,
             received: checkpoint,
             durable: checkpoint,
             restored: checkpoint,
@@ -143,6 +193,7 @@ impl RestorerEngine {
 
     fn wait(&mut self, entry: Waiting) {
         self.waiting_bytes += entry.bytes();
+        self.urgent += u64::from(entry.is_urgent());
         self.waiting.push_back(entry);
     }
 
@@ -151,48 +202,69 @@ impl RestorerEngine {
         self.durable = self.durable.max(number);
     }
 
-    /// The next batch; `None` while one is in flight, while held, or when nothing that waits is
-    /// durable. Apply it whole, then call [`RestorerEngine::applied`]; if that fails the site must
-    /// not go on with the group.
-    pub fn next_batch(&mut self) -> Option<Batch> {
+    /// Whether a batch should be begun now: something waits for long enough, or more than
+    /// `bytes_max` bytes do, or something that gains nothing by waiting.
+    pub fn batch_due(&mut self, now_ms: u64, bytes_max: u64) -> bool {
+        if self.waiting.is_empty() {
+            self.since_ms = None;
+            return false;
+        }
+        let since = *self.since_ms.get_or_insert(now_ms);
+        self.urgent > 0
+            || self.waiting_bytes > bytes_max
+            || now_ms.saturating_sub(since) >= self.limits.linger_ms
+    }
+
+    /// The next batch, to be made; `None` while one is in flight, while held, or when nothing that
+    /// waits is durable. Apply it whole, then call [`RestorerEngine::applied`]; if that fails the
+    /// site must not go on with the group.
+    pub fn begin_batch(&mut self) -> Option<Making> {
         if self.in_flight.is_some() || self.holds > 0 {
             return None;
         }
-        let mut maker = BatchMaker::new(self.restored);
-        let mut bytes = 0;
+        let mut taken = Vec::new();
+        let (mut bytes, mut content, mut updates, mut last) = (0, 0, 0, self.restored);
         while let Some(entry) = self.waiting.front() {
             let cost = entry.bytes();
-            let full = maker.entries >= self.limits.batch_updates_max
+            let full = taken.len() as u64 >= self.limits.batch_updates_max
                 || bytes + cost > self.limits.batch_bytes_max;
-            if maker.entries > 0 && full {
+            if !taken.is_empty() && full {
                 break;
             }
             if matches!(entry, Waiting::Record(record) if record.number() > self.durable) {
                 break;
             }
-            match self.waiting.pop_front() {
-                Some(Waiting::Record(record)) => {
-                    maker.record(&record);
-                    // What comes after it is for the volumes that it names.
-                    if record.kind() == RecordKind::Volumes {
-                        bytes += cost;
-                        break;
-                    }
-                }
-                Some(Waiting::Copied(block)) => maker.copied(block),
-                None => break,
-            }
+            let Some(entry) = self.waiting.pop_front() else { break };
+            self.urgent = self.urgent.saturating_sub(u64::from(entry.is_urgent()));
             bytes += cost;
+            content += cost - HEADER_BYTES as u64;
+            let mut ends = false;
+            if let Waiting::Record(record) = &entry {
+                updates += 1;
+                last = record.number();
+                // What comes after it is for the volumes that it names.
+                ends = record.kind() == RecordKind::Volumes;
+            }
+            taken.push(entry);
+            if ends {
+                break;
+            }
         }
-        if maker.entries == 0 {
+        if taken.is_empty() {
             return None;
         }
-        let batch = maker.finish();
         self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
-        self.waiting_updates = self.waiting_updates.saturating_sub(batch.updates);
-        self.in_flight = Some(InFlight { last: batch.last, updates: batch.updates, bytes });
-        self.checkpoint.bytes_since = self.checkpoint.bytes_since.saturating_add(batch.bytes);
-        Some(batch)
+        self.waiting_updates = self.waiting_updates.saturating_sub(updates);
+        // What is left came later than this.
+        self.since_ms = None;
+        self.in_flight = Some(InFlight { last, updates, bytes });
+        self.checkpoint.bytes_since = self.checkpoint.bytes_since.saturating_add(content);
+        Some(Making { maker: BatchMaker::new(self.restored), last, entries: taken.into_iter() })
+    }
+
+    /// As [`RestorerEngine::begin_batch`], made at once.
+    pub fn next_batch(&mut self) -> Option<Batch> {
+        self.begin_batch().map(Making::finish)
     }
 
     /// Notes that the batch in flight, which ends at `last`, is in the block stores; returns what
@@ -266,11 +338,12 @@ impl RestorerEngine {
     /// another source, or another plan, sends them anew. Call it whenever the account of the copy
     /// begins anew, else an old block could be taken for a new one of the same extent.
     pub fn forget_copied(&mut self) {
-        let bytes = &mut self.waiting_bytes;
+        let (bytes, urgent) = (&mut self.waiting_bytes, &mut self.urgent);
         self.waiting.retain(|entry| {
             let keep = matches!(entry, Waiting::Record(_));
             if !keep {
                 *bytes = bytes.saturating_sub(entry.bytes());
+                *urgent = urgent.saturating_sub(1);
             }
             keep
         });

@@ -19,6 +19,9 @@ use trefoil_core::record::Record;
 use trefoil_core::wire::RECORD_BATCH_COUNT_MAX;
 use trefoil_core::{Error, ErrorKind, Result};
 
+/// Floors that rose are looked at this often at least.
+const TICK_MAX: Duration = Duration::from_millis(20);
+
 /// Records to append; they follow the newest submitted.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -203,7 +206,8 @@ impl Actor for JournalActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX_MAX);
-        let every = self.crew.shared.config.timing.sync_interval.max(Duration::from_millis(1));
+        let every = self.crew.shared.config.timing.sync_interval;
+        let every = every.clamp(Duration::from_millis(1), TICK_MAX);
         ctx.run_interval(every, |actor, ctx| actor.tick(ctx));
     }
 }

@@ -5,17 +5,21 @@ mod volumes;
 use super::{Checkpointed, OwnMarks};
 use crate::crew::{CrewRef, MAILBOX_MAX, VOLUMES};
 use crate::parts::micros;
-use crate::shared::add;
+use crate::shared::{Shared, add};
 use crate::volumes::OpenVolumes;
 use actix::prelude::*;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use trefoil_core::engine::copy::CopyFollower;
-use trefoil_core::engine::restorer::{Batch, CopiedBlock, RestorerEngine, RestorerLimits};
+use trefoil_core::engine::restorer::{Batch, CopiedBlock, Making, RestorerEngine, RestorerLimits};
 use trefoil_core::model::{Debt, UpdateNumber};
 use trefoil_core::record::Record;
 use trefoil_core::wire::CopyBlock;
 use trefoil_core::{Error, ErrorKind, Result};
+
+/// So much of a batch is done in one go: the host's writes share the thread.
+const AT_ONCE: usize = 256;
 
 /// Records were submitted to the journal.
 #[derive(Message)]
@@ -100,10 +104,9 @@ pub(crate) struct RestorerActor {
 
 impl RestorerActor {
     pub fn new(crew: CrewRef) -> Self {
-        let limits = RestorerLimits {
-            checkpoint_ms: micros(crew.shared.config.timing.checkpoint) / 1000,
-            ..RestorerLimits::default()
-        };
+        let checkpoint_ms = micros(crew.shared.config.timing.checkpoint) / 1000;
+        let linger_ms = micros(crew.shared.config.timing.linger) / 1000;
+        let limits = RestorerLimits { checkpoint_ms, linger_ms, ..RestorerLimits::default() };
         let now_ms = crew.shared.clock.now_us() / 1000;
         let engine = RestorerEngine::new(limits, crew.marks.restored.get(), now_ms);
         let copies = crew.state.borrow().debt.clone().map(CopyFollower::new);
@@ -141,34 +144,42 @@ impl RestorerActor {
         if self.changes_volumes(ctx) {
             return;
         }
-        if let Some(batch) = self.engine.next_batch() {
-            self.apply(batch, ctx);
+        let now_ms = self.crew.shared.clock.now_us() / 1000;
+        if self.engine.batch_due(now_ms, self.may_gather())
+            && let Some(making) = self.engine.begin_batch()
+        {
+            self.begin(making, ctx);
         }
         self.checkpoint_if_due(ctx);
     }
 
-    fn apply(&mut self, batch: Batch, ctx: &mut Context<Self>) {
+    /// How many bytes may gather before they are restored: a part of what bounds them, so that
+    /// neither the host nor a source waits for the restorer before it has begun.
+    fn may_gather(&self) -> u64 {
+        let overlay = self.crew.shared.config.limits.overlay_bytes;
+        let journal = self.crew.marks.journal_capacity.get();
+        (overlay / 4).min(journal / 8)
+    }
+
+    /// Makes a batch, step by step, then applies it.
+    fn begin(&mut self, mut making: Making, ctx: &mut Context<Self>) {
         let (shared, address) = (self.crew.shared.clone(), ctx.address());
         debug_assert!(
-            batch.last <= self.crew.marks.durable.get(),
+            making.last() <= self.crew.marks.durable.get(),
             "rule write_ahead: {} is not durable",
-            batch.last
+            making.last()
         );
         actix::spawn(async move {
-            let whole = shared.restoring.write().await;
-            let result = write_batch(&shared.volumes(), &batch).await;
-            drop(whole);
-            crate::crew::post(&address, Applied { batch, result });
+            while making.step(AT_ONCE) {
+                tokio::task::yield_now().await;
+            }
+            apply(shared, making.finish(), address).await;
         });
     }
 
     fn applied(&mut self, batch: &Batch) {
         let marks = &self.crew.marks;
         let restored = self.engine.applied(batch.last);
-        {
-            let mut overlay = self.crew.shared.overlay.write();
-            overlay.remove_restored(batch.extents.iter().copied(), batch.last);
-        }
         if let Some(copies) = &mut self.copies {
             copies.applied(&batch.copied);
         }
@@ -241,6 +252,20 @@ impl RestorerActor {
         self.pump(ctx);
         self.end_debt_if_paid(ctx);
     }
+}
+
+/// Applies a batch, and takes out of the overlay what the stores have then.
+async fn apply(shared: Arc<Shared>, batch: Batch, then: Addr<RestorerActor>) {
+    let whole = shared.restoring.write().await;
+    let result = write_batch(&shared.volumes(), &batch).await;
+    drop(whole);
+    if result.is_ok() {
+        for extents in batch.extents.chunks(AT_ONCE) {
+            shared.overlay.write().remove_restored(extents.iter().copied(), batch.last);
+            tokio::task::yield_now().await;
+        }
+    }
+    crate::crew::post(&then, Applied { batch, result });
 }
 
 pub(crate) async fn write_batch(volumes: &OpenVolumes, batch: &Batch) -> Result<()> {
@@ -410,7 +435,8 @@ impl Handler<Applied> for RestorerActor {
                 self.blocked = true;
                 ctx.run_later(Duration::from_millis(500), move |actor, ctx| {
                     actor.blocked = false;
-                    actor.apply(batch, ctx);
+                    let shared = actor.crew.shared.clone();
+                    actix::spawn(apply(shared, batch, ctx.address()));
                 });
             }
             Err(error) => self.crew.fail(&error),

@@ -156,6 +156,13 @@ impl VolumeActor {
             && self.crew.marks.journal_room() > self.crew.marks.host_reserve()
     }
 
+    /// Whether what waits is better numbered later: as much is on its way as waits, so that the
+    /// answer to that lets this go. Two batches then alternate, and a batch costs every site on the
+    /// way about the same, however many writes are in it.
+    fn gathers(&self) -> bool {
+        self.engine.as_ref().is_some_and(|engine| engine.waiting() > self.pending.len())
+    }
+
     fn refuse(&self, waiter: Waiter) {
         add(&self.crew.shared.totals.errors, 1);
         let _ = waiter.reply.send(Err(refusal(&self.crew.shared.gate.borrow())));
@@ -230,6 +237,16 @@ impl VolumeActor {
             }
             drop(waiter.permit);
             let _ = waiter.reply.send(Ok(number));
+        }
+    }
+
+    /// Numbers at once what waits, if it need not wait any longer.
+    fn go_on(&mut self, ctx: &mut Context<Self>) {
+        if !self.armed && !self.paused && !self.gathers() && self.has_room() {
+            self.number();
+        }
+        if !self.gathers() {
+            self.arm(ctx);
         }
     }
 
@@ -405,7 +422,7 @@ impl Handler<OwnMarks> for VolumeActor {
         if let Some(engine) = &mut self.engine {
             engine.advance_own(marks);
             self.moved();
-            self.arm(ctx);
+            self.go_on(ctx);
         }
     }
 }
@@ -413,10 +430,11 @@ impl Handler<OwnMarks> for VolumeActor {
 impl Handler<LegProgress> for VolumeActor {
     type Result = ();
 
-    fn handle(&mut self, progress: LegProgress, _: &mut Context<Self>) {
+    fn handle(&mut self, progress: LegProgress, ctx: &mut Context<Self>) {
         if let Some(engine) = &mut self.engine {
             engine.advance(&progress.site, progress.incarnation, progress.marks);
             self.moved();
+            self.go_on(ctx);
         }
     }
 }

@@ -223,6 +223,7 @@ fn timing(dice: &mut Dice) -> Timing {
         leg_grace: ms(dice.pick(&[200, 600])),
         carry_grace: ms(dice.pick(&[100, 300])),
         sync_interval: ms(dice.pick(&[5, 20, 60])),
+        linger: ms(dice.part(8).pick(&[0, 100, 1000])),
         checkpoint: ms(dice.pick(&[50, 300, 1000])),
         follow_again: ms(dice.pick(&[20, 60])),
         takeover_delay: None,

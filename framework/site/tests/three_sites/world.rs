@@ -115,7 +115,12 @@ impl World {
             fence: Fence::Status,
             on_full: OnFull::Map,
             limits: self.limits,
-            timing: Timing::default(),
+            // Most stories wait for what is restored, and are not about how long that takes.
+            timing: Timing {
+                sync_interval: Duration::from_millis(10),
+                linger: Duration::ZERO,
+                ..Timing::default()
+            },
         }
     }
 

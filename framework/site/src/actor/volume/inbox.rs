@@ -88,11 +88,6 @@ impl Handler<Arrived> for VolumeActor {
 
     fn handle(&mut self, _: Arrived, ctx: &mut Context<Self>) {
         self.take_in();
-        // All that gathered is here, so it is numbered at once; what is more than one go waits for
-        // its turn, and what waits already goes first.
-        if !self.armed && !self.paused && self.has_room() {
-            self.number();
-        }
-        self.arm(ctx);
+        self.go_on(ctx);
     }
 }
