@@ -192,9 +192,10 @@ impl CopyFollower {
         self.debt.missing.bytes()
     }
 
-    /// Whether the debt has ended, with the journal durable up to `durable` (rule
-    /// `debt_until_tag`): then save the state without it, and drop this.
-    pub fn ended(&self, durable: UpdateNumber) -> bool {
-        self.debt.missing.is_empty() && durable >= self.debt.until.number
+    /// Whether the debt has ended, with everything up to `number` here (rule `debt_until_tag`):
+    /// then save the state without it, and drop this. `number` is what is restored where images of
+    /// that are taken; what is durable in the journal is enough to lead by.
+    pub fn ended(&self, number: UpdateNumber) -> bool {
+        self.debt.missing.is_empty() && number >= self.debt.until.number
     }
 }

@@ -145,9 +145,9 @@ impl RestorerActor {
             return;
         }
         let now_ms = self.crew.shared.clock.now_us() / 1000;
-        if self.engine.batch_due(now_ms, self.may_gather())
-            && let Some(making) = self.engine.begin_batch()
-        {
+        // A debt ends with what is restored: nothing gathers until then.
+        let due = self.copies.is_some() || self.engine.batch_due(now_ms, self.may_gather());
+        if due && let Some(making) = self.engine.begin_batch() {
             self.begin(making, ctx);
         }
         self.checkpoint_if_due(ctx);
@@ -214,11 +214,12 @@ impl RestorerActor {
         });
     }
 
-    /// Ends the debt, as a whole, once everything is fetched and durable past the highest tag
-    /// (rule `debt_until_tag`).
+    /// Ends the debt, as a whole, once everything is fetched and restored past the highest tag
+    /// (rule `debt_until_tag`). Durable would do for who leads next; but what was copied is in the
+    /// stores already, as of up to that tag, and an image of what is restored must not be older.
     fn end_debt_if_paid(&mut self, ctx: &mut Context<Self>) {
-        let durable = self.crew.marks.durable.get();
-        let paid = self.copies.as_ref().is_some_and(|copies| copies.ended(durable));
+        let restored = self.engine.restored();
+        let paid = self.copies.as_ref().is_some_and(|copies| copies.ended(restored));
         if !paid || self.ending_debt || self.settled {
             return;
         }
@@ -426,6 +427,7 @@ impl Handler<Applied> for RestorerActor {
             Ok(()) => {
                 self.crew.no_room.borrow_mut().remove(VOLUMES);
                 self.applied(&batch);
+                self.end_debt_if_paid(ctx);
                 self.pump(ctx);
             }
             Err(error) if error.kind() == ErrorKind::Full => {
