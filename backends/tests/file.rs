@@ -115,3 +115,20 @@ async fn zeroes_give_the_disk_its_room_back() {
     assert!(blocks() < 64, "{} blocks are left", blocks());
     assert_eq!(store.allocated_from(0).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn neighbours_of_any_length_are_written_whole_however_they_are_cut_into_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (group, volume) = (GroupName::new("g").unwrap(), VolumeName::new("v").unwrap());
+    let store = FileStore::open(dir.path(), &group, &volume, 1 << 20).unwrap();
+    let (mut at, mut batch, mut whole) = (4096, Vec::new(), vec![0; 1 << 20]);
+    for (of, length) in (1_u8..).zip([4096, 61440, 512, 65536, 65535, 200_000, 1, 70_000]) {
+        let bytes: Vec<u8> = (0..length).map(|i| of ^ (i % 251) as u8).collect();
+        whole[at..at + length].copy_from_slice(&bytes);
+        let content = Content::Data(bytes.into());
+        batch.push(BlockWrite { offset: at as u64, content });
+        at += length;
+    }
+    store.write(batch).await.unwrap();
+    assert!(store.read(0, 1 << 20).await.unwrap() == whole, "another byte was read");
+}

@@ -26,6 +26,11 @@ const INLINE_READ_BYTES_MAX: usize = 128 << 10;
 /// The most buffers of one vectored write.
 const PARTS_MAX: usize = 1024;
 
+/// The most bytes of a volume in one write. The page cache keeps what one write brings in one
+/// folio, and each later write of a single block into a folio looks at all of its blocks: a large
+/// one costs more than it saves.
+const RUN_BYTES_MAX: usize = 64 << 10;
+
 /// The unit in which zeroes are written where no hole can be punched, in bytes.
 static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
 
@@ -102,20 +107,33 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes the data that lies without a gap at the beginning of `batch`, as one vectored write;
-    /// returns how many of the batch that are.
+    /// Writes the data that lies without a gap at the beginning of `batch`, as few vectored writes
+    /// as may be; returns how many of the batch that are.
     fn write_run(&self, offset: u64, batch: &[BlockWrite]) -> Result<usize> {
-        let mut parts: Vec<&[u8]> = Vec::new();
-        let mut end = offset;
-        for write in batch.iter().take(PARTS_MAX) {
-            match &write.content {
-                Content::Data(data) if write.offset == end => parts.push(data),
-                _ => break,
+        let (mut parts, mut taken): (Vec<&[u8]>, usize) = (Vec::new(), 0);
+        let (mut start, mut end) = (offset, offset);
+        for write in batch {
+            let Content::Data(data) = &write.content else { break };
+            if write.offset != end {
+                break;
             }
-            end += write.content.length();
+            for part in data.chunks(RUN_BYTES_MAX) {
+                if (end - start) as usize + part.len() > RUN_BYTES_MAX {
+                    self.write_parts(start, &parts)?;
+                    parts.clear();
+                    start = end;
+                }
+                parts.push(part);
+                end += part.len() as u64;
+            }
+            taken += 1;
         }
-        write_parts(&self.file, offset, &parts).map_err(self.io("write"))?;
-        Ok(parts.len())
+        self.write_parts(start, &parts)?;
+        Ok(taken)
+    }
+
+    fn write_parts(&self, offset: u64, parts: &[&[u8]]) -> Result<()> {
+        write_parts(&self.file, offset, parts).map_err(self.io("write"))
     }
 
     /// Punches a hole, or writes zeroes where that cannot be done.
