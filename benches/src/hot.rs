@@ -174,6 +174,7 @@ fn of_judge() -> Result<Case> {
         debt: false,
         owing: None,
         bytes_between: Some(4 << 20),
+        volume_bytes: 1 << 30,
     };
     let follower = FollowerView {
         site: SiteName::new("c")?,
@@ -184,6 +185,7 @@ fn of_judge() -> Result<Case> {
         maps_from: None,
         discards_tail: false,
         blank: false,
+        holds: true,
     };
     Ok(case("judge_delta", 1, move || drop(black_box(judge(&source, &follower)))))
 }

@@ -22,6 +22,7 @@ import disk_full
 import failover
 import fence
 import flood
+import forgotten
 import layouts
 import old_primary
 import pair
@@ -69,6 +70,8 @@ def scenarios(short):
         ("two-site-async", layouts.two_sites("async"), LONG),
         ("automatic", automatic.rounds, IN_SHORT),
         ("automatic-etcd", automatic.rounds_with_etcd, IN_SHORT),
+        ("forgotten-file", forgotten.by("file"), IN_SHORT),
+        ("forgotten-mmap", forgotten.by("mmap"), LONG),
         ("flood", flood.third_site_is_paused, LONG),
         ("bad-configurations", bad_config.configurations, IN_SHORT),
         ("bad-surroundings", bad_config.surroundings, IN_SHORT),

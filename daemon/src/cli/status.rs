@@ -256,11 +256,12 @@ fn following(status: &GroupStatus, follows: &FollowStatus) -> String {
         let _ = write!(text, ", plan {}: {}", plan.kind, plan.why);
         let _ = write!(
             text,
-            "\n  fetched {} updates ({}), {} of them older than this reign; copied {}; target {}",
+            "\n  fetched {} updates ({}), {} of them older than this reign; copied {}{}; target {}",
             fetched.delta_updates,
             bytes(fetched.delta_bytes),
             fetched.inherited_updates,
             bytes(fetched.copied_bytes),
+            compared(fetched.compared_bytes),
             plan.target
         );
         if let PlanKind::Refuse { choices } = &plan.kind {
@@ -277,6 +278,10 @@ fn following(status: &GroupStatus, follows: &FollowStatus) -> String {
         let _ = write!(text, "\n  {}", alarm(&debt));
     }
     text
+}
+
+fn compared(count: u64) -> String {
+    if count == 0 { String::new() } else { format!(" of {} compared", bytes(count)) }
 }
 
 /// When the journal is full, and what happens then.

@@ -318,6 +318,7 @@ fn totals(labels: &Labels, status: &GroupStatus) {
         shipped_updates,
         shipped_bytes,
         copied_bytes,
+        compared_bytes,
         reconnects,
         stale_refused,
         takeovers,
@@ -335,6 +336,7 @@ fn totals(labels: &Labels, status: &GroupStatus) {
     total("trefoil_restorer_batches_total", labels, restored_batches);
     total("trefoil_restorer_coalesced_updates_total", labels, coalesced_updates);
     total("trefoil_resync_sent_bytes_total", labels, copied_bytes);
+    total("trefoil_resync_compared_bytes_total", labels, compared_bytes);
     total("trefoil_link_reconnects_total", labels, reconnects);
     total("trefoil_stale_generation_rejected_total", labels, stale_refused);
     for (cause, count) in [("operator", takeovers), ("automatic", automatic_takeovers)] {
@@ -350,6 +352,7 @@ fn resync(labels: &Labels, status: &GroupStatus) {
         let busy = follows.filter(|f| matches!(f.state, LegState::Copying | LegState::CatchingUp));
         let now = busy.and_then(|follows| follows.plan.as_ref()).map(|plan| match plan.kind {
             PlanKind::Copy => "copy",
+            PlanKind::Compare => "compare",
             _ => "delta",
         });
         for kind in RESYNCS {

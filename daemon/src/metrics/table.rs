@@ -86,7 +86,7 @@ pub const PAIR_STATES: [&str; 5] = ["connecting", "copying", "catching_up", "pai
 pub const POINTS: [&str; 6] =
     ["received", "durable", "restored", "checkpointed", "committed", "horizon"];
 /// The kinds in `trefoil_resync_active`.
-pub const RESYNCS: [&str; 2] = ["delta", "copy"];
+pub const RESYNCS: [&str; 3] = ["delta", "compare", "copy"];
 /// The words of `trefoil_link_security`; `insecure` is plain where the file says that it may be.
 pub const LINK_SECURITIES: [&str; 4] = ["inside", "plain", "insecure", "proven"];
 /// The words of `trefoil_nbd_security`.
@@ -341,6 +341,11 @@ pub const METRICS: &[Metric] = &[
         "Which resync brings this site to its source, `peer`; all 0 when none runs.",
     ),
     counter("trefoil_resync_sent_bytes_total", GROUP, "Bytes of blocks copied to followers."),
+    counter(
+        "trefoil_resync_compared_bytes_total",
+        GROUP,
+        "Bytes of blocks of which followers were sent hashes.",
+    ),
     later(gauge("trefoil_resync_total_bytes", PEER, "Work known at the start.")),
     gauge(
         "trefoil_debt_bytes",

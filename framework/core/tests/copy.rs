@@ -145,10 +145,55 @@ fn a_debt_of_nothing_still_waits_for_its_end() {
     assert!(!follower.ended(n(6)) && follower.ended(n(7)));
 }
 
+#[test]
+fn what_is_equal_is_paid_as_a_copy_is_and_what_differs_stays_missing() {
+    let block = extent(0, 0, 32);
+    let mut follower = follower(&[block]);
+    assert!(!follower.arrived(block, n(4), at(9), n(5)), "a record overtook it, as with a copy");
+    assert!(follower.arrived(block, n(5), at(9), n(5)));
+    assert!(!follower.arrived(extent(0, 8, 8), n(5), at(9), n(5)), "it is being compared");
+    follower.compared(extent(0, 0, 16), &[]);
+    assert!(!follower.arrived(extent(0, 8, 8), n(5), at(9), n(5)), "that was not this one");
+    follower.compared(block, &[extent(0, 8, 8)]);
+    assert_eq!(follower.bytes_left(), 32, "no checkpoint has it");
+    checkpoint(&mut follower);
+    assert_eq!(follower.debt().missing, set(&[extent(0, 8, 8)]));
+    assert_eq!(follower.debt().until, at(9), "equal as of then: the journal has to get there");
+    assert!(follower.arrived(extent(0, 8, 8), n(6), at(7), n(6)), "its content comes");
+    follower.applied(&[extent(0, 8, 8)]);
+    checkpoint(&mut follower);
+    assert!(!follower.ended(n(8)) && follower.ended(n(9)));
+}
+
+#[test]
+fn a_source_copies_only_what_it_was_told_to_differ() {
+    let mut source = CopySource::comparing(set(&[extent(0, 0, 64)]));
+    assert!(source.compares());
+    source.ask(extent(0, 0, 32));
+    assert!(!source.differs(extent(0, 30, 4)), "not all of it was told");
+    assert!(source.differs(extent(0, 8, 8)) && !source.differs(extent(0, 8, 8)), "once");
+    assert!(!source.compares());
+    assert_eq!(source.next_run(), Some(extent(0, 8, 8)), "before more is compared");
+    assert_eq!(source.bytes_left(), 40);
+    source.take(extent(0, 8, 8));
+    assert!(source.compares());
+    assert_eq!(source.next_run(), Some(extent(0, 32, 32)));
+    source.take(extent(0, 32, 32));
+    assert!(source.is_done() && source.next_run().is_none());
+    assert!(!source.differs(extent(0, 32, 8)), "that was a copy");
+}
+
 /// One step of a copy: what happens next.
 #[derive(Clone, Debug)]
 enum Step {
-    Copy { ahead: u64 },
+    Copy {
+        ahead: u64,
+    },
+    /// The hashes of the next block, which is the same at the follower or not.
+    Compare {
+        ahead: u64,
+        same: bool,
+    },
     Record,
     Apply,
     Checkpoint,
@@ -158,6 +203,7 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => (0..4u64).prop_map(|ahead| Step::Copy { ahead }),
+        4 => (0..4u64, any::<bool>()).prop_map(|(ahead, same)| Step::Compare { ahead, same }),
         2 => Just(Step::Record),
         3 => Just(Step::Apply),
         2 => Just(Step::Checkpoint),
@@ -175,22 +221,36 @@ proptest! {
         let all = extent(0, 0, BLOCKS * MIB);
         let (mut follower, mut source) = (follower(&[all]), CopySource::new(set(&[all])));
         let (mut received, mut store, mut durable_store) = (1, [0; 6], [0; 6]);
-        let mut queue: Vec<(Extent, u64)> = Vec::new();
+        // With what a comparison finds.
+        let mut queue: Vec<(Extent, u64, Option<bool>)> = Vec::new();
         for step in steps.into_iter().chain([Step::Crash]) {
             match step {
                 Step::Copy { ahead } => {
                     let Some(chunk) = source.next_chunk() else { continue };
                     if follower.arrived(chunk, n(received), at(received + ahead), n(received)) {
-                        queue.push((chunk, received + ahead));
+                        queue.push((chunk, received + ahead, None));
+                    }
+                }
+                Step::Compare { ahead, same } => {
+                    let Some(chunk) = source.next_chunk() else { continue };
+                    if follower.arrived(chunk, n(received), at(received + ahead), n(received)) {
+                        queue.push((chunk, received + ahead, Some(same)));
                     }
                 }
                 Step::Record => received += 1,
                 Step::Apply => {
-                    let applied: Vec<Extent> = queue.iter().map(|(chunk, _)| *chunk).collect();
-                    for (chunk, high) in queue.drain(..) {
+                    for (chunk, high, compared) in queue.drain(..) {
+                        match compared {
+                            Some(false) => {
+                                follower.compared(chunk, &[chunk]);
+                                source.again(chunk);
+                                continue;
+                            }
+                            Some(true) => follower.compared(chunk, &[]),
+                            None => follower.applied(&[chunk]),
+                        }
                         store[(chunk.offset / MIB) as usize] = high;
                     }
-                    follower.applied(&applied);
                 }
                 Step::Checkpoint => {
                     durable_store = store;

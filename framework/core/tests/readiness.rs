@@ -223,11 +223,11 @@ fn a_site_in_debt_is_no_candidate() {
 }
 
 #[test]
-fn a_journal_that_does_not_reach_back_means_a_map_or_a_copy() {
+fn a_journal_that_does_not_reach_back_means_a_map_or_a_comparison() {
     let mut world = World::new([100, 100, 40], &["a", "b"]);
     world.of("b").view.base = number(70);
     let copy = world.without(&["a"]).resyncs[0].clone();
-    assert_eq!((copy.kind, copy.bytes), (PlanKind::Copy, 3000 + (1 << 20)));
+    assert_eq!((copy.kind, copy.bytes), (PlanKind::Compare, 3000 + (1 << 20)));
     let map = MapView { from: number(30), bytes: Some(8192) };
     world.of("b").maps.insert(site("c"), map);
     let map = world.without(&["a"]).resyncs[0].clone();

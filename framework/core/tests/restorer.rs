@@ -5,9 +5,10 @@
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use trefoil_core::engine::restorer::{Batch, CopiedBlock, RestorerEngine, RestorerLimits};
-use trefoil_core::model::{Extent, Generation, Position, UpdateNumber, VolumeId};
+use trefoil_core::model::{Extent, Generation, Position, SessionId, UpdateNumber, VolumeId};
 use trefoil_core::port::Content;
 use trefoil_core::record::Record;
+use trefoil_core::wire::CompareBlock;
 
 const BYTES: usize = 64;
 
@@ -18,6 +19,7 @@ enum Entry {
     Zero(u32, u64, u64),
     Heartbeat,
     Copied(u32, u64, u64, u8),
+    Compared(u32, u64, u64),
 }
 
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
@@ -27,6 +29,7 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
         2 => range().prop_map(|(v, o, l)| Entry::Zero(v, o, l)),
         1 => Just(Entry::Heartbeat),
         1 => (range(), any::<u8>()).prop_map(|((v, o, l), f)| Entry::Copied(v, o, l, f)),
+        2 => range().prop_map(|(v, o, l)| Entry::Compared(v, o, l)),
     ];
     prop::collection::vec(entry, 0..40)
 }
@@ -58,12 +61,27 @@ fn push(
             engine.push_copied(CopiedBlock { volume: VolumeId(volume), offset, content });
             return;
         }
+        Entry::Compared(volume, offset, length) => {
+            // The hashes of what must be in the store at this place of the stream.
+            let extent = Extent { volume: VolumeId(volume), offset, length };
+            let content = &model[volume as usize][offset as usize..extent.end() as usize];
+            let hashes = CompareBlock::hashes_of(content);
+            let (session, low, high) = (SessionId(1), at.number, *at);
+            engine.push_compared(CompareBlock { session, extent, hashes, low, high });
+            return;
+        }
     };
     *at = record.position();
     engine.push(record).unwrap();
 }
 
 fn apply(stores: &mut [[u8; BYTES]; 2], batch: &Batch) {
+    assert!(batch.compared.is_empty() || batch.writes.is_empty(), "of its own");
+    for block in &batch.compared {
+        let range = block.extent.offset as usize..block.extent.end() as usize;
+        let differing = block.differing(&stores[block.extent.volume.0 as usize][range]);
+        assert!(differing.is_empty(), "what came before is there, and nothing of what came after");
+    }
     for (volume, writes) in &batch.writes {
         let mut end = 0;
         for write in writes {

@@ -48,6 +48,8 @@ pub(crate) struct Watermarks {
     /// The point right before the oldest record.
     pub base: Cell<Position>,
     pub debt_bytes: Cell<u64>,
+    /// Bytes that came to be copied or compared, and wait for the block stores.
+    pub copies_waiting: Cell<u64>,
     /// When the newest restored record was made, by the primary's clock.
     pub recovery_point_us: Cell<u64>,
     /// Primary: held by all of the acking set. Secondary: as the source said.
@@ -117,6 +119,8 @@ pub(crate) struct Seen {
 pub(crate) struct Crew {
     pub shared: Arc<Shared>,
     pub state: RefCell<SiteState>,
+    /// Whether the volumes held data when they were opened.
+    pub holds: bool,
     pub marks: Watermarks,
     pub io: RefCell<Option<JournalIo>>,
     pub volume: OnceCell<Addr<VolumeActor>>,

@@ -261,6 +261,7 @@ fn crew(
     Crew {
         shared,
         state: RefCell::new(found.state),
+        holds: found.holds,
         marks,
         io: RefCell::new(Some(io)),
         volume: OnceCell::new(),

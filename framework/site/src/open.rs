@@ -16,6 +16,8 @@ const REPLAY_BYTES: usize = 8 << 20;
 pub(crate) struct Opened {
     pub state: SiteState,
     pub volumes: OpenVolumes,
+    /// Whether any of the volumes holds data.
+    pub holds: bool,
     pub base: Position,
     pub newest: Position,
     /// Of the newest record, by the primary's clock.
@@ -56,12 +58,14 @@ pub(crate) async fn open(
         Some(opener) => reopen(opener, &state.volumes, state.checkpoint).await?,
         None => OpenVolumes::given(config.volumes.clone(), stores),
     };
+    let holds = hold_data(&volumes).await?;
     let newest_time_us = replay(&state, journal, &volumes, &recovery).await?;
     let mut state = state;
     state.checkpoint = recovery.newest.number;
     state.durable_mark = recovery.newest.number;
     save(journal, &state).await?;
-    Ok(Opened { state, volumes, base: recovery.base, newest: recovery.newest, newest_time_us })
+    let (base, newest) = (recovery.base, recovery.newest);
+    Ok(Opened { state, volumes, holds, base, newest, newest_time_us })
 }
 
 fn check_stores(config: &GroupConfig, stores: &[Arc<dyn BlockStore>]) -> Result<()> {
@@ -85,6 +89,16 @@ fn check_stores(config: &GroupConfig, stores: &[Arc<dyn BlockStore>]) -> Result<
         }
     }
     Ok(())
+}
+
+/// Whether any of the volumes holds data, even if this site knows nothing of it any more.
+async fn hold_data(volumes: &OpenVolumes) -> Result<bool> {
+    for store in volumes.stores() {
+        if store.allocated_from(0).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn load_state(journal: &mut dyn JournalStore) -> Result<Option<SiteState>> {

@@ -93,6 +93,7 @@ counters!(
     shipped_updates,
     shipped_bytes,
     copied_bytes,
+    compared_bytes,
     reconnects,
     stale_refused,
     takeovers,

@@ -146,8 +146,11 @@ pub struct Fetched {
     /// Their encoded bytes.
     #[serde(default)]
     pub inherited_bytes: u64,
-    /// Bytes of blocks copied.
+    /// Bytes of blocks copied: only what travelled.
     pub copied_bytes: u64,
+    /// Bytes of blocks of which only hashes travelled at first; what differed was copied, too.
+    #[serde(default)]
+    pub compared_bytes: u64,
 }
 
 /// What this site knows of another one.
@@ -291,6 +294,9 @@ pub struct Totals {
     pub shipped_bytes: u64,
     /// Bytes of blocks copied to followers.
     pub copied_bytes: u64,
+    /// Bytes of blocks of which hashes were sent to followers.
+    #[serde(default)]
+    pub compared_bytes: u64,
     /// Links re-established.
     pub reconnects: u64,
     /// Messages refused because their generation or session was old.

@@ -165,6 +165,7 @@ fn follows(crew: &CrewRef) -> Option<FollowStatus> {
             inherited_updates: view.fetch.inherited_updates,
             inherited_bytes: view.fetch.inherited_bytes,
             copied_bytes: view.fetch.copied_bytes,
+            compared_bytes: view.fetch.compared_bytes,
         },
         set_aside: view.set_aside.clone(),
     })

@@ -4,6 +4,7 @@ use super::pieces::PieceMap;
 use crate::model::{Extent, UpdateNumber, VolumeId};
 use crate::port::{BlockWrite, Content};
 use crate::record::{Record, RecordKind};
+use crate::wire::CompareBlock;
 use std::collections::BTreeMap;
 
 /// A range of a volume as its source had it: content that no record of the journal brings.
@@ -39,6 +40,9 @@ pub struct Batch {
     pub updates: u64,
     /// The copied blocks in it, in the order in which they came.
     pub copied: Vec<Extent>,
+    /// The ranges to compare with what the block stores hold, in the order in which they came;
+    /// then there is nothing else in it.
+    pub compared: Vec<CompareBlock>,
     /// How many bytes the writes change.
     pub bytes: u64,
     /// Of how many updates nothing is written because later ones in the batch replaced it.
@@ -57,6 +61,7 @@ pub(super) struct BatchMaker {
     /// How many of those change a volume.
     changes: u64,
     copied: Vec<Extent>,
+    compared: Vec<CompareBlock>,
     bytes_in: u64,
 }
 
@@ -70,6 +75,7 @@ impl BatchMaker {
             updates: 0,
             changes: 0,
             copied: Vec::new(),
+            compared: Vec::new(),
             bytes_in: 0,
         }
     }
@@ -91,6 +97,11 @@ impl BatchMaker {
     pub(super) fn copied(&mut self, block: CopiedBlock) {
         self.copied.push(block.extent());
         self.lay(block.volume, block.offset, block.content);
+    }
+
+    /// Takes in what is to be compared.
+    pub(super) fn compared(&mut self, block: CompareBlock) {
+        self.compared.push(block);
     }
 
     fn lay(&mut self, volume: VolumeId, offset: u64, content: Content) {
@@ -134,6 +145,7 @@ impl BatchMaker {
             extents,
             updates: self.updates,
             copied: self.copied,
+            compared: self.compared,
             coalesced_updates: self.changes.saturating_sub(alive.len() as u64),
             bytes,
             coalesced_bytes: self.bytes_in.saturating_sub(bytes),

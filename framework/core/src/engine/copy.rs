@@ -7,6 +7,12 @@
 //! `low` before the copy, the follower drops a copy whose `low` it has passed (else the copy would
 //! undo what came after), and the debt stays open until the follower's journal reaches `high`
 //! (until then the volume is ahead of its journal).
+//!
+//! Where the follower may hold the same already, a range travels as its hashes first, with the same
+//! two numbers and at the same place in the stream. The follower compares when all that came before
+//! it is in the block store, and nothing that came after: the very moment at which a copy would be
+//! written. What is equal then is paid, since writing the copy would have changed nothing, and
+//! takes the same way into the account, `high` included; what differs stays missing, and is copied.
 
 use crate::model::{Debt, Extent, ExtentSet, Position, SiteName, UpdateNumber, VolumeId};
 use std::collections::VecDeque;
@@ -18,12 +24,30 @@ pub const COPY_CHUNK_BYTES_MAX: u64 = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopySource {
     left: ExtentSet,
+    /// Whether what is left is compared first.
+    compare: bool,
+    /// What the follower was told hashes of, and did not say it differs.
+    asked: ExtentSet,
+    /// What differs, and is to be copied.
+    differing: ExtentSet,
 }
 
 impl CopySource {
     /// A source that has to send `missing`.
     pub fn new(missing: ExtentSet) -> Self {
-        Self { left: missing }
+        let (asked, differing) = (ExtentSet::new(), ExtentSet::new());
+        Self { left: missing, compare: false, asked, differing }
+    }
+
+    /// A source that has to send whatever differs of `missing`.
+    pub fn comparing(missing: ExtentSet) -> Self {
+        Self { compare: true, ..Self::new(missing) }
+    }
+
+    /// Whether the hashes of [`CopySource::next_run`] are to be sent, and not its content. What
+    /// differs goes first, so that little of it gathers.
+    pub fn compares(&self) -> bool {
+        self.compare && self.differing.is_empty()
     }
 
     /// The next range to read and send, at most [`COPY_CHUNK_BYTES_MAX`] long; it counts as sent
@@ -39,12 +63,31 @@ impl CopySource {
     /// it reads as zeroes, it sends that as one zero copy of any length and calls
     /// [`CopySource::take`].
     pub fn next_run(&self) -> Option<Extent> {
-        self.left.first_from(VolumeId(0), 0)
+        let first = |set: &ExtentSet| set.first_from(VolumeId(0), 0);
+        first(&self.differing).or_else(|| first(&self.left))
     }
 
     /// Counts `extent` as sent.
     pub fn take(&mut self, extent: Extent) {
         self.left.remove(extent);
+        self.differing.remove(extent);
+    }
+
+    /// Counts the hashes of `extent` as sent.
+    pub fn ask(&mut self, extent: Extent) {
+        self.left.remove(extent);
+        self.asked.insert(extent);
+    }
+
+    /// The follower says that `extent` differs: it is copied next. False, and nothing is changed,
+    /// if it was not told its hashes.
+    pub fn differs(&mut self, extent: Extent) -> bool {
+        let told = extent.length > 0 && self.asked.contains(extent);
+        if told {
+            self.asked.remove(extent);
+            self.differing.insert(extent);
+        }
+        told
     }
 
     /// Puts `extent` back: the read failed, or a record overtook it.
@@ -54,12 +97,12 @@ impl CopySource {
 
     /// Whether everything was sent.
     pub fn is_done(&self) -> bool {
-        self.left.is_empty()
+        self.left.is_empty() && self.differing.is_empty()
     }
 
     /// How many bytes are left to be sent.
     pub fn bytes_left(&self) -> u64 {
-        self.left.bytes()
+        self.left.bytes() + self.differing.bytes()
     }
 }
 
@@ -148,6 +191,24 @@ impl CopyFollower {
             {
                 self.applied.add(extent, high);
             }
+        }
+    }
+
+    /// Notes that the hashes of `extent`, which arrived, were compared with what the block stores
+    /// hold at its place in the stream, and only `differing` of it was not the same. That stays
+    /// missing, and may arrive again.
+    pub fn compared(&mut self, extent: Extent, differing: &[Extent]) {
+        if self.arrived.front().is_none_or(|(first, _)| *first != extent) {
+            return;
+        }
+        let Some((_, high)) = self.arrived.pop_front() else { return };
+        let mut equal = ExtentSet::from_iter([extent]);
+        for differs in differing {
+            equal.remove(*differs);
+            self.on_the_way.remove(*differs);
+        }
+        for part in equal.iter() {
+            self.applied.add(part, high);
         }
     }
 

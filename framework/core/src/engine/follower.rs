@@ -1,9 +1,9 @@
 //! What a follower takes from its source: one session, consecutive records, within credit.
 
 use super::judge::{Plan, PlanKind};
-use crate::model::{Generation, Position, SessionId, SiteName};
+use crate::model::{Generation, Position, SessionId, SiteName, UpdateNumber};
 use crate::record::Record;
-use crate::wire::CopyBlock;
+use crate::wire::{CompareBlock, CopyBlock};
 use crate::{Error, Result};
 
 /// What to do with a plan.
@@ -35,6 +35,8 @@ pub struct Fetch {
     pub inherited_bytes: u64,
     /// Bytes of copied blocks.
     pub copied_bytes: u64,
+    /// Bytes of blocks of which only hashes came first.
+    pub compared_bytes: u64,
 }
 
 /// One session with a source.
@@ -104,7 +106,7 @@ impl FollowerEngine {
             PlanKind::Rewind if plan.drop_to < newest => Step::Rewind,
             _ if plan.base == self.newest && !plan.debt.is_debt() => Step::Stream,
             _ if plan.base == self.newest => Step::Owe,
-            PlanKind::Copy | PlanKind::Map if plan.drop_to <= plan.fork => {
+            PlanKind::Copy | PlanKind::Compare | PlanKind::Map if plan.drop_to <= plan.fork => {
                 self.newest = plan.base;
                 Step::OweAndReset
             }
@@ -158,18 +160,35 @@ impl FollowerEngine {
     /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if it was read before records that are
     /// here already (rule R12); the session is over, the block stays missing.
     pub fn copied(&mut self, block: &CopyBlock, bytes: u64) -> Result<()> {
-        if self.newest.number > block.low {
-            return Err(Error::corrupt(format!(
-                "take copy as of {}: {} is here already (rule R12)",
-                block.low, self.newest.number
-            )));
-        }
+        self.not_overtaken(block.low)?;
         self.taken_bytes += bytes;
         self.fetch.copied_bytes += match &block.content {
             crate::port::Content::Data(data) => data.len() as u64,
             crate::port::Content::Zero(_) => 0,
         };
         self.within_credit()
+    }
+
+    /// The hashes of a range came, which count as `bytes`: so much is read for them, and may be
+    /// asked for.
+    ///
+    /// # Errors
+    /// As with [`FollowerEngine::copied`].
+    pub fn compared(&mut self, block: &CompareBlock, bytes: u64) -> Result<()> {
+        self.not_overtaken(block.low)?;
+        self.taken_bytes += bytes;
+        self.fetch.compared_bytes += block.extent.length;
+        self.within_credit()
+    }
+
+    fn not_overtaken(&self, low: UpdateNumber) -> Result<()> {
+        if self.newest.number <= low {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!(
+            "take copy as of {low}: {} is here already (rule R12)",
+            self.newest.number
+        )))
     }
 
     /// A source may exceed its credit by the one batch or block that it had begun.

@@ -40,6 +40,8 @@ pub struct SourceView {
     pub owing: Option<SiteName>,
     /// About how many bytes of records the follower lacks, if the source can tell.
     pub bytes_between: Option<u64>,
+    /// How many bytes the volumes of the group have.
+    pub volume_bytes: u64,
 }
 
 /// What a follower says of itself in its `Follow`.
@@ -61,6 +63,8 @@ pub struct FollowerView {
     pub discards_tail: bool,
     /// Whether it never held anything of the group.
     pub blank: bool,
+    /// Whether its volumes hold data all the same: of the group from before it forgot, or foreign.
+    pub holds: bool,
 }
 
 /// Decides how `follower` is brought to the history of `source`.
@@ -70,7 +74,9 @@ pub struct FollowerView {
 /// - [`PlanKind::Rewind`] only where what the follower has and the source never had cannot have
 ///   been answered to a host, or the operator chose; and only where all that it changed is known.
 /// - [`PlanKind::Map`] only where the map reaches back to the follower's position.
-/// - [`PlanKind::Copy`] where nothing cheaper is proven right.
+/// - [`PlanKind::Compare`] where nothing cheaper is proven right, and the follower's volumes hold
+///   data: it owes as with a copy, and what turns out to be the same does not travel.
+/// - [`PlanKind::Copy`] where they hold none.
 /// - One that would leave a consistent follower in debt waits while another site is (rule R14): two
 ///   of them would leave the source alone with a consistent image.
 /// - Everything else is [`PlanKind::Refuse`]: the follower keeps what it has.
@@ -102,13 +108,11 @@ impl Case<'_> {
     fn unfit_source(&self) -> Option<Plan> {
         let (source, follower) = (self.source, self.follower);
         if source.debt {
+            let site = &source.site;
             return Some(self.refuse(
-                format!(
-                    "{} is in debt itself: its volumes are not what its journal says",
-                    source.site
-                ),
+                format!("{site} is in debt itself: its volumes are not what its journal says"),
                 &[
-                    format!("wait until the copy to {} has ended", source.site),
+                    format!("wait until the copy to {site} has ended"),
                     format!("let {} follow a site without debt", follower.site),
                 ],
             ));
@@ -305,7 +309,7 @@ impl Case<'_> {
         if let Some(PlanDebt::Extents(extents)) = self.map_debt() {
             let (bytes, ranges) = (extents.bytes(), extents.len());
             return Some(Plan {
-                kind: PlanKind::Map,
+                kind: self.owed_kind(PlanKind::Map),
                 debt: PlanDebt::Extents(extents),
                 base: source.base,
                 updates: source.newest.since(source.base.number),
@@ -345,7 +349,7 @@ impl Case<'_> {
         if !self.holds(&debt.until) {
             let (bytes, ranges) = (debt.extents.bytes(), debt.extents.len());
             return Some(Plan {
-                kind: PlanKind::Copy,
+                kind: self.owed_kind(PlanKind::Copy),
                 debt: PlanDebt::Extents(debt.extents.clone()),
                 updates: source.newest.since(follower.newest.number),
                 bytes: source.bytes_between.map(|between| between.saturating_add(bytes)),
@@ -359,7 +363,7 @@ impl Case<'_> {
         let updates = source.newest.since(follower.newest.number);
         let missing = debt.missing.bytes();
         Some(Plan {
-            kind: PlanKind::Copy,
+            kind: self.owed_kind(PlanKind::Copy),
             debt: PlanDebt::Extents(debt.missing.clone()),
             updates,
             bytes: source.bytes_between.map(|bytes| bytes.saturating_add(missing)),
@@ -372,18 +376,24 @@ impl Case<'_> {
         })
     }
 
+    fn compared(&self, why: &str) -> String {
+        let (site, bytes) = (&self.follower.site, self.source.volume_bytes);
+        format!("{why}; {site} holds data: {bytes} bytes are compared, what differs is sent")
+    }
+
+    /// A debt that is to be compared stays one: most of it may be here.
+    fn owed_kind(&self, otherwise: PlanKind) -> PlanKind {
+        let compares = self.follower.debt.as_ref().is_some_and(|debt| debt.compare);
+        if compares { PlanKind::Compare } else { otherwise }
+    }
+
     /// The follower is a proven prefix: stream what it lacks.
     fn stream(&self) -> Plan {
         let (source, follower) = (self.source, self.follower);
         let updates = source.newest.since(follower.newest.number);
         if updates == 0 {
-            return Plan {
-                kind: PlanKind::InSync,
-                ..self.kept(format!(
-                    "{} and {} are both at {}",
-                    follower.site, source.site, follower.newest
-                ))
-            };
+            let (one, other) = (&follower.site, &source.site);
+            return self.kept(format!("{one} and {other} are both at {}", follower.newest));
         }
         Plan {
             kind: PlanKind::Delta,
@@ -471,8 +481,12 @@ impl Case<'_> {
             None if proven && usable(&self.follower.newest) => self.follower.newest,
             None => source.base,
         };
+        let (kind, why) = match self.follower.holds {
+            false => (PlanKind::Copy, why),
+            true => (PlanKind::Compare, self.compared(&why)),
+        };
         Plan {
-            kind: PlanKind::Copy,
+            kind,
             debt: PlanDebt::Everything,
             base,
             updates: source.newest.since(base.number),

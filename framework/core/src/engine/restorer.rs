@@ -5,8 +5,12 @@ pub use super::batch::{Batch, CopiedBlock};
 use crate::model::UpdateNumber;
 use crate::port::Content;
 use crate::record::{HEADER_BYTES, Record, RecordKind};
+use crate::wire::CompareBlock;
 use crate::{Error, Result};
 use std::collections::VecDeque;
+
+/// How much is compared in one go, in bytes: whoever waits for the stores to be still waits for it.
+const COMPARE_BYTES_MAX: u64 = 16 << 20;
 
 /// Limits of a [`RestorerEngine`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub struct RestorerEngine {
     limits: RestorerLimits,
     waiting: VecDeque<Waiting>,
     waiting_bytes: u64,
+    /// Of those, the bytes of what is copied or compared.
+    copies_bytes: u64,
     waiting_updates: u64,
     /// How much of what waits gains nothing by waiting: copied blocks, which come sorted, and
     /// records of volumes, for which an operator waits.
@@ -67,12 +73,17 @@ pub struct RestorerEngine {
 enum Waiting {
     Record(Record),
     Copied(CopiedBlock),
+    Compared(CompareBlock),
 }
 
 impl Waiting {
     /// Whether it gains nothing by waiting for others.
     fn is_urgent(&self) -> bool {
         !matches!(self, Self::Record(record) if record.kind() != RecordKind::Volumes)
+    }
+
+    fn is_record(&self) -> bool {
+        matches!(self, Self::Record(_))
     }
 
     /// What it counts against the limits, in bytes.
@@ -82,6 +93,8 @@ impl Waiting {
             Self::Copied(CopiedBlock { content: Content::Data(data), .. }) => {
                 (HEADER_BYTES + data.len()) as u64
             }
+            // So much is read for it.
+            Self::Compared(block) => HEADER_BYTES as u64 + block.extent.length,
             Self::Copied(_) => HEADER_BYTES as u64,
         }
     }
@@ -108,6 +121,7 @@ impl Making {
             match entry {
                 Waiting::Record(record) => self.maker.record(&record),
                 Waiting::Copied(block) => self.maker.copied(block),
+                Waiting::Compared(block) => self.maker.compared(block),
             }
         }
         self.entries.len() > 0
@@ -148,6 +162,7 @@ impl RestorerEngine {
             limits,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            copies_bytes: 0,
             waiting_updates: 0,
             urgent: 0,
             since_ms: None,
@@ -191,8 +206,15 @@ impl RestorerEngine {
         self.wait(Waiting::Copied(block));
     }
 
+    /// Takes the hashes of a range at its place in the stream: what came before it is in the block
+    /// stores when it is compared, and nothing of what comes later. It makes a batch of its own.
+    pub fn push_compared(&mut self, block: CompareBlock) {
+        self.wait(Waiting::Compared(block));
+    }
+
     fn wait(&mut self, entry: Waiting) {
         self.waiting_bytes += entry.bytes();
+        self.copies_bytes += if entry.is_record() { 0 } else { entry.bytes() };
         self.urgent += u64::from(entry.is_urgent());
         self.waiting.push_back(entry);
     }
@@ -223,11 +245,15 @@ impl RestorerEngine {
             return None;
         }
         let mut taken = Vec::new();
-        let (mut bytes, mut content, mut updates, mut last) = (0, 0, 0, self.restored);
+        let (mut bytes, mut copies, mut content, mut updates) = (0, 0, 0, 0);
+        let mut last = self.restored;
+        let compares = matches!(self.waiting.front(), Some(Waiting::Compared(_)));
+        let bytes_max = if compares { COMPARE_BYTES_MAX } else { self.limits.batch_bytes_max };
         while let Some(entry) = self.waiting.front() {
             let cost = entry.bytes();
             let full = taken.len() as u64 >= self.limits.batch_updates_max
-                || bytes + cost > self.limits.batch_bytes_max;
+                || bytes + cost > bytes_max
+                || matches!(entry, Waiting::Compared(_)) != compares;
             if !taken.is_empty() && full {
                 break;
             }
@@ -237,7 +263,8 @@ impl RestorerEngine {
             let Some(entry) = self.waiting.pop_front() else { break };
             self.urgent = self.urgent.saturating_sub(u64::from(entry.is_urgent()));
             bytes += cost;
-            content += cost - HEADER_BYTES as u64;
+            copies += if entry.is_record() { 0 } else { cost };
+            content += if compares { 0 } else { cost - HEADER_BYTES as u64 };
             let mut ends = false;
             if let Waiting::Record(record) = &entry {
                 updates += 1;
@@ -254,6 +281,7 @@ impl RestorerEngine {
             return None;
         }
         self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+        self.copies_bytes = self.copies_bytes.saturating_sub(copies);
         self.waiting_updates = self.waiting_updates.saturating_sub(updates);
         // What is left came later than this.
         self.since_ms = None;
@@ -338,9 +366,10 @@ impl RestorerEngine {
     /// another source, or another plan, sends them anew. Call it whenever the account of the copy
     /// begins anew, else an old block could be taken for a new one of the same extent.
     pub fn forget_copied(&mut self) {
+        self.copies_bytes = 0;
         let (bytes, urgent) = (&mut self.waiting_bytes, &mut self.urgent);
         self.waiting.retain(|entry| {
-            let keep = matches!(entry, Waiting::Record(_));
+            let keep = entry.is_record();
             if !keep {
                 *bytes = bytes.saturating_sub(entry.bytes());
                 *urgent = urgent.saturating_sub(1);
@@ -362,6 +391,11 @@ impl RestorerEngine {
     /// Bytes that wait or are in flight, headers included.
     pub fn pending_bytes(&self) -> u64 {
         self.waiting_bytes + self.in_flight.as_ref().map_or(0, |batch| batch.bytes)
+    }
+
+    /// Bytes of what waits to be copied or compared: what a source may send is less by so many.
+    pub fn copies_bytes(&self) -> u64 {
+        self.copies_bytes
     }
 
     /// Updates that wait or are in flight.

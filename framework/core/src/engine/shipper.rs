@@ -3,6 +3,7 @@
 use super::copy::{COPY_CHUNK_BYTES_MAX, CopySource};
 use super::judge::{Plan, PlanDebt, PlanKind};
 use crate::model::{Extent, ExtentSet, SessionId, UpdateNumber, VolumeId};
+use crate::{Error, Result};
 
 /// The next piece of work of a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum Work {
     /// [`COPY_CHUNK_BYTES_MAX`] of data, or as many zeroes as
     /// it begins with.
     Copy(Extent),
+    /// The same, as hashes where it is not zeroes.
+    Compare(Extent),
 }
 
 /// The cursor of one leg: what was sent, what may be, what comes next. One piece of work at a
@@ -51,7 +54,10 @@ impl ShipperEngine {
             PlanDebt::Extents(extents) => extents.clone(),
             PlanDebt::Everything => everything(volumes),
         };
-        let to_copy = CopySource::new(to_copy);
+        let to_copy = match plan.kind {
+            PlanKind::Compare => CopySource::comparing(to_copy),
+            _ => CopySource::new(to_copy),
+        };
         let (sent, busy, copies_due) = (plan.base.number, false, 0);
         Self { session, plan, sent, to_copy, busy, sent_bytes: 0, credit, copies_due }
     }
@@ -103,7 +109,7 @@ impl ShipperEngine {
         let copy = self.to_copy.next_run().filter(|_| copies);
         let work = match copy {
             Some(extent) if !records || self.copies_due >= COPY_CHUNK_BYTES_MAX => {
-                Work::Copy(extent)
+                if self.to_copy.compares() { Work::Compare(extent) } else { Work::Copy(extent) }
             }
             _ if records => Work::Records { from: self.sent.next(), up_to: limit, bytes_max: room },
             _ => return None,
@@ -129,6 +135,31 @@ impl ShipperEngine {
         self.copies_due = self.copies_due.saturating_sub(bytes);
         self.to_copy.take(extent);
         self.sent_bytes += bytes;
+    }
+
+    /// The hashes of `extent` were handed to the link; `bytes` is what they count as.
+    pub fn compare_sent(&mut self, extent: Extent, bytes: u64) {
+        self.busy = false;
+        self.copies_due = self.copies_due.saturating_sub(bytes);
+        self.to_copy.ask(extent);
+        self.sent_bytes += bytes;
+    }
+
+    /// The follower says that these ranges differ: they are copied next.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if it was not told their hashes in this
+    /// session: then the session is over.
+    pub fn differs(&mut self, extents: &[Extent]) -> Result<()> {
+        for extent in extents {
+            if !self.to_copy.differs(*extent) {
+                return Err(Error::corrupt(format!(
+                    "take what differs: no hashes of {} bytes at {} of volume {} were told",
+                    extent.length, extent.offset, extent.volume
+                )));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -200,7 +231,7 @@ mod tests {
                     let chunk = Extent { length: COPY_CHUNK_BYTES_MAX, ..run };
                     leg.copy_sent(chunk, chunk.length);
                 }
-                None => panic!("there is work"),
+                Some(Work::Compare(_)) | None => panic!("there is work, and nothing to compare"),
             }
         }
         assert_eq!((records, copies), (889, 111), "one in nine, however many updates wait");
@@ -218,6 +249,28 @@ mod tests {
             leg.copy_sent(Extent { length: COPY_CHUNK_BYTES_MAX, ..run }, COPY_CHUNK_BYTES_MAX);
         }
         assert!(!leg.copying());
+    }
+
+    #[test]
+    fn where_data_is_held_hashes_go_first_and_what_differs_is_copied_next() {
+        let plan = Plan { kind: PlanKind::Compare, ..plan(PlanDebt::Everything) };
+        let mut leg = ShipperEngine::new(SessionId(1), plan, &[2 << 20], 1 << 30);
+        let n = UpdateNumber::new(0);
+        let Some(Work::Compare(run)) = leg.next(n, true) else { panic!("hashes go first") };
+        let first = Extent { length: COPY_CHUNK_BYTES_MAX, ..run };
+        leg.compare_sent(first, first.length);
+        let differs = Extent { offset: 64 << 10, length: 64 << 10, ..run };
+        leg.differs(&[differs]).unwrap();
+        assert_eq!(leg.next(n, true), Some(Work::Copy(differs)), "before more is compared");
+        leg.copy_sent(differs, differs.length);
+        leg.differs(&[differs]).unwrap_err();
+        let Some(Work::Compare(rest)) = leg.next(n, true) else { panic!("the rest is compared") };
+        assert_eq!((rest.offset, rest.length), (COPY_CHUNK_BYTES_MAX, COPY_CHUNK_BYTES_MAX));
+        leg.compare_sent(rest, rest.length);
+        assert!(!leg.copying() && leg.next(n, true).is_none());
+        leg.differs(&[Extent { offset: 2 << 20, length: 1, ..run }]).unwrap_err();
+        leg.differs(&[Extent { offset: COPY_CHUNK_BYTES_MAX, length: 7, ..run }]).unwrap();
+        assert!(leg.copying(), "whatever was told may turn out to differ");
     }
 
     #[test]

@@ -23,13 +23,16 @@ pub struct Debt {
     /// The end of the tail that was dropped for this debt, if one was: up to there the debt covers
     /// whatever the records behind the fork changed (rule R16).
     pub rewound: Option<Position>,
+    /// Whether what is missing may be here already, as far as anybody knows: then it is compared
+    /// by hashes, and only what differs is fetched.
+    pub compare: bool,
 }
 
 impl Debt {
     /// The debt of a site that fetches `missing` from `source`, and owed nothing before.
     pub fn of(source: SiteName, missing: ExtentSet) -> Self {
         let extents = missing.clone();
-        Self { source, extents, missing, until: Position::START, rewound: None }
+        Self { source, extents, missing, until: Position::START, rewound: None, compare: false }
     }
 
     /// The same debt with `more` to be fetched as well.

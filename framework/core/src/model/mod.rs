@@ -1,5 +1,6 @@
 //! The words of the system as types: what is counted, who is meant, and how much is held.
 
+mod block_hash;
 mod chain;
 mod charter;
 mod debt;
@@ -19,6 +20,7 @@ mod state;
 mod verdict;
 mod volumes;
 
+pub use block_hash::{BlockHash, HASHED_BYTES};
 pub use chain::Chain;
 pub use charter::{Charter, Fence, Member};
 pub use debt::Debt;

@@ -17,7 +17,8 @@ pub enum PlanKind {
     Rewind,
     /// The extents of trimmed records are copied, then records streamed.
     Map,
-    /// Differing blocks are found by their hashes. Named, not executed in this release.
+    /// Everything that may differ is compared by hashes, what does differ copied, then records
+    /// streamed.
     Compare,
     /// Blocks are copied, then records streamed.
     Copy,

@@ -6,13 +6,14 @@
 //! | 2 | a charter knows untold losses; maps name extents; a debt knows what it covers |
 //! | 3 | a charter names the sites without which nothing changes |
 //! | 4 | the volumes are those of a number |
+//! | 5 | a debt says whether it is to be compared |
 
 use super::SiteState;
 use crate::{Error, ErrorKind, Result};
 
 /// What a state begins with: a name, so that a state of version 1 is not taken for one, and the
 /// version.
-const FORMAT: [u8; 4] = *b"tfs\x04";
+const FORMAT: [u8; 4] = *b"tfs\x05";
 
 impl SiteState {
     /// The state as bytes.

@@ -1,10 +1,12 @@
 //! Messages to frames and back. Control messages are postcard; records keep their own encoding
 //! and are neither copied nor encoded again.
 
+use super::compare::CompareBlock;
 use super::message::{ControlMessage, CopyBlock, DataMessage};
 use super::packing::MESSAGE_BYTES_MAX;
 use crate::model::{
-    Durability, Lineage, Plan, Position, SessionId, UpdateNumber, VolumeId, VolumeSpec,
+    BlockHash, Durability, Extent, HASHED_BYTES, Lineage, Plan, Position, SessionId, UpdateNumber,
+    VolumeId, VolumeSpec,
 };
 use crate::port::{Content, FRAME_PARTS_MAX, Frame};
 use crate::record::{HEADER_BYTES, PAYLOAD_BYTES_MAX, Record};
@@ -18,6 +20,10 @@ pub const RECORD_BATCH_BYTES_MAX: usize = MESSAGE_BYTES_MAX - HEADER_BYTES - PAY
 /// How many records a batch may have: two parts each, one for the batch's own header, and one for
 /// how it is packed.
 pub const RECORD_BATCH_COUNT_MAX: usize = (FRAME_PARTS_MAX - 2) / 2;
+
+/// The longest range whose hashes are told at once, in bytes: as long as one that is copied, so
+/// that a follower reads no more at once than it would take.
+const COMPARED_BYTES_MAX: u64 = 1 << 20;
 
 /// What comes before the raw bytes of a data message.
 #[derive(Serialize, Deserialize)]
@@ -36,6 +42,10 @@ enum DataHeader {
     Copy {
         head: CopyHead,
         data: bool,
+        length: u64,
+    },
+    Compare {
+        head: CopyHead,
         length: u64,
     },
 }
@@ -111,6 +121,13 @@ pub fn encode_data(message: DataMessage) -> Result<Frame> {
             }
             Ok(Frame { parts })
         }
+        DataMessage::Compare(CompareBlock { session, extent, hashes, low, high }) => {
+            let Extent { volume, offset, length } = extent;
+            let head = CopyHead { session, volume, offset, low, high };
+            let told: Vec<u8> = hashes.iter().flat_map(BlockHash::as_bytes).copied().collect();
+            let parts = vec![encode(&DataHeader::Compare { head, length })?, told.into()];
+            Ok(Frame { parts })
+        }
     }
 }
 
@@ -146,5 +163,22 @@ pub fn decode_data(bytes: &Bytes) -> Result<DataMessage> {
             }
             Ok(DataMessage::Copy(CopyBlock { session, volume, offset, content, low, high }))
         }
+        DataHeader::Compare { head, length } => decode_compare(head, length, &rest),
     }
+}
+
+/// A range to compare, with as many hashes as its length asks for.
+fn decode_compare(head: CopyHead, length: u64, rest: &[u8]) -> Result<DataMessage> {
+    let CopyHead { session, volume, offset, low, high } = head;
+    let (told, odd) = rest.as_chunks::<{ BlockHash::BYTES }>();
+    let fits = (1..=COMPARED_BYTES_MAX).contains(&length) && offset.checked_add(length).is_some();
+    if !fits || !odd.is_empty() || told.len() as u64 != length.div_ceil(HASHED_BYTES) {
+        return Err(Error::corrupt(format!(
+            "decode hashes: {} bytes of them for a range of {length} bytes",
+            rest.len()
+        )));
+    }
+    let hashes = told.iter().copied().map(BlockHash::from_bytes).collect();
+    let extent = Extent { volume, offset, length };
+    Ok(DataMessage::Compare(CompareBlock { session, extent, hashes, low, high }))
 }

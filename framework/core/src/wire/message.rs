@@ -1,7 +1,8 @@
 //! What sites say to each other.
 
+use super::compare::CompareBlock;
 use crate::model::{
-    Changed, Charter, Debt, Durability, Generation, GroupName, Incarnation, Lineage, Marks,
+    Changed, Charter, Debt, Durability, Extent, Generation, GroupName, Incarnation, Lineage, Marks,
     MissedMap, Plan, Position, SessionId, SiteName, UpdateNumber, VolumeSpec,
 };
 use crate::port::Content;
@@ -159,6 +160,8 @@ pub struct Follow {
     pub discards_tail: bool,
     /// Whether it never held anything of this group.
     pub blank: bool,
+    /// Whether its volumes hold data, of this group or not.
+    pub holds: bool,
     /// Bytes it takes before the first [`Progress`].
     pub credit: u64,
 }
@@ -301,6 +304,14 @@ pub enum ControlMessage {
         /// Up to where.
         number: UpdateNumber,
     },
+    /// The follower holds other content in these ranges than the hashes of the source say: it
+    /// wants their content.
+    Differs {
+        /// The session.
+        session: SessionId,
+        /// The ranges.
+        extents: Vec<Extent>,
+    },
     /// The source ended the session.
     StreamEnd(StreamEnd),
     /// Asks the primary for its newest position.
@@ -373,4 +384,6 @@ pub enum DataMessage {
     },
     /// A copied range.
     Copy(CopyBlock),
+    /// A range to compare.
+    Compare(CompareBlock),
 }

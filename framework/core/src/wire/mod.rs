@@ -12,8 +12,11 @@
 //! |   | a charter names the sites without which nothing changes |
 //! | 6 | a plan says which volumes the group has at its base; a greeting says whether
 //! |   | an arbiter outside of the sites is asked |
+//! | 7 | a follower says whether its volumes hold data; its source tells hashes of ranges, and is
+//! |   | told which of them differ |
 
 mod codec;
+mod compare;
 mod message;
 mod packing;
 
@@ -21,6 +24,7 @@ pub use codec::{
     RECORD_BATCH_BYTES_MAX, RECORD_BATCH_COUNT_MAX, decode_control, decode_data, encode_control,
     encode_data,
 };
+pub use compare::CompareBlock;
 pub use message::{
     Answer, CharterReply, ControlMessage, CopyBlock, DataMessage, Evidence, Follow, Greeting,
     HandoverReply, Heartbeat, MapView, Progress, PromiseReply, Question, SiteView, StreamEnd,
@@ -29,4 +33,4 @@ pub use message::{
 pub use packing::{MESSAGE_BYTES_MAX, PACKING_BYTES, Packed, Packing};
 
 /// The protocol version that this program speaks.
-pub const PROTOCOL_VERSION: u16 = 6;
+pub const PROTOCOL_VERSION: u16 = 7;

@@ -71,6 +71,7 @@ impl History {
             debt: false,
             owing: None,
             bytes_between: Some(4096),
+            volume_bytes: 1 << 20,
         }
     }
 
@@ -91,6 +92,7 @@ impl History {
             maps_from: None,
             discards_tail: false,
             blank: false,
+            holds: false,
         }
     }
 }

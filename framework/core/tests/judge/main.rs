@@ -57,6 +57,40 @@ fn a_blank_follower_gets_the_initial_copy_from_the_latest_base_that_is_known() {
 }
 
 #[test]
+fn where_the_volumes_hold_data_everything_is_compared_and_owed_as_for_a_copy() {
+    let forgot = FollowerView { blank: true, holds: true, ..History(Vec::new()).follower() };
+    let plan = judged(&history(), 3, &forgot);
+    assert_eq!((&plan.kind, &plan.debt), (&PlanKind::Compare, &PlanDebt::Everything));
+    assert_eq!((plan.base, plan.leaves_debt()), (history().at(3), true));
+    says(&plan, &["initial copy", "c holds data", "1048576 bytes are compared"]);
+    let behind = FollowerView { holds: true, ..history().prefix(3).follower() };
+    let plan = judged(&history(), 5, &behind);
+    assert_eq!((&plan.kind, &plan.debt), (&PlanKind::Compare, &PlanDebt::Everything));
+    says(&plan, &["begins at 6", "no map"]);
+    assert_eq!(judged(&history(), 3, &behind).kind, PlanKind::Delta, "a cheaper one is proven");
+    let source = SourceView { owing: Some(site("d")), ..history().source(5, &behind) };
+    assert!(refused(&judge(&source, &behind)), "rule R14: it would lose its image");
+}
+
+#[test]
+fn a_comparison_that_was_interrupted_is_resumed_as_one() {
+    let missing = block(8192);
+    let debt = Debt { until: history().at(4), compare: true, ..Debt::of(site("a"), missing) };
+    let follower = FollowerView { debt: Some(debt.clone()), ..history().prefix(6).follower() };
+    let plan = judged(&history(), 2, &follower);
+    assert_eq!((&plan.kind, &plan.debt), (&PlanKind::Compare, &PlanDebt::Extents(block(8192))));
+    says(&plan, &["is resumed"]);
+    let map = mapped(2, block(0));
+    let behind = FollowerView { debt: Some(debt.clone()), ..history().prefix(4).follower() };
+    let plan = judge(&SourceView { map, ..history().source(5, &behind) }, &behind);
+    assert_eq!(plan.kind, PlanKind::Compare, "what the map names is compared with the rest");
+    let elsewhere = Position { generation: generation(7, 7), ..history().at(5) };
+    let lost = Debt { until: elsewhere, ..debt };
+    let follower = FollowerView { debt: Some(lost), ..history().prefix(4).follower() };
+    assert_eq!(judged(&history(), 2, &follower).kind, PlanKind::Compare, "rule R13: all anew");
+}
+
+#[test]
 fn a_follower_that_says_blank_but_holds_updates_is_not_taken_as_blank() {
     let rival = History::of(&[(generation(1, 11), 4), (generation(2, 33), 5)]);
     let follower = FollowerView { blank: true, ..rival.follower() };

@@ -160,6 +160,7 @@ fn e12_one_number_with_two_contents_is_found_by_the_chain() {
         debt: false,
         owing: None,
         bytes_between: None,
+        volume_bytes: 0,
     };
     let follower = FollowerView {
         site: site(B),
@@ -170,6 +171,7 @@ fn e12_one_number_with_two_contents_is_found_by_the_chain() {
         maps_from: None,
         discards_tail: false,
         blank: false,
+        holds: true,
     };
     let plan = judge(&source, &follower);
     assert!(matches!(plan.kind, PlanKind::Refuse { .. }), "{plan:?}");

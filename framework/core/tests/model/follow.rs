@@ -56,6 +56,8 @@ impl World {
             maps_from: exact.map(|map| map.from).min(),
             discards_tail: run.discards_tail,
             blank: here.blank(),
+            // Equal hashes are a copy that changes nothing: the model sends the copy.
+            holds: false,
             credit: CREDIT,
         };
         if let Some(run) = self.run_mut(at) {

@@ -97,6 +97,7 @@ impl World {
             map: state.maps.get(&site(from)).cloned(),
             debt: state.debt.is_some(),
             owing: self.owing(at, from),
+            volume_bytes: 0,
             bytes_between: Some(between.map(|record| record.encoded_bytes() as u64).sum()),
         };
         let off = self.setup.off;
@@ -110,6 +111,7 @@ impl World {
             maps_from: follow.maps_from,
             discards_tail: follow.discards_tail,
             blank: follow.blank,
+            holds: follow.holds,
         };
         (source, follower)
     }
@@ -187,7 +189,7 @@ impl World {
                 self.send_data(at, to, Mail::Data(DataMessage::Records { session, records }));
                 true
             }
-            Some(Work::Copy(extent)) => {
+            Some(Work::Copy(extent) | Work::Compare(extent)) => {
                 let message = self.copy_of(at, session, extent);
                 self.sent(at, to, |engine| engine.copy_sent(extent, 0));
                 self.send_data(at, to, Mail::Data(message));

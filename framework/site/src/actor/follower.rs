@@ -1,10 +1,12 @@
 //! The follower's side of a session: asks to be judged, executes the plan, takes the stream.
 
+mod compare;
 mod plan;
 
+pub(crate) use compare::Differing;
 pub(crate) use plan::{AskFollow, Rejoin};
 
-use super::{CopyIn, OwnMarks, RolledForward, Submit, quiesce};
+use super::{CompareIn, CopyIn, OwnMarks, RolledForward, Submit, quiesce};
 use crate::crew::{CrewRef, MAILBOX_MAX, crew_send};
 use crate::parts::micros;
 use crate::shared::add;
@@ -112,7 +114,8 @@ impl FollowerActor {
     fn room(&self) -> u64 {
         let limits = &self.crew.shared.config.limits;
         let overlay = limits.overlay_bytes.saturating_sub(self.crew.shared.overlay.read().bytes());
-        limits.credit_bytes.min(overlay).min(self.crew.marks.journal_room())
+        let room = limits.credit_bytes.min(overlay).min(self.crew.marks.journal_room());
+        room.saturating_sub(self.crew.marks.copies_waiting.get())
     }
 
     /// Asks the source to be judged.
@@ -152,6 +155,7 @@ impl FollowerActor {
             maps_from: plan::maps_from(&state.maps),
             discards_tail,
             blank: own_blank && state.debt.is_none(),
+            holds: crew.holds || !own_blank,
             credit: self.room(),
         }
     }
@@ -241,6 +245,15 @@ impl FollowerActor {
                         return;
                     }
                     self.crew.to(&self.crew.restorer, CopyIn { block, received });
+                }
+                DataMessage::Compare(block) => {
+                    let bytes = HEADER_BYTES as u64 + block.extent.length;
+                    let received = session.newest().number;
+                    if let Err(error) = session.compared(&block, bytes) {
+                        self.broken(&error, ctx);
+                        return;
+                    }
+                    self.crew.to(&self.crew.restorer, CompareIn { block, received });
                 }
             }
         }
@@ -368,6 +381,7 @@ fn session_of(message: &DataMessage) -> SessionId {
     match message {
         DataMessage::Plan { session, .. } | DataMessage::Records { session, .. } => *session,
         DataMessage::Copy(block) => block.session,
+        DataMessage::Compare(block) => block.session,
     }
 }
 

@@ -20,7 +20,7 @@ mod volume;
 mod way;
 
 pub(crate) use follower::{
-    AskFollow, DataIn, FollowView, FollowerActor, Rejoin, SourceEnded, StartFollowing,
+    AskFollow, DataIn, Differing, FollowView, FollowerActor, Rejoin, SourceEnded, StartFollowing,
     StopFollowing,
 };
 pub(crate) use journal::{
@@ -36,11 +36,11 @@ pub(crate) use reign::{
     reign_config,
 };
 pub(crate) use restorer::{
-    CopyIn, Hold, JournalDurable, Received, Release, ResetRestorer, RestorerActor, Settle,
-    Unsettle, write_batch,
+    CompareIn, CopyIn, Hold, JournalDurable, Received, Release, ResetRestorer, RestorerActor,
+    Settle, Unsettle, write_batch,
 };
 pub(crate) use shipper::{
-    Awaited, FollowerProgress, Kick, ShipperActor, StopRelaying, StopShipping, Unfollowed,
+    Awaited, Differs, FollowerProgress, Kick, ShipperActor, StopRelaying, StopShipping, Unfollowed,
     judge_follower,
 };
 pub(crate) use volume::{

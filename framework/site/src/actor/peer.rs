@@ -4,8 +4,8 @@ use super::handover::Ways;
 use super::link::{read_control, read_data, write_control};
 use super::way::{Known, Way};
 use super::{
-    FollowRequest, FollowerProgress, FromPeer, LinkChanged, PlanAsked, RaiseFloor, SourceEnded,
-    StopShipping, SyncTo, Unfollowed,
+    Differs, FollowRequest, FollowerProgress, FromPeer, LinkChanged, PlanAsked, RaiseFloor,
+    SourceEnded, StopShipping, SyncTo, Unfollowed,
 };
 use crate::crew::{CrewRef, MAILBOX_MAX, post};
 use crate::parts::{PeerLink, micros};
@@ -287,6 +287,9 @@ impl PeerActor {
             ControlMessage::Heartbeat(beat) => self.heartbeat(beat),
             ControlMessage::Progress(progress) => self.to_shipper(FollowerProgress(progress)),
             ControlMessage::Unfollow { session } => self.to_shipper(Unfollowed(session)),
+            ControlMessage::Differs { session, extents } => {
+                self.to_shipper(Differs { session, extents });
+            }
             ControlMessage::SyncTo { number, .. } => {
                 self.crew.to(&self.crew.journal, SyncTo(number))
             }

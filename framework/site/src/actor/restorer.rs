@@ -1,6 +1,9 @@
 //! The restorer: what is durable in the journal goes to the block stores, in order, in batches.
 
+mod compare;
 mod volumes;
+
+pub(crate) use compare::CompareIn;
 
 use super::{Checkpointed, OwnMarks};
 use crate::crew::{CrewRef, MAILBOX_MAX, VOLUMES};
@@ -13,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use trefoil_core::engine::copy::CopyFollower;
 use trefoil_core::engine::restorer::{Batch, CopiedBlock, Making, RestorerEngine, RestorerLimits};
-use trefoil_core::model::{Debt, UpdateNumber};
+use trefoil_core::model::{Debt, Extent, UpdateNumber};
 use trefoil_core::record::Record;
 use trefoil_core::wire::CopyBlock;
 use trefoil_core::{Error, ErrorKind, Result};
@@ -72,7 +75,8 @@ pub(crate) struct ResetRestorer {
 #[rtype(result = "()")]
 struct Applied {
     batch: Batch,
-    result: Result<()>,
+    /// Where the stores differ from each of what was compared.
+    result: Result<Vec<Vec<Extent>>>,
 }
 
 #[derive(Message)]
@@ -150,6 +154,7 @@ impl RestorerActor {
         if due && let Some(making) = self.engine.begin_batch() {
             self.begin(making, ctx);
         }
+        self.crew.marks.copies_waiting.set(self.engine.copies_bytes());
         self.checkpoint_if_due(ctx);
     }
 
@@ -260,6 +265,10 @@ async fn apply(shared: Arc<Shared>, batch: Batch, then: Addr<RestorerActor>) {
     let whole = shared.restoring.write().await;
     let result = write_batch(&shared.volumes(), &batch).await;
     drop(whole);
+    let result = match result {
+        Ok(()) => compare::compare(&shared, &batch.compared).await,
+        Err(error) => Err(error),
+    };
     if result.is_ok() {
         for extents in batch.extents.chunks(AT_ONCE) {
             shared.overlay.write().remove_restored(extents.iter().copied(), batch.last);
@@ -424,8 +433,9 @@ impl Handler<Applied> for RestorerActor {
 
     fn handle(&mut self, Applied { batch, result }: Applied, ctx: &mut Context<Self>) {
         match result {
-            Ok(()) => {
+            Ok(differing) => {
                 self.crew.no_room.borrow_mut().remove(VOLUMES);
+                self.compared(&batch, differing);
                 self.applied(&batch);
                 self.end_debt_if_paid(ctx);
                 self.pump(ctx);

@@ -75,8 +75,10 @@ impl Resync<'_> {
     /// Begins the journal anew at the plan's base, with a debt.
     async fn reset(self) -> Result<Executed> {
         let everything = self.plan.debt == PlanDebt::Everything;
-        // Where only a part is copied, the own updates must be in the rest (H18).
-        if !everything && !self.restored().await? {
+        // Where only a part is copied, the own updates must be in the rest (H18). Where all is
+        // compared, the less differs the more of them are in it.
+        let compares = self.plan.kind == PlanKind::Compare;
+        if (compares || !everything) && !self.restored().await? {
             return Ok(called_off());
         }
         let newest = self.crew.marks.newest.get();
@@ -261,6 +263,9 @@ impl Resync<'_> {
             // The plan names all that is missing, whatever came of it before.
             debt.missing = ExtentSet::new();
         }
+        // What a tail changed is not known, or what differs at all: then that is found out.
+        debt.compare |= self.plan.kind == PlanKind::Compare
+            || self.plan.kind == PlanKind::Rewind && *more == everything(&self.sizes());
         debt = debt.and(more);
         debt.rewound = [debt.rewound, tail].into_iter().flatten().max_by_key(Position::rank);
         crew.marks.debt_bytes.set(debt.missing.bytes().max(1));

@@ -1,9 +1,11 @@
 //! One leg at its source: judges the follower, then sends what it lacks, within its credit.
 
+mod compare;
 mod job;
 mod plan;
 mod relay;
 
+pub(crate) use self::compare::Differs;
 pub(crate) use self::plan::judge_follower;
 pub(crate) use self::relay::StopRelaying;
 
@@ -20,7 +22,7 @@ use tokio::sync::mpsc;
 use trefoil_core::engine::pace::{Bucket, batch_bytes};
 use trefoil_core::engine::reign::LegReport;
 use trefoil_core::engine::shipper::{ShipperEngine, Work, limit};
-use trefoil_core::model::{SessionId, SiteName, UpdateNumber};
+use trefoil_core::model::{BlockHash, HASHED_BYTES, SessionId, SiteName, UpdateNumber};
 use trefoil_core::port::Frame;
 use trefoil_core::wire::{ControlMessage, Follow, Progress, StreamEnd};
 use trefoil_core::{ErrorKind, Result};
@@ -158,6 +160,7 @@ impl ShipperActor {
                     job.send_records(from, up_to, bytes_max).await
                 }
                 Work::Copy(run) => job.send_copy(run).await,
+                Work::Compare(run) => job.send_hashes(run).await,
             };
             post(&address, Done(sent));
         });
@@ -414,6 +417,11 @@ impl Handler<Done> for ShipperActor {
                 engine.copy_sent(extent, wire);
                 self.copy_pace.take(data);
                 add(&totals.copied_bytes, data);
+            }
+            Ok(Sent::Hashes { extent, wire }) => {
+                engine.compare_sent(extent, wire);
+                self.copy_pace.take(BlockHash::BYTES as u64 * extent.length.div_ceil(HASHED_BYTES));
+                add(&totals.compared_bytes, extent.length);
             }
             Ok(Sent::Nothing) => engine.records_sent(UpdateNumber::ZERO, 0),
             Err(error) => {

@@ -149,6 +149,8 @@ pub struct Oracle {
     pub automatic: u64,
     /// Exchanges of roles that succeeded.
     pub swaps: u64,
+    /// Whether anything was compared by hashes.
+    pub compared: bool,
     pub reads: u64,
     pub flushes: u64,
 }
@@ -170,6 +172,7 @@ impl Oracle {
             takeovers: [0; 3],
             automatic: 0,
             swaps: 0,
+            compared: false,
             reads: 0,
             flushes: 0,
         }

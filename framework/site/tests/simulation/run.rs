@@ -35,6 +35,7 @@ pub struct Outcome {
     pub takeovers: [u64; 3],
     pub automatic: u64,
     pub swaps: u64,
+    pub compared: bool,
     /// Changes of the charter whose outcome an arbiter did not tell; `None` without one.
     pub unknown_changes: Option<u64>,
     pub virtual_ms: u64,
@@ -152,6 +153,7 @@ fn outcome(seed: u64, world: &World) -> Outcome {
         takeovers: eye.takeovers,
         automatic: eye.automatic,
         swaps: eye.swaps,
+        compared: eye.compared,
         unknown_changes: world.court.as_ref().map(|court| court.unknown()),
         virtual_ms: eye.trace.now_ms(),
     }

@@ -63,7 +63,8 @@ pub fn sum_up(outcomes: &[Outcome], seconds: f64) {
     eprintln!(
         "{} seeds in {seconds:.1} s: {} virtual s, {} events, {} writes answered ({} given up), \
          {} flushes, {} reads, {} reigns, takeovers {} ZERO {} FLUSHED {} UNKNOWN {} automatic, \
-         {} swaps, {} under an arbiter that left {} changes untold, {} failed",
+         {} swaps, {} with blocks compared, {} under an arbiter that left {} changes untold, \
+         {} failed",
         outcomes.len(),
         sum(|o| o.virtual_ms) / 1000,
         sum(|o| o.events),
@@ -77,6 +78,7 @@ pub fn sum_up(outcomes: &[Outcome], seconds: f64) {
         takeovers(2),
         sum(|o| o.automatic),
         sum(|o| o.swaps),
+        outcomes.iter().filter(|outcome| outcome.compared).count(),
         outcomes.iter().filter(|outcome| outcome.unknown_changes.is_some()).count(),
         sum(|o| o.unknown_changes.unwrap_or(0)),
         outcomes.iter().filter(|outcome| outcome.broken.is_some()).count(),

@@ -33,6 +33,7 @@ pub async fn look(world: Rc<World>, mut dice: Dice) {
 fn check_status(world: &World, site: usize, up: &Up) {
     let status = up.group.status();
     let mut eye = world.eye.lock();
+    eye.compared |= status.totals.compared_bytes > 0;
     eye.judge(rules::watermark_order::check(site, &status));
     eye.judge(rules::limits::check(site, &status));
     let reign = eye.sites[site].reign();

@@ -137,6 +137,7 @@ impl Leads<'_> {
             owing: None,
             debt: self.own.debt_bytes > 0,
             bytes_between: Some(figures.bytes_after(theirs.number)),
+            volume_bytes: figures.volume_bytes(),
         }
     }
 }
@@ -169,5 +170,6 @@ fn follower(site: &SiteName, known: &Known) -> FollowerView {
         maps_from: exact.map(|map| map.from).min(),
         discards_tail: false,
         blank: view.blank,
+        holds: !view.blank,
     }
 }

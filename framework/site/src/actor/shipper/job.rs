@@ -9,13 +9,28 @@ use trefoil_core::engine::copy::COPY_CHUNK_BYTES_MAX;
 use trefoil_core::model::{Extent, SessionId, UpdateNumber};
 use trefoil_core::port::{Content, Frame};
 use trefoil_core::record::HEADER_BYTES;
-use trefoil_core::wire::{CopyBlock, DataMessage, RECORD_BATCH_BYTES_MAX, encode_data};
+use trefoil_core::wire::{
+    CompareBlock, CopyBlock, DataMessage, RECORD_BATCH_BYTES_MAX, encode_data,
+};
 use trefoil_core::{Error, Result};
 
 /// What one piece of work sent.
 pub(super) enum Sent {
-    Records { last: UpdateNumber, count: u64, bytes: u64 },
-    Copy { extent: Extent, data: u64, wire: u64 },
+    Records {
+        last: UpdateNumber,
+        count: u64,
+        bytes: u64,
+    },
+    Copy {
+        extent: Extent,
+        data: u64,
+        wire: u64,
+    },
+    /// What it counts as, of the credit, is what the follower has to read.
+    Hashes {
+        extent: Extent,
+        wire: u64,
+    },
     Nothing,
 }
 
@@ -62,6 +77,15 @@ impl Job {
 
     /// Sends the beginning of `run`: as many zeroes as it begins with, or one chunk of data.
     pub async fn send_copy(&self, run: Extent) -> Result<Sent> {
+        self.send_beginning(run, false).await
+    }
+
+    /// The same, but hashes of the chunk.
+    pub async fn send_hashes(&self, run: Extent) -> Result<Sent> {
+        self.send_beginning(run, true).await
+    }
+
+    async fn send_beginning(&self, run: Extent, hashes: bool) -> Result<Sent> {
         let beyond = run.length;
         let low = self.crew.marks.submitted.get().number;
         let size = self.crew.shared.volumes().size_of(run.volume.0);
@@ -74,8 +98,12 @@ impl Job {
         let (extent, content) = if zeroes > 0 {
             (Extent { length: zeroes, ..run }, Content::Zero(zeroes))
         } else {
-            let extent = Extent { length: run.length.min(self.copy_chunk()), ..run };
+            let chunk = if hashes { COPY_CHUNK_BYTES_MAX } else { self.copy_chunk() };
+            let extent = Extent { length: run.length.min(chunk), ..run };
             let data = self.crew.shared.read_newest(extent).await?;
+            if hashes {
+                return self.hashes_of(extent, data, low).await;
+            }
             (extent, content_of(data))
         };
         let high = self.crew.marks.submitted.get();
@@ -88,6 +116,20 @@ impl Job {
         self.send(DataMessage::Copy(block)).await?;
         let wire = HEADER_BYTES as u64 + extent.length.min(COPY_CHUNK_BYTES_MAX);
         Ok(Sent::Copy { extent, data, wire })
+    }
+
+    /// Sends the hashes of `data`, whose read began at `low` and has ended.
+    async fn hashes_of(&self, extent: Extent, data: Bytes, low: UpdateNumber) -> Result<Sent> {
+        let (high, session) = (self.crew.marks.submitted.get(), self.session);
+        let hashes = if self.crew.shared.threads {
+            let hashes = tokio::task::spawn_blocking(move || CompareBlock::hashes_of(&data));
+            hashes.await.map_err(|_| Error::closed("compare: the site is stopping"))?
+        } else {
+            CompareBlock::hashes_of(&data)
+        };
+        let block = CompareBlock { session, extent, hashes, low, high };
+        self.send(DataMessage::Compare(block)).await?;
+        Ok(Sent::Hashes { extent, wire: HEADER_BYTES as u64 + extent.length })
     }
 
     /// How much is copied at once: whole pieces of [`BATCH_BYTES_MIN`].

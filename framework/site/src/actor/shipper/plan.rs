@@ -41,6 +41,7 @@ pub(crate) async fn judge_follower(crew: &CrewRef, peer: &SiteName, follow: &Fol
         map: state.maps.get(peer).cloned(),
         debt: state.debt.is_some(),
         owing: owing(crew, peer),
+        volume_bytes: crew.shared.volumes().sizes().iter().sum(),
         bytes_between: Some(crew.history.borrow().since(follow.newest.number, 0).1),
     };
     let follower = FollowerView {
@@ -52,6 +53,7 @@ pub(crate) async fn judge_follower(crew: &CrewRef, peer: &SiteName, follow: &Fol
         maps_from: follow.maps_from,
         discards_tail: follow.discards_tail,
         blank: follow.blank,
+        holds: follow.holds,
     };
     judge(&source, &follower)
 }
