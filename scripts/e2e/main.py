@@ -18,12 +18,14 @@ import bad_config
 import bad_files
 import bad_frames
 import certificates
+import deltas
 import disk_full
 import failover
 import fence
 import flood
 import forgotten
 import layouts
+import memory
 import old_primary
 import pair
 import quic_strangers
@@ -90,6 +92,10 @@ def scenarios(short):
         ("disk-full-a", disk_full.full("a"), LONG),
         ("disk-full-b", disk_full.full("b"), LONG),
         ("disk-full-c", disk_full.full("c"), LONG),
+        ("old-backup", memory.restored_from_backup, IN_SHORT),
+        ("witness-replaced", memory.witness_replaced, IN_SHORT),
+        ("source-dies", deltas.source_dies, LONG),
+        ("idle-pair", deltas.idle, IN_SHORT),
         ("old-primary-delta", old_primary.without_a_tail, IN_SHORT),
         ("old-primary-tail", old_primary.with_a_tail, IN_SHORT),
         ("old-primary-consent", old_primary.with_answered_updates, LONG),

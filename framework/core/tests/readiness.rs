@@ -85,6 +85,7 @@ impl World {
                 base: UpdateNumber::ZERO,
                 debt_bytes: 0,
                 blank: false,
+                novice: false,
             };
             (site(name), Known { view, lineage: lineage.clone(), maps: BTreeMap::new() })
         });

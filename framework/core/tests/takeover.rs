@@ -38,6 +38,7 @@ fn evidence(incarnation: u64, reigns: &[u64], number: u64) -> Evidence {
         base: UpdateNumber::ZERO,
         debt_bytes: 0,
         blank: number == 0,
+        novice: false,
     };
     Evidence { view, lineage, lease_left_ms: 0 }
 }

@@ -245,6 +245,7 @@ impl Crew {
             base: own.base,
             debt_bytes: own.debt_bytes,
             blank: own.blank,
+            novice: state.novice,
         }
     }
 

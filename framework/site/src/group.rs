@@ -9,6 +9,7 @@ use crate::crew::{Crew, CrewRef, Watermarks, post};
 use crate::door::Arrival;
 use crate::handle::Group;
 use crate::journal_io::JournalIo;
+use crate::memory::Rejected;
 use crate::open::{Opened, open};
 use crate::parts::{GroupParts, PeerLink};
 use crate::shared::{Counters, Gate, Shared};
@@ -131,6 +132,11 @@ impl Running {
         {
             let goodbye = encode_control(&ControlMessage::Goodbye(why.clone()))?;
             link.control.sender.send(vec![goodbye]).await?;
+            let _ = link.control.sender.close().await;
+            return Err(Error::refused(why));
+        }
+        if let Some(Rejected { answer, why }) = self.crew.rejects(&theirs) {
+            link.control.sender.send(vec![encode_control(&answer)?]).await?;
             let _ = link.control.sender.close().await;
             return Err(Error::refused(why));
         }

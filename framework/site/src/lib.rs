@@ -26,6 +26,7 @@ mod handle;
 mod history;
 mod journal_io;
 mod layouts;
+mod memory;
 mod open;
 mod operate;
 mod parts;

@@ -41,8 +41,8 @@ pub struct Standing<'a> {
     pub charter: Option<&'a Charter>,
     /// All sites of the group.
     pub registered: &'a [SiteName],
-    /// Whether the candidate held nothing when it began to stand: whatever it held before is
-    /// gone with its media, and what it rolled forward since proves nothing about that.
+    /// Whether the candidate held nothing when it began to stand, or was set back: whatever it held
+    /// before is gone with its media, and what it rolled forward since proves nothing about that.
     pub began_blank: bool,
     /// The newest planned end of a reign on the candidate's history.
     pub handover: Option<&'a Handover>,
@@ -144,10 +144,10 @@ fn verdict_on_the_set(standing: &Standing<'_>) -> Verdict {
         .registered
         .iter()
         .all(|site| site == standing.site || standing.evidence.contains_key(site));
-    let media_lost = standing.began_blank && charter.member(standing.site).is_some()
+    let media_lost = standing.began_blank
         || standing.evidence.iter().any(|(site, their)| {
             let member = charter.member(site).is_some();
-            member && (their.view.blank || their.view.debt_bytes > 0)
+            their.view.novice || member && (their.view.blank || their.view.debt_bytes > 0)
         });
     let held = standing.evidence.values().all(|their| holds(standing, charter, their));
     if everyone && held && !media_lost {
@@ -160,7 +160,8 @@ fn verdict_on_the_set(standing: &Standing<'_>) -> Verdict {
 /// candidate holds all that it holds.
 fn proves(standing: &Standing<'_>, charter: &Charter, site: &SiteName, their: &Evidence) -> bool {
     let view = &their.view;
-    let intact = charter.names(site, view.incarnation) && !view.blank && view.debt_bytes == 0;
+    let whole = !view.blank && !view.novice && view.debt_bytes == 0;
+    let intact = whole && charter.names(site, view.incarnation);
     intact && holds(standing, charter, their)
 }
 

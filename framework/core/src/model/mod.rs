@@ -3,6 +3,7 @@
 mod block_hash;
 mod chain;
 mod charter;
+mod claim;
 mod debt;
 mod extent;
 mod generation;
@@ -23,6 +24,7 @@ mod volumes;
 pub use block_hash::{BlockHash, HASHED_BYTES};
 pub use chain::Chain;
 pub use charter::{Charter, Fence, Member};
+pub use claim::Claim;
 pub use debt::Debt;
 pub use extent::{Extent, ExtentSet};
 pub use generation::Generation;

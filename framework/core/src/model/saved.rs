@@ -7,13 +7,14 @@
 //! | 3 | a charter names the sites without which nothing changes |
 //! | 4 | the volumes are those of a number |
 //! | 5 | a debt says whether it is to be compared |
+//! | 6 | whether the site's word counts; what it remembers of the others |
 
 use super::SiteState;
 use crate::{Error, ErrorKind, Result};
 
 /// What a state begins with: a name, so that a state of version 1 is not taken for one, and the
 /// version.
-const FORMAT: [u8; 4] = *b"tfs\x05";
+const FORMAT: [u8; 4] = *b"tfs\x06";
 
 impl SiteState {
     /// The state as bytes.

@@ -1,8 +1,8 @@
 //! What a site keeps durably beside its journal, for one group.
 
 use super::{
-    Charter, Debt, Generation, GroupName, Handover, Incarnation, Lineage, MissedMap, Position,
-    SiteName, UpdateNumber, VolumeName, VolumeSets,
+    Charter, Claim, Debt, Generation, GroupName, Handover, Incarnation, Lineage, MissedMap,
+    Position, SiteName, UpdateNumber, VolumeName, VolumeSets,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,6 +77,14 @@ pub struct SiteState {
     pub closed: Option<Handover>,
     /// The sites that are not served by the operator's word while this site leads.
     pub suspended: BTreeSet<SiteName>,
+    /// Whether the site began with nothing, or was set back, and no site that leads has vouched
+    /// for it since: it may have promised what it does not know of, so its word counts for nothing
+    /// (rule R17).
+    pub novice: bool,
+    /// What each other site said last of how far it had come.
+    pub claims: BTreeMap<SiteName, Claim>,
+    /// Sites whose media are lost for good: the incarnation that must not come back.
+    pub replaced: BTreeMap<SiteName, Incarnation>,
 }
 
 impl SiteState {
@@ -105,6 +113,9 @@ impl SiteState {
             maps: BTreeMap::new(),
             closed: None,
             suspended: BTreeSet::new(),
+            novice: true,
+            claims: BTreeMap::new(),
+            replaced: BTreeMap::new(),
         }
     }
 

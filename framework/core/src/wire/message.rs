@@ -2,8 +2,8 @@
 
 use super::compare::CompareBlock;
 use crate::model::{
-    Changed, Charter, Debt, Durability, Extent, Generation, GroupName, Incarnation, Lineage, Marks,
-    MissedMap, Plan, Position, SessionId, SiteName, UpdateNumber, VolumeSpec,
+    Changed, Charter, Claim, Debt, Durability, Extent, Generation, GroupName, Incarnation, Lineage,
+    Marks, MissedMap, Plan, Position, SessionId, SiteName, UpdateNumber, VolumeSpec,
 };
 use crate::port::Content;
 use crate::record::Record;
@@ -21,8 +21,8 @@ pub struct Greeting {
     pub from: SiteName,
     /// Who is meant.
     pub to: SiteName,
-    /// The greeter's incarnation.
-    pub incarnation: Incarnation,
+    /// How far the greeter has come, and in which incarnation.
+    pub claim: Claim,
     /// The volumes that it has, for people.
     pub volumes: Vec<VolumeSpec>,
     /// Whether an arbiter outside of the sites keeps the charter: both sides ask it, or none does.
@@ -53,6 +53,9 @@ pub struct SiteView {
     pub debt_bytes: u64,
     /// Whether it has ever held anything of this group.
     pub blank: bool,
+    /// Whether it began with nothing, or was set back, and nobody vouched for it since: its word
+    /// counts for nothing.
+    pub novice: bool,
 }
 
 /// The sender's state, sent when idle and with every beat; carries the lease.
@@ -68,6 +71,9 @@ pub struct Heartbeat {
     pub grants: bool,
     /// The generation of the lease that is asked for; `None` when the sender does not lead.
     pub lease: Option<Generation>,
+    /// Whether the sender leads with a lease that is valid: whoever hears that knows of the newest
+    /// reign, whatever was promised before.
+    pub vouches: bool,
     /// Highest number that all of the acking set holds (primary only).
     pub commit: UpdateNumber,
     /// Highest number that all of the acking set holds durably (primary only).
@@ -251,6 +257,9 @@ pub enum ControlMessage {
     Greeting(Greeting),
     /// The greeting is refused, in words; the link ends.
     Goodbye(String),
+    /// The receiver was set back: the sender remembers it further on than it says it is. The link
+    /// ends.
+    SetBack(Claim),
     /// State, lease, liveness.
     Heartbeat(Box<Heartbeat>),
     /// Asks for a promise of `generation`, and for evidence.

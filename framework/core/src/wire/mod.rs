@@ -14,6 +14,8 @@
 //! |   | an arbiter outside of the sites is asked |
 //! | 7 | a follower says whether its volumes hold data; its source tells hashes of ranges, and is
 //! |   | told which of them differ |
+//! | 8 | a site says whether its word counts, and how far it has come by its own word, so that one
+//! |   | that was set back is told; a site that leads vouches for those that begin with nothing |
 
 mod codec;
 mod compare;
@@ -33,4 +35,4 @@ pub use message::{
 pub use packing::{MESSAGE_BYTES_MAX, PACKING_BYTES, Packed, Packing};
 
 /// The protocol version that this program speaks.
-pub const PROTOCOL_VERSION: u16 = 7;
+pub const PROTOCOL_VERSION: u16 = 8;

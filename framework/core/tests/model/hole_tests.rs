@@ -6,7 +6,7 @@ use crate::world::{A, B, BLOCK, C, Setup, World};
 use trefoil_core::model::{PlanKind, Position};
 
 /// Tells a story twice: with every rule nothing breaks, without this one one of `rules` does.
-fn hole(off: Off, rules: &[&str], begin: fn() -> World, story: fn(&mut World)) {
+pub fn hole(off: Off, rules: &[&str], begin: fn() -> World, story: fn(&mut World)) {
     let mut with = begin();
     story(&mut with);
     assert_eq!(with.broken, None, "with every rule: {}", with.tell());

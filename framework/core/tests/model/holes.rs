@@ -51,4 +51,8 @@ pub enum Off {
     ClearedOnArrival,
     /// H24: a member is copied.
     MembersInDebt,
+    /// R17: the word of a site that does not know what it promised counts.
+    WordOfNovices,
+    /// R18: nobody notices that a site was set back.
+    SetBackUnseen,
 }

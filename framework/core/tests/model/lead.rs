@@ -46,6 +46,12 @@ impl World {
                 (run.state.promised, run.state.charter) = (promised, charter);
                 self.sites[at].save();
             }
+            Effect::Vouched => {
+                let Some(run) = self.run_mut(at) else { return };
+                run.state.novice = false;
+                self.sites[at].save();
+            }
+            Effect::SetBack { incarnation } => self.goes_on_as(at, incarnation),
             Effect::Promise { to, generation } => self.promise(at, &to, generation),
             Effect::RefusePromise { to, generation } => {
                 let Some(run) = self.run(at) else { return };
@@ -236,6 +242,7 @@ impl World {
             echo,
             grants,
             lease,
+            vouches: self.answers(at),
             commit: acking.map_or_else(Default::default, |acking| acking.commit()),
             horizon: acking.map_or_else(Default::default, |acking| acking.horizon()),
             floors,

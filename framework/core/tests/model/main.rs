@@ -22,6 +22,7 @@ mod holes;
 mod host;
 mod lead;
 mod leg;
+mod memory;
 mod restart;
 mod resync;
 mod rules;

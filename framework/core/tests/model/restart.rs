@@ -18,6 +18,8 @@ impl World {
 
     pub fn link_up(&mut self, one: usize, other: usize) {
         if self.linked(one, other) {
+            self.greet(one, other);
+            self.greet(other, one);
             self.posted.push_back((one, Event::LinkUp(site(other))));
             self.posted.push_back((other, Event::LinkUp(site(one))));
         }
@@ -62,6 +64,7 @@ impl World {
         self.crash(at);
         let before = self.sites[at].disk.incarnations + 1;
         self.sites[at].disk = blank_disk(at, before);
+        self.claims[at] = Default::default();
         self.destroyed = true;
     }
 

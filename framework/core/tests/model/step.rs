@@ -151,6 +151,7 @@ impl World {
         let event = match message {
             ControlMessage::Heartbeat(beat) => {
                 self.floors_came(to, from, &beat);
+                self.remember(to, from, &beat);
                 Event::Heartbeat(site(from), beat)
             }
             ControlMessage::PromiseRequest { generation } => {
@@ -307,6 +308,12 @@ impl World {
             }
             self.apply(Action::Pass);
             self.apply(Action::Settle);
+            let primary = self.primary();
+            if let Some(at) = primary.filter(|_| self.sites.iter().any(|it| it.state().novice)) {
+                // Heartbeats come more often than time passes here: while the lease is valid.
+                self.apply(Action::Beat(at));
+                self.apply(Action::Settle);
+            }
         }
     }
 

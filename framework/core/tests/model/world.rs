@@ -12,7 +12,7 @@ use std::rc::Rc;
 use trefoil_core::engine::reign::{Event, Reign, ReignConfig};
 use trefoil_core::engine::retention::{OnFull, Retention, WaterMarks};
 use trefoil_core::model::{
-    Fence, GroupName, Incarnation, LegMode, Lineage, Plan, Position, SessionId, SiteName,
+    Claim, Fence, GroupName, Incarnation, LegMode, Lineage, Plan, Position, SessionId, SiteName,
     SiteState, UpdateNumber, VolumeSpec,
 };
 use trefoil_core::wire::{ControlMessage, DataMessage};
@@ -98,6 +98,8 @@ pub struct World {
     pub judged: Vec<(usize, usize, Rc<Plan>)>,
     /// H12: the highest numbers that were ever heard, by who heard and of whom.
     pub heard: [[u64; SITES]; SITES],
+    /// What each site remembers of each other one: of no step that the search takes.
+    pub claims: [[Option<Claim>; SITES]; SITES],
     /// Media were lost: a copy of everything is no fault any more.
     pub destroyed: bool,
     /// The rule that was broken, and how.
@@ -146,6 +148,7 @@ impl World {
             sessions: 0,
             judged: Vec::new(),
             heard: Default::default(),
+            claims: Default::default(),
             destroyed: false,
             broken: None,
         };
@@ -185,7 +188,8 @@ impl World {
             state.promised,
             state.charter.clone(),
             self.now,
-        );
+        )
+        .with_novice(state.novice && self.setup.off != Off::WordOfNovices);
         let kept = self.setup.off != Off::OnlyFollowersKept;
         let registered = (0..SITES).filter(|_| kept).map(site);
         let (marks, on_full) = (WaterMarks::default(), OnFull::Map);

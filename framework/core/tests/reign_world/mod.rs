@@ -402,6 +402,7 @@ impl World {
             Effect::Hold(hold) => node.held = hold,
             Effect::AskArbiter { id, question } => self.ask_court(at, id, question),
             Effect::Serve | Effect::StopServing(_) | Effect::Lease { .. } => {}
+            Effect::Vouched | Effect::SetBack { .. } => {}
         }
     }
 
@@ -452,6 +453,7 @@ fn beat(node: &Node, own: &Own, sent_at: u64, echo: u64, grants: bool) -> Heartb
         echo,
         grants,
         lease: node.engine.leads(),
+        vouches: node.engine.leads().is_some() && node.engine.lease_until() > own.now,
         commit: UpdateNumber::ZERO,
         horizon: UpdateNumber::ZERO,
         lineage: own.lineage.clone(),

@@ -21,7 +21,8 @@ fn tests(tree: &Tree) -> BTreeSet<&str> {
             if let Some(rest) = line.strip_prefix("fn ").filter(|_| is_test) {
                 names.extend(rest.split('(').next());
             }
-            is_test = line == "#[test]" || (is_test && line.starts_with("#["));
+            let begins = line == "#[test]" || line.starts_with("#[tokio::test");
+            is_test = begins || (is_test && line.starts_with("#["));
         }
     }
     names

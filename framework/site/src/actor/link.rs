@@ -1,9 +1,11 @@
 //! The wires of a link: greeting, and the four tasks that move frames between lanes and actors.
 
 use super::peer::{ControlIn, LinkEnded};
+use super::reign::WasSetBack;
 use super::{DataIn, PeerActor};
 use crate::crew::{CrewRef, post};
 use crate::greeting::first_message;
+use crate::memory::Rejected;
 use crate::parts::PeerLink;
 use crate::wan::unpack;
 use actix::Addr;
@@ -28,7 +30,7 @@ pub(crate) fn greeting(
         group: crew.shared.config.group.clone(),
         from: crew.site().clone(),
         to: to.clone(),
-        incarnation: crew.state.borrow().incarnation,
+        claim: crew.claim(),
         volumes: crew.shared.volumes().specs.clone(),
         arbiter: crew.arbiter.is_some(),
         link,
@@ -37,20 +39,28 @@ pub(crate) fn greeting(
 }
 
 /// Connects and greets.
-pub(super) async fn dial(way: &PeerLink, greeting: Greeting) -> Result<Link> {
+pub(super) async fn dial(way: &PeerLink, greeting: Greeting, crew: &CrewRef) -> Result<Link> {
     let mut link = way.transport.connect(&way.address).await?;
     let (expected, id, replaces) = (greeting.to.clone(), greeting.link, greeting.replaces);
     let frame = encode_control(&ControlMessage::Greeting(greeting))?;
     link.control.sender.send(vec![frame]).await?;
-    let (answer, link) = first_message(link).await?;
+    let (answer, mut link) = first_message(link).await?;
     match answer {
         ControlMessage::Greeting(theirs)
             if theirs.from == expected && (theirs.link, theirs.replaces) == (id, replaces) =>
         {
-            match link.security.refusal_of(&theirs.from) {
-                None => Ok(link),
-                Some(why) => Err(Error::refused(format!("greet: {why}"))),
+            if let Some(why) = link.security.refusal_of(&theirs.from) {
+                return Err(Error::refused(format!("greet: {why}")));
             }
+            let Some(Rejected { answer, why }) = crew.rejects(&theirs) else { return Ok(link) };
+            link.control.sender.send(vec![encode_control(&answer)?]).await?;
+            let _ = link.control.sender.close().await;
+            Err(Error::refused(format!("greet: {why}")))
+        }
+        ControlMessage::SetBack(before) => {
+            let why = crew.told_set_back(&expected, &before);
+            crew.to(&crew.reign, WasSetBack { by: expected.clone(), before });
+            Err(Error::refused(format!("greet: {}", why.unwrap_or_default())))
         }
         ControlMessage::Goodbye(why) => Err(Error::refused(format!("greet: {why}"))),
         _ => Err(Error::corrupt("greet: another site answered than was meant")),

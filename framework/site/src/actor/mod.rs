@@ -28,7 +28,7 @@ pub(crate) use journal::{
     Submit, SyncTo, position_at, quiesce,
 };
 pub(crate) use link::greeting;
-pub(crate) use peer::{AskNewest, Beat, PeerActor, SendControl};
+pub(crate) use peer::{AskNewest, Beat, PeerActor, Redial, SendControl};
 pub(crate) use question::AskAnswer;
 pub(crate) use reign::{
     AskExchange, AskForecasts, AskTakeover, FollowRequest, FromPeer, LegChanged, LinkChanged,

@@ -2,12 +2,14 @@
 
 use super::handover::Ways;
 use super::link::{read_control, read_data, write_control};
+use super::reign::WasSetBack;
 use super::way::{Known, Way};
 use super::{
     Differs, FollowRequest, FollowerProgress, FromPeer, LinkChanged, PlanAsked, RaiseFloor,
     SourceEnded, StopShipping, SyncTo, Unfollowed,
 };
 use crate::crew::{CrewRef, MAILBOX_MAX, post};
+use crate::memory::claim_of;
 use crate::parts::{PeerLink, micros};
 use crate::shared::add;
 use crate::status::LinkSecurity;
@@ -28,6 +30,11 @@ const DATA_WAITING_MAX: usize = 2;
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct SendControl(pub ControlMessage);
+
+/// End the link, and greet the other site anew.
+#[derive(Message, Clone, Copy)]
+#[rtype(result = "()")]
+pub(crate) struct Redial;
 
 /// Send a heartbeat now: the lease that a new reign needs is asked for at once.
 #[derive(Message, Clone, Copy)]
@@ -211,6 +218,7 @@ impl PeerActor {
             echo: 0,
             grants: false,
             lease: self.crew.leads.get(),
+            vouches: self.crew.vouches(),
             commit: marks.commit.get(),
             horizon: marks.horizon.get(),
             lineage: self.crew.state.borrow().lineage.clone(),
@@ -240,6 +248,7 @@ impl PeerActor {
         {
             let mut seen = self.crew.seen.borrow_mut();
             let seen = seen.entry(self.site.clone()).or_default();
+            self.crew.remember(&self.site, claim_of(&beat.view, &beat.lineage));
             seen.view = Some(beat.view.clone());
             seen.lineage.clone_from(&beat.lineage);
             seen.maps.clone_from(&beat.maps);
@@ -318,6 +327,10 @@ impl PeerActor {
             }
             ControlMessage::Goodbye(why) => self.lower(&why, ctx),
             ControlMessage::Greeting(_) => self.lower("a second greeting came", ctx),
+            ControlMessage::SetBack(before) => {
+                self.lower("this site was set back", ctx);
+                self.crew.to(&self.crew.reign, WasSetBack { by: from, before });
+            }
             message @ (ControlMessage::PromiseRequest { .. }
             | ControlMessage::PromiseReply { .. }
             | ControlMessage::CharterProposal(_)
@@ -356,6 +369,14 @@ impl Handler<SendControl> for PeerActor {
 
     fn handle(&mut self, SendControl(message): SendControl, _: &mut Context<Self>) {
         self.send(&message);
+    }
+}
+
+impl Handler<Redial> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Redial, ctx: &mut Context<Self>) {
+        self.lower("this site greets anew", ctx);
     }
 }
 

@@ -3,11 +3,13 @@
 mod arbiter;
 mod exchange;
 mod layout;
+mod memory;
 mod plan;
 mod standstill;
 
 pub(crate) use self::exchange::{Paused, Suspend, Swap, Takeover};
 pub(crate) use self::layout::Repoint;
+pub(crate) use self::memory::WasSetBack;
 pub(crate) use self::plan::{AskExchange, AskForecasts, AskTakeover, PlanAsked};
 
 use self::standstill::{depose, lead, settle};
@@ -29,9 +31,7 @@ use trefoil_core::engine::reign::{
     Cause, Completed, Effect, Event, Exchange, ExchangeEffect, LegReport, Reign, ReignConfig,
 };
 use trefoil_core::model::{Generation, SiteName, UpdateNumber};
-use trefoil_core::wire::{
-    CharterReply, ControlMessage, Follow, Heartbeat, PromiseReply, StreamEnd,
-};
+use trefoil_core::wire::{CharterReply, ControlMessage, Follow, PromiseReply, StreamEnd};
 use trefoil_core::{Error, Result};
 
 /// A message of the reign's protocol came.
@@ -117,6 +117,7 @@ impl ReignActor {
         let engine =
             Reign::new(reign, state.incarnation, state.promised, state.charter.clone(), now)
                 .with_suspended(state.suspended.clone())
+                .with_novice(state.novice)
                 .with_relays(layout::sources(&crew));
         let engine = if crew.arbiter.is_some() { engine.with_arbiter() } else { engine };
         *crew.heard.borrow_mut() = engine.heard();
@@ -155,6 +156,16 @@ impl ReignActor {
                     }
                     let crew = self.crew.clone();
                     return self.wait_for(async move { crew.save().await }, ctx);
+                }
+                Effect::Vouched => {
+                    self.crew.state.borrow_mut().novice = false;
+                    let crew = self.crew.clone();
+                    return self.wait_for(async move { crew.save().await }, ctx);
+                }
+                Effect::SetBack { incarnation } => {
+                    let crew = self.crew.clone();
+                    return self
+                        .wait_for(async move { memory::renew(&crew, incarnation).await }, ctx);
                 }
                 Effect::Promise { to, generation } => {
                     let crew = self.crew.clone();
@@ -247,8 +258,12 @@ impl ReignActor {
                     let _ = reply.send(Err(error(format!("{}: {why}", self.doing))));
                 }
             }
-            Effect::Save { .. } | Effect::Promise { .. } | Effect::Lead { .. } | Effect::Depose => {
-            }
+            Effect::Save { .. }
+            | Effect::Vouched
+            | Effect::SetBack { .. }
+            | Effect::Promise { .. }
+            | Effect::Lead { .. }
+            | Effect::Depose => {}
         }
     }
 
@@ -276,25 +291,6 @@ impl ReignActor {
             actor.carry_out(ctx);
             actor.publish();
         }));
-    }
-
-    fn answer_beat(&self, to: &SiteName, echo: u64, grants: bool) {
-        let crew = &self.crew;
-        let marks = &crew.marks;
-        let beat = Heartbeat {
-            view: crew.view(),
-            sent_at: 0,
-            echo,
-            grants,
-            lease: None,
-            commit: marks.commit.get(),
-            horizon: marks.horizon.get(),
-            lineage: crew.state.borrow().lineage.clone(),
-            maps: crew.maps_for_peers(),
-            floors: crew.floors_for_peers(),
-            silent_us: crew.silent_us(),
-        };
-        crew_send(crew, to, ControlMessage::Heartbeat(Box::new(beat)));
     }
 
     fn join(&self, site: SiteName) {

@@ -77,8 +77,10 @@ impl PeerActor {
         let way = proven.unwrap_or_else(|| self.way.clone());
         let (id, address) = (self.next_id(), ctx.address());
         let greeting = greeting(&self.crew, &self.site, id, replaces);
+        let crew = self.crew.clone();
         actix::spawn(async move {
-            let link = tokio::time::timeout(GREETING_TIMEOUT, dial(&way.link, greeting)).await;
+            let dialled = dial(&way.link, greeting, &crew);
+            let link = tokio::time::timeout(GREETING_TIMEOUT, dialled).await;
             let late = |_| Err(Error::unavailable("connect: no answer in time"));
             post(&address, Dialled { link: link.unwrap_or_else(late), id, replaces, way });
         });

@@ -37,7 +37,7 @@ pub(super) struct Candidate {
     lease_clear_at: u64,
     /// When every lease of an older reign that the arbiter granted has run out, once it said so.
     pub(super) arbiter_clear_at: Option<u64>,
-    /// Whether this site held nothing when it began to stand.
+    /// Whether this site held nothing when it began to stand, or was set back.
     pub(super) began_blank: bool,
     /// How often a roll-forward failed.
     pub(super) failures: u32,
@@ -48,7 +48,7 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    pub(super) fn new(generation: Generation, cause: Cause, own: &Own) -> Self {
+    pub(super) fn new(generation: Generation, cause: Cause, own: &Own, novice: bool) -> Self {
         Self {
             generation,
             cause,
@@ -58,7 +58,7 @@ impl Candidate {
             evidence: BTreeMap::new(),
             lease_clear_at: own.now,
             arbiter_clear_at: None,
-            began_blank: own.blank,
+            began_blank: own.blank || novice,
             failures: 0,
             hosts_wait_since: None,
             without_quorum: false,
@@ -296,6 +296,7 @@ impl Reign {
         effects: &mut Vec<Effect>,
     ) -> (Phase, bool) {
         if self.agreed(&proposal) {
+            self.gain_word(effects);
             return (Phase::Assessing, true);
         }
         if self.recorded_version().is_some_and(|version| version != proposal.based_on) {

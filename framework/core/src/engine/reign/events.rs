@@ -5,7 +5,8 @@ use super::cause::Cause;
 use super::exchange::{Exchange, ExchangeEffect};
 use super::{LegReport, TakeoverOptions};
 use crate::model::{
-    Charter, Generation, Handover, Lineage, Marks, Position, SiteName, UpdateNumber, Verdict,
+    Charter, Generation, Handover, Incarnation, Lineage, Marks, Position, SiteName, UpdateNumber,
+    Verdict,
 };
 use crate::wire::{CharterReply, Heartbeat, PromiseReply};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +61,13 @@ pub enum Event {
     Marked(UpdateNumber),
     /// A leg of this primary changed.
     Leg(SiteName, LegReport),
+    /// Another site remembers this one further on than it is: it was set back.
+    SetBack {
+        /// The incarnation that it goes on in.
+        incarnation: Incarnation,
+        /// For the operator.
+        why: String,
+    },
     /// The operator wants exactly these legs of this site suspended; that is durable already.
     Suspended(BTreeSet<SiteName>),
     /// For each site that may lead, whom this one reads from instead of it, from now on.
@@ -127,6 +135,14 @@ pub enum Effect {
         echo: u64,
         /// Whether the lease is granted.
         grants: bool,
+    },
+    /// This site's word counts from now on: durable before the effect after it is begun.
+    Vouched,
+    /// This site goes on in another incarnation, and its word counts for nothing: durable, and the
+    /// other sites are greeted anew, before the effect after it is begun.
+    SetBack {
+        /// The incarnation.
+        incarnation: Incarnation,
     },
     /// Follow that site in that generation.
     Follow {

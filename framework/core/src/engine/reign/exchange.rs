@@ -328,6 +328,13 @@ impl Reign {
             let leads = primary.generation;
             return Some(format!("site {site} leads generation {leads}, not {generation} now"));
         }
+        if !self.counts(to) {
+            return Some(format!(
+                "site {to} began with nothing, or was set back, and its word does not count yet: \
+                 site {site} vouches for it within its lease of {} ms; run it again then",
+                self.config.lease_us / 1000
+            ));
+        }
         if let Some(handing) = &primary.handing {
             let busy = || format!("an exchange of roles with site {} is under way", handing.to);
             return (handing.to != *to).then(busy);

@@ -21,6 +21,7 @@ mod events;
 mod exchange;
 mod fence;
 mod leg;
+mod novice;
 mod operator;
 mod pair;
 mod primary;
@@ -140,6 +141,8 @@ pub struct Reign {
     relays: BTreeMap<SiteName, SiteName>,
     /// The arbiter outside of the sites, if there is one.
     external: Option<External>,
+    /// Its word counts for nothing yet.
+    novice: bool,
     trouble: Option<String>,
 }
 
@@ -173,6 +176,7 @@ impl Reign {
             suspended: BTreeSet::new(),
             relays: BTreeMap::new(),
             external: None,
+            novice: false,
             trouble: None,
         }
     }
@@ -240,6 +244,7 @@ impl Reign {
             base: own.base,
             debt_bytes: own.debt_bytes,
             blank: own.blank,
+            novice: self.novice,
         }
     }
 
@@ -307,6 +312,9 @@ impl Reign {
             Event::RolledForward(well) => self.rolled_forward(own, well, &mut effects),
             Event::Marked(number) => self.marked(number),
             Event::Leg(site, report) => self.leg(own, site, report),
+            Event::SetBack { incarnation, why } => {
+                self.set_back(own, incarnation, why, &mut effects);
+            }
             Event::Suspended(sites) => self.suspended = sites,
             Event::Relays(relays) => self.relays = relays,
             Event::Exchange(event) => self.exchange(own, event, &mut effects),

@@ -219,7 +219,8 @@ impl Reign {
             CharterReply::Accepted => {
                 let proposal = self.proposal_mut().filter(|p| p.is(generation, version));
                 if let Some(proposal) = proposal {
-                    proposal.accepted.insert(from);
+                    proposal.accepted.insert(from.clone());
+                    self.has_witnessed(&from);
                 }
             }
             CharterReply::Stale { promised, charter } => {

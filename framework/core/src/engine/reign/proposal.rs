@@ -111,6 +111,7 @@ impl Reign {
         if proposal.without_quorum {
             return self.is_everyone_heard(accepted);
         }
+        let accepted = |site: &SiteName| accepted(site) && self.counts(site);
         let Charter { voters, voters_before, active, .. } = &proposal.charter;
         let alone = *voters_before == [self.config.site.clone()];
         let freed = *active && voters.is_empty() && !alone;

@@ -15,16 +15,19 @@ impl Reign {
         agrees: impl Fn(&SiteName) -> bool,
     ) -> bool {
         if voters.is_empty() {
-            return self.peers.keys().filter(|site| agrees(site)).count() >= self.others_needed();
+            // Where this site's own word does not count, one more of the others takes its place.
+            let needed = self.others_needed() + usize::from(self.lacks_word());
+            return self.peers.keys().filter(|site| agrees(site)).count() >= needed;
         }
-        voters.iter().all(|site| *site == self.config.site || agrees(site))
+        let own = |site: &SiteName| *site == self.config.site && !self.lacks_word();
+        voters.iter().all(|site| own(site) || agrees(site))
     }
 
     /// Whether enough sites promised to this candidate: by the newest charter, and by the one
     /// before it where it is not known that the newest was ever agreed on.
     pub(super) fn has_quorum(&self) -> bool {
         let (voters, before) = self.both_rules();
-        let promised = |site: &SiteName| self.has_promised(site);
+        let promised = |site: &SiteName| self.has_promised(site) && self.counts(site);
         self.is_quorum(voters, promised) && self.is_quorum(before, promised)
     }
 
@@ -37,7 +40,10 @@ impl Reign {
     /// Why this candidate cannot go on, for the operator.
     pub(super) fn lacks_quorum(&self) -> String {
         let (voters, before) = self.both_rules();
-        let silent = |site: &&SiteName| **site != self.config.site && !self.has_promised(site);
+        let silent = |site: &&SiteName| {
+            let promised = self.has_promised(site) && self.counts(site);
+            **site != self.config.site && !promised
+        };
         let missing: BTreeSet<&SiteName> = voters.iter().chain(before).filter(silent).collect();
         let rule = if missing.is_empty() {
             let (needed, of) = (self.others_needed() + 1, self.config.registered.len());
@@ -46,6 +52,10 @@ impl Reign {
             format!("{{{}}} did not promise, without which nothing changes", listed(missing))
         };
         let site = &self.config.site;
+        let rule = match self.told_of_novices() {
+            Some(novices) => format!("{novices}; {rule}"),
+            None => rule,
+        };
         format!(
             "{rule} generation {} within {} ms: nothing can be proved; bring another site back; \
              or, if no other site answers hosts or will before it is linked to this one, \
@@ -115,10 +125,11 @@ impl Reign {
         self.charter.as_ref().is_some_and(|charter| charter.is_up_to(&self.config.site))
     }
 
-    /// Whether another site is reachable, and was heard of late.
+    /// Whether another site is reachable, was heard of late, and its word counts.
     fn is_anyone_there(&self, now: u64) -> bool {
         let fresh = |heard_at: u64| now.saturating_sub(heard_at) < self.config.lease_us;
-        self.peers.values().any(|peer| peer.up && peer.view.is_some() && fresh(peer.heard_at))
+        let known = |peer: &super::Peer| peer.view.as_ref().is_some_and(|view| !view.novice);
+        self.peers.values().any(|peer| peer.up && known(peer) && fresh(peer.heard_at))
     }
 
     /// Where nothing changes without this site, nobody else can lead, and nobody is needed to

@@ -30,6 +30,7 @@ impl Known {
             base: UpdateNumber::ZERO,
             debt_bytes: 0,
             blank: true,
+            novice: true,
         };
         Self { view, lineage: Lineage::new(), maps: BTreeMap::new() }
     }

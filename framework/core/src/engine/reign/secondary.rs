@@ -44,7 +44,9 @@ impl Reign {
         let reply = if generation < self.promised {
             CharterReply::Stale { promised: self.promised, charter: self.charter.clone() }
         } else {
+            let first = charter.settled.is_none();
             self.adopt(own, charter, effects);
+            self.witnessed(&from, first, effects);
             CharterReply::Accepted
         };
         effects.push(Effect::AnswerProposal { to: from, generation, version, reply });
@@ -100,10 +102,11 @@ impl Reign {
         let Some(peer) = self.peers.get_mut(&from) else { return };
         peer.heard_at = own.now;
         peer.view = Some(beat.view.clone());
-        peer.silent_us = beat.silent_us;
-        if let Some(charter) = beat.view.charter {
+        peer.silent_us.clone_from(&beat.silent_us);
+        if let Some(charter) = beat.view.charter.clone() {
             self.adopt(own, charter, effects);
         }
+        self.vouched(own, &from, &beat, effects);
         if beat.view.promised > self.promised && self.leads().is_some() {
             // Some site will not renew the lease again: make way for whoever it promised.
             self.stand_down(own, effects);
@@ -113,7 +116,12 @@ impl Reign {
                 .lease
                 .is_some_and(|asked| self.grants.ask(&from, asked, self.promised, own.now));
             effects.push(Effect::AnswerHeartbeat { to: from, echo: beat.sent_at, grants });
-        } else if beat.grants && self.leads().is_some() && !self.is_closed() && self.renews(&from) {
+        } else if beat.grants
+            && self.leads().is_some()
+            && !self.is_closed()
+            && self.renews(&from)
+            && self.counts(&from)
+        {
             self.lease.renew(beat.echo, self.config.lease_us);
             effects.push(Effect::Lease { until: self.lease.until() });
         }
@@ -148,7 +156,8 @@ impl Reign {
         self.promised = generation;
         self.trouble = None;
         effects.push(Effect::Save { promised: generation, charter: self.charter.clone() });
-        self.standing = Standing::Candidate(Box::new(Candidate::new(generation, cause, own)));
+        self.standing =
+            Standing::Candidate(Box::new(Candidate::new(generation, cause, own, self.novice)));
         self.ask_promises(effects);
     }
 

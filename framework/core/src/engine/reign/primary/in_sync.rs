@@ -134,7 +134,8 @@ impl Reign {
                 && leg.report.debt_bytes == 0
                 && !leg.replaced
                 && !self.suspended.contains(site);
-            (leg.acking && !named && fit && leg.report.may_include)
+            // Whoever is in sync may have to lead: its word has to count for that.
+            (leg.acking && !named && fit && leg.report.may_include && self.counts(site))
                 .then(|| Member { site: site.clone(), incarnation: leg.report.incarnation })
         })
     }

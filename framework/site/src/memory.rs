@@ -1,0 +1,92 @@
+//! What a site remembers of the others, so that one that comes back as it was before is noticed
+//! (rules R17, R18), and one that was replaced does not come back at all.
+
+use crate::actor::SendControl;
+use crate::crew::{Crew, post};
+use std::sync::atomic::Ordering;
+use trefoil_core::model::{Claim, Generation, Lineage, Position, SiteName};
+use trefoil_core::wire::{ControlMessage, Greeting, SiteView};
+
+/// Why a site that greets is not let in.
+pub(crate) struct Rejected {
+    /// What it is answered.
+    pub answer: ControlMessage,
+    /// For people.
+    pub why: String,
+}
+
+/// How far a site says it has come.
+pub(crate) fn claim_of(view: &SiteView, lineage: &Lineage) -> Claim {
+    let number = view.marks.durable;
+    let generation = lineage.generation_at(number);
+    let durable = Position { generation, number, ..Position::START };
+    Claim { incarnation: view.incarnation, promised: view.promised, durable }
+}
+
+impl Crew {
+    /// How far this site has come, in its own words.
+    pub fn claim(&self) -> Claim {
+        let state = self.state.borrow();
+        let number = self.marks.durable.get();
+        let generation = state.lineage.generation_at(number);
+        let durable = Position { generation, number, ..Position::START };
+        Claim { incarnation: state.incarnation, promised: state.promised, durable }
+    }
+
+    /// Whether this site leads with a lease that is valid now.
+    pub fn vouches(&self) -> bool {
+        let until = self.shared.lease_until.load(Ordering::Acquire);
+        self.serves.get() && self.shared.clock.now_us() < until
+    }
+
+    /// Notes what another site says of itself; durable with the next save.
+    pub fn remember(&self, site: &SiteName, claim: Claim) {
+        self.state.borrow_mut().claims.insert(site.clone(), claim);
+    }
+
+    /// Whether a site that greets so is somebody else than was known, and what it is told.
+    pub fn rejects(&self, theirs: &Greeting) -> Option<Rejected> {
+        let (here, them) = (self.site(), &theirs.from);
+        let state = self.state.borrow();
+        if state.replaced.get(them) == Some(&theirs.claim.incarnation) {
+            let why = format!(
+                "site {them} in incarnation {} was replaced for good, as site {here} was told: \
+                 empty its directory, then it is filled as a new site",
+                theirs.claim.incarnation
+            );
+            return Some(Rejected { answer: ControlMessage::Goodbye(why.clone()), why });
+        }
+        let before = state.claims.get(them).filter(|it| theirs.claim.is_set_back_from(it))?;
+        let why = set_back(them, &theirs.claim, here, before);
+        Some(Rejected { answer: ControlMessage::SetBack(*before), why })
+    }
+
+    /// Another site remembers this one further on than it is.
+    pub fn told_set_back(&self, by: &SiteName, before: &Claim) -> Option<String> {
+        let claim = self.claim();
+        claim.is_set_back_from(before).then(|| set_back(self.site(), &claim, by, before))
+    }
+
+    /// Ends every link: the others are greeted anew, as somebody new.
+    pub fn greet_anew(&self, why: &str) {
+        for peer in self.peers.borrow().values() {
+            post(peer, SendControl(ControlMessage::Goodbye(why.to_owned())));
+            post(peer, crate::actor::Redial);
+        }
+    }
+}
+
+fn set_back(site: &SiteName, claim: &Claim, by: &SiteName, before: &Claim) -> String {
+    let at = |Position { generation, number, .. }: Position| match generation {
+        Generation::NONE => "nothing".to_owned(),
+        _ => format!("{generation}.{number}"),
+    };
+    format!(
+        "site {site} was set back to an older copy of itself: it is at {}, and site {by} remembers \
+         it at {}. It is in sync with nobody and its word counts for nothing until a site that \
+         leads has vouched for it; then it is brought up by what it lacks. If the newer directory \
+         still exists, stop site {site} and put that back instead",
+        at(claim.durable),
+        at(before.durable)
+    )
+}
