@@ -79,7 +79,8 @@ pub struct Timing {
     /// nothing that the mirror could lose.
     pub sync_interval: Duration,
     /// Updates gather for so long at most before they are restored, and for less when many come:
-    /// what is written again meanwhile is written once. Default 2 s.
+    /// what is written again meanwhile is written once. An export at a secondary is about so much
+    /// older than its journal. Default 500 ms.
     pub linger: Duration,
     /// The block store is checkpointed at least this often. Default 1 s.
     pub checkpoint: Duration,
@@ -108,7 +109,7 @@ impl Default for Timing {
             leg_grace: Duration::from_secs(3),
             carry_grace: Duration::from_secs(1),
             sync_interval: Duration::from_millis(100),
-            linger: Duration::from_secs(2),
+            linger: Duration::from_millis(500),
             checkpoint: Duration::from_secs(1),
             handover: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),

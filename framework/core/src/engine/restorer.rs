@@ -37,7 +37,7 @@ impl Default for RestorerLimits {
             batch_bytes_max: 256 << 20,
             checkpoint_bytes: 64 << 20,
             checkpoint_ms: 1000,
-            linger_ms: 2000,
+            linger_ms: 500,
         }
     }
 }
