@@ -17,6 +17,7 @@ mod calm;
 mod court;
 mod dice;
 mod faults;
+mod forgets;
 mod host;
 mod model;
 mod observed;
