@@ -16,8 +16,8 @@ use trefoil_core::port::{BlockStore, BlockWrite, Content};
 /// The third site, which is no member of any charter here.
 const C: usize = 2;
 
-/// With its state C forgets what it promised, as a new site in its place would, and until it is told
-/// its plan its image is that of before: `one_primary` and `no_gap` are not for that.
+/// With its state C forgets what it promised, as a new site in its place would, and until it is
+/// told its plan its image is that of before: `one_primary` and `no_gap` are not for that.
 const WATCHED: [&str; 4] = ["acked_survives", "no_silent_loss", "heals", "no_panic"];
 
 async fn forget(world: &Rc<World>) {
