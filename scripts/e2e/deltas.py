@@ -21,9 +21,7 @@ def source_dies(report, _short):
         links={"bc": ['rate = "2MiB/s"']},
     )
     with Trio(layout) as trio:
-        trio.start()
         writer = host_at_a(trio)
-        in_sync(trio, "a", "b")
         trio.answer("pair", "suspend", "--site", "a", "--to", "c")
         before = writer.answer_count()
         until("C lacks much", lambda: writer.answer_count() > before + 3000, patience=60)

@@ -15,10 +15,12 @@ def layout():
 
 
 def host_at_a(trio):
-    """A host that writes at A."""
+    """A started group with A and B in sync, and a host that writes at A."""
+    trio.start()
     writer = Writer([trio.uri("a", "db0")], REGION)
     writer.start()
     goes_on(writer)
+    in_sync(trio, "a", "b")
     return writer
 
 
@@ -37,6 +39,20 @@ def in_sync(trio, *sites):
     )
 
 
+def whole(trio):
+    """All three sites are paired, and B counts."""
+    trio.until_paired("a", "b", "c")
+    in_sync(trio, "a", "b")
+
+
+def asks_b_to_lead_with_c(trio):
+    """A takeover at B with nobody but C; what became of it."""
+    trio.until_status(
+        "b and c see each other", "b", lambda s: s["legs"].get("c", {}).get("link_up")
+    )
+    return trio.trefoil("takeover", "--at", "b", "--primary-is-fenced")
+
+
 def nothing_is_lost(report, trio, writer, tag):
     """Every site has what was answered."""
     trio.quiet("a", "b", "c")
@@ -50,15 +66,12 @@ def nothing_is_lost(report, trio, writer, tag):
 def restored_from_backup(report, _short):
     """B's machine comes back with the disks of an earlier day, and A is dead (E13)."""
     with Trio(layout()) as trio:
-        trio.start()
         writer = host_at_a(trio)
-        in_sync(trio, "a", "b")
         trio.kill("b")
         here, backup = trio.dir / "b", trio.dir / "backup"
         shutil.copytree(here, backup)
         trio.run("b")
-        trio.until_paired("a", "b", "c")
-        in_sync(trio, "a", "b")
+        whole(trio)
         goes_on(writer)
         # C hears how far B is, and is then kept from getting that far itself.
         trio.answer("pair", "suspend", "--site", "a", "--to", "c")
@@ -75,8 +88,7 @@ def restored_from_backup(report, _short):
         backup.rename(here)
         trio.run("b")
         until("b is told that it was set back", lambda: "was set back" in trio.log("b"))
-        trio.until_status("b and c see each other", "b", lambda s: s["legs"].get("c", {}).get("link_up"))
-        refused = trio.trefoil("takeover", "--at", "b", "--primary-is-fenced")
+        refused = asks_b_to_lead_with_c(trio)
         report.claim(
             refused.returncode in (3, 5) and trio.status("b")["newest"]["number"] < number,
             "an old copy of B proves nothing: refused, nothing is answered there",
@@ -85,8 +97,7 @@ def restored_from_backup(report, _short):
         trio.run("a")
         trio.until_serving("a")
         trio.answer("pair", "resume", "--site", "a", "--to", "c")
-        trio.until_paired("a", "b", "c")
-        in_sync(trio, "a", "b")
+        whole(trio)
         fetched = trio.status("b")["follows"]["fetched"]
         report.claim(
             fetched["copied_bytes"] == 0,
@@ -100,9 +111,7 @@ def restored_from_backup(report, _short):
 def witness_replaced(report, _short):
     """C, which had recorded that B is out, is replaced; A dies: the new C proves nothing (E34)."""
     with Trio(layout()) as trio:
-        trio.start()
         writer = host_at_a(trio)
-        in_sync(trio, "a", "b")
         trio.kill("b")
         in_sync(trio, "a")
         goes_on(writer)
@@ -110,8 +119,7 @@ def witness_replaced(report, _short):
         trio.kill("a", "c")
         shutil.rmtree(trio.dir / "c")
         trio.run("b", "c")
-        trio.until_status("b and c see each other", "b", lambda s: s["legs"].get("c", {}).get("link_up"))
-        refused = trio.trefoil("takeover", "--at", "b", "--primary-is-fenced")
+        refused = asks_b_to_lead_with_c(trio)
         report.claim(
             refused.returncode == 5 and "the word of {c} does not count" in refused.stderr,
             "a site on empty disks is no witness that B was not excluded",
@@ -119,8 +127,7 @@ def witness_replaced(report, _short):
         )
         trio.run("a")
         trio.until_serving("a")
-        trio.until_paired("a", "b", "c")
-        in_sync(trio, "a", "b")
+        whole(trio)
         nothing_is_lost(report, trio, writer, "C replaced")
         # A vouched for C, so its word counts again.
         trio.kill("a")

@@ -127,18 +127,11 @@ impl Running {
     /// Takes a link that another site opened with this greeting; answers it.
     pub async fn accept(&self, arrival: Arrival) -> Result<()> {
         let Arrival { mut link, greeting: theirs, by } = arrival;
-        if let Some(why) =
-            link.security.refusal_of(&theirs.from).or_else(|| self.refusal_of(&theirs))
-        {
-            let goodbye = encode_control(&ControlMessage::Goodbye(why.clone()))?;
-            link.control.sender.send(vec![goodbye]).await?;
-            let _ = link.control.sender.close().await;
-            return Err(Error::refused(why));
-        }
-        if let Some(Rejected { answer, why }) = self.crew.rejects(&theirs) {
-            link.control.sender.send(vec![encode_control(&answer)?]).await?;
-            let _ = link.control.sender.close().await;
-            return Err(Error::refused(why));
+        let unfit = link.security.refusal_of(&theirs.from).or_else(|| self.refusal_of(&theirs));
+        let rejected = unfit.map(Rejected::goodbye).or_else(|| self.crew.rejects(&theirs));
+        if let Some(rejected) = rejected {
+            rejected.tell(&mut *link.control.sender).await?;
+            return Err(Error::refused(rejected.why));
         }
         let (id, replaces) = (theirs.link, theirs.replaces);
         let answer = greeting(&self.crew, &theirs.from, id, replaces);

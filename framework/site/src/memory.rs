@@ -4,8 +4,12 @@
 use crate::actor::SendControl;
 use crate::crew::{Crew, post};
 use std::sync::atomic::Ordering;
-use trefoil_core::model::{Claim, Generation, Lineage, Position, SiteName};
-use trefoil_core::wire::{ControlMessage, Greeting, SiteView};
+use trefoil_core::Result;
+use trefoil_core::model::{
+    Claim, Generation, Incarnation, Lineage, Position, SiteName, UpdateNumber,
+};
+use trefoil_core::port::FrameSender;
+use trefoil_core::wire::{ControlMessage, Greeting, SiteView, encode_control};
 
 /// Why a site that greets is not let in.
 pub(crate) struct Rejected {
@@ -15,22 +19,42 @@ pub(crate) struct Rejected {
     pub why: String,
 }
 
+impl Rejected {
+    /// Turned away in words.
+    pub fn goodbye(why: String) -> Self {
+        Self { answer: ControlMessage::Goodbye(why.clone()), why }
+    }
+
+    /// Tells the other site, and ends the way to it.
+    pub async fn tell(&self, sender: &mut dyn FrameSender) -> Result<()> {
+        sender.send(vec![encode_control(&self.answer)?]).await?;
+        // It was told; whether it still listens makes no difference.
+        let _ = sender.close().await;
+        Ok(())
+    }
+}
+
 /// How far a site says it has come.
 pub(crate) fn claim_of(view: &SiteView, lineage: &Lineage) -> Claim {
-    let number = view.marks.durable;
+    claim((view.incarnation, view.promised), view.marks.durable, lineage)
+}
+
+fn claim(
+    (incarnation, promised): (Incarnation, Generation),
+    number: UpdateNumber,
+    lineage: &Lineage,
+) -> Claim {
     let generation = lineage.generation_at(number);
     let durable = Position { generation, number, ..Position::START };
-    Claim { incarnation: view.incarnation, promised: view.promised, durable }
+    Claim { incarnation, promised, durable }
 }
 
 impl Crew {
     /// How far this site has come, in its own words.
     pub fn claim(&self) -> Claim {
         let state = self.state.borrow();
-        let number = self.marks.durable.get();
-        let generation = state.lineage.generation_at(number);
-        let durable = Position { generation, number, ..Position::START };
-        Claim { incarnation: state.incarnation, promised: state.promised, durable }
+        let who = (state.incarnation, state.promised);
+        claim(who, self.marks.durable.get(), &state.lineage)
     }
 
     /// Whether this site leads with a lease that is valid now.
@@ -54,7 +78,7 @@ impl Crew {
                  empty its directory, then it is filled as a new site",
                 theirs.claim.incarnation
             );
-            return Some(Rejected { answer: ControlMessage::Goodbye(why.clone()), why });
+            return Some(Rejected::goodbye(why));
         }
         let before = state.claims.get(them).filter(|it| theirs.claim.is_set_back_from(it))?;
         let why = set_back(them, &theirs.claim, here, before);

@@ -171,6 +171,19 @@ impl Shared {
         self.store(&extent)?.read(extent.offset, length).await
     }
 
+    /// Does `work`, which hashes about a chunk of a copy, on a thread of its own where there are
+    /// any.
+    pub async fn hash<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        if !self.threads {
+            return Ok(work());
+        }
+        let hashed = tokio::task::spawn_blocking(work).await;
+        hashed.map_err(|_| Error::closed("compare: the site is stopping"))
+    }
+
     /// Ends all host I/O, for this reason.
     pub fn close(&self, why: &str) {
         self.gate.send_replace(Gate::Closed(why.into()));

@@ -5,7 +5,6 @@ use super::reign::WasSetBack;
 use super::{DataIn, PeerActor};
 use crate::crew::{CrewRef, post};
 use crate::greeting::first_message;
-use crate::memory::Rejected;
 use crate::parts::PeerLink;
 use crate::wan::unpack;
 use actix::Addr;
@@ -52,10 +51,9 @@ pub(super) async fn dial(way: &PeerLink, greeting: Greeting, crew: &CrewRef) -> 
             if let Some(why) = link.security.refusal_of(&theirs.from) {
                 return Err(Error::refused(format!("greet: {why}")));
             }
-            let Some(Rejected { answer, why }) = crew.rejects(&theirs) else { return Ok(link) };
-            link.control.sender.send(vec![encode_control(&answer)?]).await?;
-            let _ = link.control.sender.close().await;
-            Err(Error::refused(format!("greet: {why}")))
+            let Some(rejected) = crew.rejects(&theirs) else { return Ok(link) };
+            rejected.tell(&mut *link.control.sender).await?;
+            Err(Error::refused(format!("greet: {}", rejected.why)))
         }
         ControlMessage::SetBack(before) => {
             let why = crew.told_set_back(&expected, &before);

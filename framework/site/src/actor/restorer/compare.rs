@@ -11,10 +11,10 @@ use crate::shared::Shared;
 use actix::prelude::*;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use trefoil_core::Result;
 use trefoil_core::engine::restorer::Batch;
 use trefoil_core::model::{Extent, SessionId, UpdateNumber};
 use trefoil_core::wire::CompareBlock;
-use trefoil_core::{Error, Result};
 
 /// The hashes of a range came, right after everything received so far.
 #[derive(Message)]
@@ -45,12 +45,8 @@ async fn differs(shared: &Shared, block: &CompareBlock) -> Result<Vec<Extent>> {
     let Some(store) = store else { return Ok(Vec::new()) };
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     let content: Bytes = store.read(offset, length).await?;
-    if !shared.threads {
-        return Ok(block.differing(&content));
-    }
     let block = block.clone();
-    let hashes = tokio::task::spawn_blocking(move || block.differing(&content));
-    hashes.await.map_err(|_| Error::closed("compare: the site is stopping"))
+    shared.hash(move || block.differing(&content)).await
 }
 
 impl RestorerActor {
