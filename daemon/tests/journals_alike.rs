@@ -67,8 +67,9 @@ async fn journal(group: &Group, after: UpdateNumber, up_to: UpdateNumber) -> Vec
     held
 }
 
-/// What the volume holds now: nothing but idle records comes any more.
-async fn contents(group: &Group) -> Vec<u8> {
+/// What the volume holds once `last` is restored: nothing but idle records comes after it.
+async fn contents(group: &Group, last: UpdateNumber) -> Vec<u8> {
+    volume(group).wait_for(last, group.site(), Point::Restored).await.unwrap();
     let snapshot = group.snapshot(None).await.unwrap();
     let id = volume(group).id();
     let mut whole = Vec::new();
@@ -100,14 +101,14 @@ async fn the_survivors_are_alike(choice: Choice) {
     at_b.takeover(options).await.unwrap();
     let at_takeover = written;
     let last = write_some(&volume(&at_b), 1000, 120).await;
-    volume(&at_b).wait_for(last, &name("c"), Point::Restored).await.unwrap();
+    volume(&at_b).wait_for(last, &name("c"), Point::Durable).await.unwrap();
     // A's floor holds back what came after it died: both journals have all of it.
     let (one, other) =
         (journal(&at_b, at_takeover, last).await, journal(&at_c, at_takeover, last).await);
     assert!(one.len() >= 120, "{choice:?}: {} records", one.len());
     assert!(one == other, "{choice:?}: the journals of B and C differ");
     assert!(
-        contents(&at_b).await == contents(&at_c).await,
+        contents(&at_b, last).await == contents(&at_c, last).await,
         "{choice:?}: the volumes of B and C differ"
     );
     tokio::task::block_in_place(|| {
