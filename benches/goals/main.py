@@ -233,19 +233,26 @@ def recovery():
 
 
 def scale():
-    """Idle volumes in one site: start, memory, CPU; and idle groups."""
+    """Idle volumes in one site, in groups of a thousand: start, memory, CPU; and idle groups."""
     for count in (1, 10, 100, 1000) + ((10000,) if FULL else ()):
-        volumes = {f"v{n}": "1MiB" for n in range(count)}
-        idle("volumes", count, Layout(volumes=volumes, journal={s: "64MiB" for s in "abc"}))
+        names = [f"v{n}" for n in range(count)]
+        first, rest = names[:1000], [names[at : at + 1000] for at in range(1000, count, 1000)]
+        more = "".join(group(f"g{n}", volumes) for n, volumes in enumerate(rest))
+        journals = {site: "64MiB" for site in "abc"}
+        shape = Layout(volumes=dict.fromkeys(first, "1MiB"), journal=journals, more=more)
+        idle("volumes", count, shape)
     for count in (1, 10, 100) + ((1000,) if FULL else ()):
-        groups = "".join(
-            f"[group.g{n}]\nprimary = \"a\"\nsync = \"b\"\nasync = \"c\"\n"
-            f"[group.g{n}.volume.v]\nsize = \"1MiB\"\n"
-            for n in range(count - 1)
-        )
+        more = "".join(group(f"g{n}", ["v"]) for n in range(count - 1))
         journals = {s: "8MiB" for s in "abc"}
-        shape = Layout(volumes={"disk": "1MiB"}, journal=journals, backend="memory", more=groups)
+        shape = Layout(volumes={"disk": "1MiB"}, journal=journals, backend="memory", more=more)
         idle("groups", count, shape)
+
+
+def group(name, volumes):
+    """Configuration of one more group."""
+    return f"[group.{name}]\nprimary = \"a\"\nsync = \"b\"\nasync = \"c\"\n" + "".join(
+        f"[group.{name}.volume.{volume}]\nsize = \"1MiB\"\n" for volume in volumes
+    )
 
 
 def idle(what, count, shape):

@@ -58,6 +58,17 @@ impl Sampler {
         });
     }
 
+    /// Takes over which pairs changed their state since: all that is lost between two scrapes.
+    pub fn watch(&self, status: &GroupStatus) {
+        for (peer, leg) in &status.legs {
+            let now = leg_word(&leg.state);
+            if self.is_new(&status.group, peer, now) {
+                let labels = Labels::of(status).peer(peer);
+                self.telemetry.record(|| self.pair_state(&labels, &status.group, peer, now));
+            }
+        }
+    }
+
     /// Takes over what the NBD server counts.
     pub fn nbd(&self, counters: &NbdCounters) {
         let NbdCounters {
@@ -179,6 +190,10 @@ impl Sampler {
         set("trefoil_delta_resync_headroom_updates", labels, number(headroom.updates));
         let lasts = headroom.us.map_or(f64::INFINITY, seconds);
         set("trefoil_delta_resync_headroom_seconds", labels, lasts);
+    }
+
+    fn is_new(&self, group: &GroupName, peer: &SiteName, now: &'static str) -> bool {
+        self.pairs.lock().get(&(group.clone(), peer.clone())) != Some(&now)
     }
 
     fn pair_state(&self, labels: &Labels, group: &GroupName, peer: &SiteName, now: &'static str) {

@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-/// Between two samples when nobody scrapes: state changes are seen this late at most.
-const SAMPLE_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks when nobody scrapes: state changes are seen this late at most.
+const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// Between two foldings of histograms.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -49,21 +49,28 @@ impl MetricsServer {
         }
     }
 
+    /// What would be lost between two scrapes.
+    fn watch(&self) {
+        for group in self.served.groups().values() {
+            self.sampler.watch(&group.status());
+        }
+    }
+
     /// Everything, as of now.
     pub fn scrape(&self) -> String {
         self.sample();
         self.telemetry.render()
     }
 
-    /// Samples and folds until `stop` turns true.
+    /// Watches and folds until `stop` turns true.
     pub async fn keep(&self, mut stop: watch::Receiver<bool>) {
-        let mut ticks = interval(SAMPLE_EVERY);
+        let mut ticks = interval(WATCH_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut folded = Instant::now();
         loop {
             tokio::select! {
                 () = stopped(&mut stop) => return,
-                _ = ticks.tick() => self.sample(),
+                _ = ticks.tick() => self.watch(),
             }
             if folded.elapsed() >= UPKEEP_EVERY {
                 self.telemetry.upkeep();

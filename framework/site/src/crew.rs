@@ -157,6 +157,8 @@ pub(crate) struct Crew {
     pub following: RefCell<FollowView>,
     /// Whoever waits for a status wants it now.
     pub refresh: tokio::sync::Notify,
+    /// The status is put together seldom, for nothing moves.
+    pub status_rests: Cell<bool>,
     /// What this site, which follows, may pass on: of that generation, up to that number, as the
     /// leading site said. `None` while it does not stream from the leading site.
     pub relay: Cell<Option<(Generation, UpdateNumber)>>,

@@ -286,6 +286,7 @@ fn crew(
         history: RefCell::default(),
         following: RefCell::default(),
         refresh: tokio::sync::Notify::new(),
+        status_rests: Cell::new(false),
         relay: Cell::new(None),
         stop_following: Cell::new(false),
         serves: Cell::new(false),

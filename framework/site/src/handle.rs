@@ -113,7 +113,8 @@ impl Group {
         Ok(Volume { group: self.clone(), id, name: name.clone() })
     }
 
-    /// The state of the group as this site sees it, at most some 50 ms old.
+    /// The state of the group as this site sees it, at most some 50 ms old; 250 ms while nothing
+    /// moves.
     pub fn status(&self) -> Arc<GroupStatus> {
         self.shared.status.borrow().clone()
     }

@@ -1,6 +1,6 @@
 //! The state of a group as one site sees it, put together from what its actors show.
 
-use crate::crew::CrewRef;
+use crate::crew::{Crew, CrewRef};
 use crate::parts::GroupConfig;
 use crate::readiness;
 use crate::shared::Gate;
@@ -13,8 +13,10 @@ use trefoil_core::model::{
     Generation, LegMode, LegState, Marks, PlanKind, Position, Role, SiteName, UpdateNumber,
 };
 
-/// How often status is put together.
+/// How often status is put together while the group moves.
 const STATUS_EVERY: Duration = Duration::from_millis(50);
+/// And while it does not.
+const STATUS_SELDOM: Duration = Duration::from_millis(250);
 
 /// The status before the first one is put together.
 pub(crate) fn blank_status(site: &SiteName, config: &GroupConfig) -> GroupStatus {
@@ -60,9 +62,32 @@ pub(crate) async fn keep_status(crew: CrewRef) {
     loop {
         readiness::refresh(&crew).await;
         let status = status(&crew);
+        let moved = has_moved(&crew.shared.status.borrow(), &status);
         crew.shared.status.send_replace(Arc::new(status));
-        let _ = tokio::time::timeout(STATUS_EVERY, crew.refresh.notified()).await;
+        crew.status_rests.set(!moved);
+        let pause = if moved { STATUS_EVERY } else { STATUS_SELDOM };
+        let _ = tokio::time::timeout(pause, crew.refresh.notified()).await;
     }
+}
+
+impl Crew {
+    /// Something moved that status shows: it is put together soon again.
+    pub(crate) fn stirred(&self) {
+        if self.status_rests.take() {
+            self.refresh.notify_one();
+        }
+    }
+}
+
+/// Whether somebody may wait for what changed since.
+fn has_moved(old: &GroupStatus, new: &GroupStatus) -> bool {
+    let legs = |status: &GroupStatus| -> Vec<_> {
+        let legs = status.legs.values();
+        legs.map(|leg| (leg.state.clone(), leg.link_up, leg.marks, leg.debt_bytes)).collect()
+    };
+    (old.role, old.serving, old.generation, old.marks, old.debt_bytes)
+        != (new.role, new.serving, new.generation, new.marks, new.debt_bytes)
+        || legs(old) != legs(new)
 }
 
 /// The state of the group as this site sees it now.

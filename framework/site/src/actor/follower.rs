@@ -2,10 +2,12 @@
 
 mod compare;
 mod plan;
+mod ticks;
 
 pub(crate) use compare::Differing;
 pub(crate) use plan::{AskFollow, Rejoin};
 
+use super::tick::{Ticking, Ticks};
 use super::{CompareIn, CopyIn, OwnMarks, RolledForward, Submit, quiesce};
 use crate::crew::{CrewRef, MAILBOX_MAX, crew_send};
 use crate::parts::micros;
@@ -80,6 +82,7 @@ pub(crate) struct FollowerActor {
     last_sent: Option<Progress>,
     /// The operator chose the source's history over the own tail.
     discards_tail: bool,
+    ticks: Ticks,
 }
 
 impl FollowerActor {
@@ -95,6 +98,7 @@ impl FollowerActor {
             last_credit: 0,
             last_sent: None,
             discards_tail: false,
+            ticks: Ticks::every(ticks::OFTEN),
         }
     }
 
@@ -390,7 +394,7 @@ impl Actor for FollowerActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX_MAX);
-        ctx.run_interval(Duration::from_millis(50), |actor, _| actor.progress());
+        self.rouse(ctx);
     }
 }
 
@@ -443,6 +447,7 @@ impl Handler<DataIn> for FollowerActor {
                 add(&self.crew.shared.totals.stale_refused, 1);
             }
         }
+        self.rouse(ctx);
         self.work(ctx);
     }
 }
@@ -484,7 +489,8 @@ impl Handler<SourceEnded> for FollowerActor {
 impl Handler<OwnMarks> for FollowerActor {
     type Result = ();
 
-    fn handle(&mut self, _: OwnMarks, _: &mut Context<Self>) {
+    fn handle(&mut self, _: OwnMarks, ctx: &mut Context<Self>) {
+        self.rouse(ctx);
         self.progress();
     }
 }

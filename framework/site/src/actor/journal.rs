@@ -5,6 +5,7 @@ mod view;
 
 pub(crate) use self::view::AskJournal;
 
+use super::tick::{Ticking, Ticks};
 use super::{JournalDurable, OwnMarks, Received};
 use crate::crew::{CrewRef, JOURNAL, MAILBOX_MAX};
 use crate::parts::micros;
@@ -117,6 +118,7 @@ pub(crate) struct JournalActor {
     /// A reset waits for the trim that is under way; and none begins before the reset is done.
     preparing: Option<PrepareReset>,
     resetting: bool,
+    ticks: Ticks,
 }
 
 impl JournalActor {
@@ -126,6 +128,7 @@ impl JournalActor {
             always: config.durability == Durability::Write,
             interval_us: micros(config.timing.sync_interval),
         };
+        let every = config.timing.sync_interval.clamp(Duration::from_millis(1), TICK_MAX);
         let now = crew.shared.clock.now_us();
         let engine = JournalEngine::new(policy, newest, config.limits.tail_bytes, now);
         let state = crew.state.borrow();
@@ -146,6 +149,7 @@ impl JournalActor {
             trimming: None,
             preparing: None,
             resetting: false,
+            ticks: Ticks::every(every),
         }
     }
 
@@ -184,15 +188,11 @@ impl JournalActor {
         marks.durable.set(self.engine.durable());
         let now = marks.marks();
         debug_assert!(now.in_order(), "rule watermark_order: {now:?}");
+        self.crew.stirred();
         self.crew.to(&self.crew.volume, OwnMarks(now));
         self.crew.to(&self.crew.restorer, JournalDurable(now.durable));
         self.crew.to(&self.crew.follower, OwnMarks(now));
         self.crew.kick_shippers();
-    }
-
-    fn tick(&mut self, ctx: &mut Context<Self>) {
-        self.pump(ctx);
-        self.trim(ctx);
     }
 
     fn set_usage(&self, (used, capacity): (u64, u64)) {
@@ -201,14 +201,27 @@ impl JournalActor {
     }
 }
 
+impl Ticking for JournalActor {
+    fn ticks(&mut self) -> &mut Ticks {
+        &mut self.ticks
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        self.pump(ctx);
+        self.trim(ctx);
+    }
+
+    fn rests(&self) -> bool {
+        self.engine.is_quiet() && self.quiesce.is_empty()
+    }
+}
+
 impl Actor for JournalActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX_MAX);
-        let every = self.crew.shared.config.timing.sync_interval;
-        let every = every.clamp(Duration::from_millis(1), TICK_MAX);
-        ctx.run_interval(every, |actor, ctx| actor.tick(ctx));
+        self.rouse(ctx);
     }
 }
 
@@ -232,6 +245,7 @@ impl Handler<Submit> for JournalActor {
         self.crew.marks.submitted.set(self.engine.submitted());
         self.crew.history.borrow_mut().note(&records);
         self.crew.to(&self.crew.restorer, Received(records));
+        self.rouse(ctx);
         self.pump(ctx);
         // A leg that is waited for may read what is not appended here yet.
         self.crew.kick_shippers();

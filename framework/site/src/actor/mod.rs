@@ -16,6 +16,7 @@ mod relay;
 mod restorer;
 mod resync;
 mod shipper;
+mod tick;
 mod volume;
 mod way;
 

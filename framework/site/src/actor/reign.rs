@@ -6,6 +6,7 @@ mod layout;
 mod memory;
 mod plan;
 mod standstill;
+mod ticks;
 
 pub(crate) use self::exchange::{Paused, Suspend, Swap, Takeover};
 pub(crate) use self::layout::Repoint;
@@ -13,6 +14,7 @@ pub(crate) use self::memory::WasSetBack;
 pub(crate) use self::plan::{AskExchange, AskForecasts, AskTakeover, PlanAsked};
 
 use self::standstill::{depose, lead, settle};
+use super::tick::{Ticking, Ticks};
 use super::{
     HoldAnswers, Join, Leave, Serve, ShipperActor, StartFollowing, StopFollowing, StopShipping,
 };
@@ -25,7 +27,6 @@ use crate::status::Certificate;
 use actix::prelude::*;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 use tokio::sync::oneshot;
 use trefoil_core::engine::reign::{
     Cause, Completed, Effect, Event, Exchange, ExchangeEffect, LegReport, Reign, ReignConfig,
@@ -87,6 +88,7 @@ pub(crate) struct ReignActor {
     waiting: Option<oneshot::Sender<Result<Certificate>>>,
     /// What the operator who waits asked for.
     doing: &'static str,
+    ticks: Ticks,
 }
 
 /// How the reign of `site` is configured: alike at all sites, but for its name and its legs.
@@ -122,8 +124,8 @@ impl ReignActor {
         let engine = if crew.arbiter.is_some() { engine.with_arbiter() } else { engine };
         *crew.heard.borrow_mut() = engine.heard();
         drop(state);
-        let effects = VecDeque::new();
-        Self { crew, engine, effects, busy: false, waiting: None, doing: "take over" }
+        let (effects, ticks) = (VecDeque::new(), Ticks::every(ticks::OFTEN));
+        Self { crew, engine, effects, busy: false, waiting: None, doing: "take over", ticks }
     }
 
     fn on(&mut self, event: Event, ctx: &mut Context<Self>) {
@@ -136,6 +138,9 @@ impl ReignActor {
         self.effects.extend(effects);
         self.carry_out(ctx);
         self.publish();
+        if !self.rests() {
+            self.rouse(ctx);
+        }
     }
 
     /// Carries effects out, in order; one that takes time holds up the rest, and all events.
@@ -354,7 +359,10 @@ impl ReignActor {
         let crew = &self.crew;
         crew.leads.set(self.engine.leads());
         crew.serves.set(self.engine.is_active());
-        crew.role.set(self.engine.role());
+        let role = self.engine.role();
+        if crew.role.replace(role) != role {
+            crew.stirred();
+        }
         *crew.trouble.borrow_mut() = self.engine.trouble().map(str::to_owned);
         *crew.arbiter_seen.borrow_mut() = self.engine.arbiter();
         if !self.engine.serves() {
@@ -367,13 +375,6 @@ impl ReignActor {
         let now = self.crew.shared.clock.now_us();
         self.crew.heard.borrow_mut().insert(site.clone(), now);
     }
-
-    fn tick(&mut self, ctx: &mut Context<Self>) {
-        self.on(Event::Tick, ctx);
-        let stands_by = self.engine.stands_by(&self.crew.own());
-        let says = stands_by.err().map_or_else(|| "begins now".to_owned(), |why| why.to_string());
-        *self.crew.stands_by.borrow_mut() = says;
-    }
 }
 
 impl Actor for ReignActor {
@@ -382,7 +383,7 @@ impl Actor for ReignActor {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX_MAX);
         self.publish();
-        ctx.run_interval(Duration::from_millis(20), |actor, ctx| actor.tick(ctx));
+        self.rouse(ctx);
     }
 }
 
@@ -427,6 +428,7 @@ impl Handler<LinkChanged> for ReignActor {
         if up {
             self.heard(&site);
         }
+        self.crew.stirred();
         self.on(if up { Event::LinkUp(site) } else { Event::LinkDown(site) }, ctx);
     }
 }
@@ -463,6 +465,7 @@ impl Handler<LegChanged> for ReignActor {
         let current = self.crew.shippers.borrow().contains_key(&site);
         let report = LegReport { connected: report.connected && current, ..report };
         self.crew.legs.borrow_mut().insert(site.clone(), report);
+        self.crew.stirred();
         self.on(Event::Leg(site, report), ctx);
     }
 }

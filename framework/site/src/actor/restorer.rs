@@ -1,10 +1,12 @@
 //! The restorer: what is durable in the journal goes to the block stores, in order, in batches.
 
 mod compare;
+mod ticks;
 mod volumes;
 
 pub(crate) use compare::CompareIn;
 
+use super::tick::{Ticking, Ticks};
 use super::{Checkpointed, OwnMarks};
 use crate::crew::{CrewRef, MAILBOX_MAX, VOLUMES};
 use crate::parts::micros;
@@ -104,6 +106,7 @@ pub(crate) struct RestorerActor {
     checkpointing: bool,
     /// Settled for a resync: until its reset nothing is checkpointed, and the debt is the resync's.
     settled: bool,
+    ticks: Ticks,
 }
 
 impl RestorerActor {
@@ -126,6 +129,7 @@ impl RestorerActor {
             changing: false,
             checkpointing: false,
             settled: false,
+            ticks: Ticks::every(ticks::OFTEN),
         }
     }
 
@@ -194,6 +198,7 @@ impl RestorerActor {
             }
         }
         marks.restored.set(restored);
+        self.crew.stirred();
         let totals = &self.crew.shared.totals;
         add(&totals.restored_updates, batch.updates);
         add(&totals.restored_batches, 1);
@@ -252,11 +257,6 @@ impl RestorerActor {
     fn publish_debt(&self) {
         let left = self.copies.as_ref().map_or(0, |copies| copies.bytes_left().max(1));
         self.crew.marks.debt_bytes.set(left);
-    }
-
-    fn tick(&mut self, ctx: &mut Context<Self>) {
-        self.pump(ctx);
-        self.end_debt_if_paid(ctx);
     }
 }
 
@@ -320,14 +320,14 @@ impl Actor for RestorerActor {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX_MAX);
         self.publish_debt();
-        ctx.run_interval(Duration::from_millis(20), |actor, ctx| actor.tick(ctx));
+        self.rouse(ctx);
     }
 }
 
 impl Handler<Received> for RestorerActor {
     type Result = ();
 
-    fn handle(&mut self, Received(records): Received, _: &mut Context<Self>) {
+    fn handle(&mut self, Received(records): Received, ctx: &mut Context<Self>) {
         for record in records {
             let (number, time) = (record.number(), record.time());
             if let Err(error) = self.engine.push(record) {
@@ -338,6 +338,9 @@ impl Handler<Received> for RestorerActor {
                 Some(last) if time.saturating_sub(last.1) < 10_000 => last.0 = number,
                 _ => self.times.push_back((number, time)),
             }
+        }
+        if !self.rests() {
+            self.rouse(ctx);
         }
     }
 }
@@ -356,6 +359,7 @@ impl Handler<CopyIn> for RestorerActor {
     type Result = ();
 
     fn handle(&mut self, CopyIn { block, received }: CopyIn, ctx: &mut Context<Self>) {
+        self.rouse(ctx);
         let copied =
             CopiedBlock { volume: block.volume, offset: block.offset, content: block.content };
         let Some(copies) = &mut self.copies else { return };
@@ -370,6 +374,7 @@ impl Handler<Hold> for RestorerActor {
     type Result = ();
 
     fn handle(&mut self, Hold(reply): Hold, ctx: &mut Context<Self>) {
+        self.rouse(ctx);
         self.engine.hold();
         self.holding.push(reply);
         self.pump(ctx);
@@ -389,6 +394,7 @@ impl Handler<Settle> for RestorerActor {
     type Result = ();
 
     fn handle(&mut self, Settle(reply): Settle, ctx: &mut Context<Self>) {
+        self.rouse(ctx);
         self.engine.hold();
         self.settled = true;
         self.settling.push(reply);
@@ -411,6 +417,7 @@ impl Handler<ResetRestorer> for RestorerActor {
     type Result = ();
 
     fn handle(&mut self, ResetRestorer { base }: ResetRestorer, ctx: &mut Context<Self>) {
+        self.rouse(ctx);
         if let Some(base) = base {
             let now_ms = self.crew.shared.clock.now_us() / 1000;
             self.engine.reset(base, now_ms);

@@ -11,6 +11,7 @@ pub(crate) use self::relay::StopRelaying;
 
 use self::job::{Job, Sent};
 use self::plan::{Judged, plan_for};
+use super::tick::{Ticking, Ticks};
 use super::{LegChanged, LegProgress, RaiseFloor, SyncTo};
 use crate::crew::{CrewRef, MAILBOX_MAX, crew_send, post};
 use crate::parts::micros;
@@ -26,6 +27,9 @@ use trefoil_core::model::{BlockHash, HASHED_BYTES, SessionId, SiteName, UpdateNu
 use trefoil_core::port::Frame;
 use trefoil_core::wire::{ControlMessage, Follow, Progress, StreamEnd};
 use trefoil_core::{ErrorKind, Result};
+
+/// Between ticks while there is something to send or to tell.
+const OFTEN: Duration = Duration::from_millis(25);
 
 /// There may be work.
 #[derive(Message)]
@@ -76,6 +80,7 @@ pub(crate) struct ShipperActor {
     copy_pace: Bucket,
     /// Since when updates are gathered for a batch.
     gathering: Option<u64>,
+    ticks: Ticks,
 }
 
 impl ShipperActor {
@@ -98,6 +103,7 @@ impl ShipperActor {
             reported_us: 0,
             copy_pace: Bucket::default(),
             gathering: None,
+            ticks: Ticks::every(OFTEN),
         }
     }
 
@@ -256,13 +262,6 @@ impl ShipperActor {
         }
     }
 
-    fn tick(&mut self, ctx: &mut Context<Self>) {
-        if self.unreported || self.may_include() {
-            self.pass_on(false);
-        }
-        self.pump(ctx);
-    }
-
     /// The plan is made: a member that it would leave in debt must be out of the charter first
     /// (rule R6).
     fn planned(&mut self, judged: Result<Judged>, ctx: &mut Context<Self>) {
@@ -300,6 +299,25 @@ impl ShipperActor {
     }
 }
 
+impl Ticking for ShipperActor {
+    fn ticks(&mut self) -> &mut Ticks {
+        &mut self.ticks
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        if self.unreported || self.may_include() {
+            self.pass_on(false);
+        }
+        self.pump(ctx);
+    }
+
+    fn rests(&self) -> bool {
+        let level = |engine: &ShipperEngine| !engine.copying() && engine.sent() >= self.limit();
+        let awaits_inclusion = self.mark.is_some() && !self.is_named();
+        !self.unreported && !awaits_inclusion && self.engine.as_ref().is_some_and(level)
+    }
+}
+
 impl Actor for ShipperActor {
     type Context = Context<Self>;
 
@@ -308,7 +326,7 @@ impl Actor for ShipperActor {
         let (crew, peer, follow) = (self.crew.clone(), self.peer.clone(), self.follow.clone());
         let judged = async move { plan_for(&crew, &peer, &follow).await };
         ctx.wait(judged.into_actor(self).map(|judged, actor, ctx| actor.planned(judged, ctx)));
-        ctx.run_interval(Duration::from_millis(25), |actor, ctx| actor.tick(ctx));
+        self.rouse(ctx);
     }
 
     fn stopped(&mut self, ctx: &mut Context<Self>) {
@@ -328,6 +346,7 @@ impl Handler<Kick> for ShipperActor {
     type Result = ();
 
     fn handle(&mut self, _: Kick, ctx: &mut Context<Self>) {
+        self.rouse(ctx);
         self.pump(ctx);
     }
 }
@@ -352,6 +371,7 @@ impl Handler<FollowerProgress> for ShipperActor {
         }
         self.last = Some(progress);
         self.pass_on(first || paid);
+        self.rouse(ctx);
         self.pump(ctx);
     }
 }

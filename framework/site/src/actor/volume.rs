@@ -11,6 +11,7 @@ pub(crate) use self::patience::HoldAnswers;
 pub(crate) use self::set::SetVolumes;
 
 use self::patience::Patience;
+use super::tick::{Ticking, Ticks};
 use super::{Awaited, Marked, Submit, SyncTo};
 use crate::crew::{CrewRef, MAILBOX_MAX};
 use crate::guest::RunBeside;
@@ -28,6 +29,8 @@ use trefoil_core::{Error, Result};
 
 /// At most so many host writes are numbered in one go, so that other messages get their turn.
 const NUMBERED_AT_ONCE: usize = 512;
+/// Between ticks while somebody waits.
+const OFTEN: Duration = Duration::from_millis(5);
 
 /// A host that waits for its answer, with the permit that it gives back then.
 pub(crate) struct Waiter {
@@ -122,6 +125,7 @@ pub(crate) struct VolumeActor {
     pending: VecDeque<HostWrite>,
     armed: bool,
     last_record_us: u64,
+    ticks: Ticks,
 }
 
 impl VolumeActor {
@@ -137,6 +141,7 @@ impl VolumeActor {
             pending,
             armed: false,
             last_record_us: 0,
+            ticks: Ticks::every(OFTEN),
         }
     }
 
@@ -242,6 +247,7 @@ impl VolumeActor {
 
     /// Numbers at once what waits, if it need not wait any longer.
     fn go_on(&mut self, ctx: &mut Context<Self>) {
+        self.rouse(ctx);
         if !self.armed && !self.paused && !self.gathers() && self.has_room() {
             self.number();
         }
@@ -250,23 +256,23 @@ impl VolumeActor {
         }
     }
 
-    /// Once in a while: a heartbeat record when idle, and whoever waits for room or lease.
-    fn tick(&mut self, ctx: &mut Context<Self>) {
-        self.arm(ctx);
-        self.answer();
-        self.let_go();
+    /// Whether all that was numbered is committed, and nobody waits.
+    fn is_idle(&self) -> bool {
+        let engine = self.engine.as_ref();
+        self.pending.is_empty()
+            && engine.is_none_or(|engine| {
+                engine.waiting() == 0 && engine.acking().commit() == engine.assigned().number
+            })
+    }
+
+    /// A heartbeat record, when there was no other record for long.
+    fn mark_time(&mut self) {
         let idle_us = micros(self.crew.shared.config.timing.idle_record);
         let idle = self.crew.shared.clock.now_us().saturating_sub(self.last_record_us) >= idle_us;
         let marks = &self.crew.marks;
         let room = marks.journal_room() > 2 * marks.host_reserve();
-        if let Some(engine) = &mut self.engine
-            && self.serving
-            && !self.paused
-            && idle
-            && room
-            && engine.waiting() == 0
-            && engine.acking().commit() == engine.assigned().number
-        {
+        let due = self.serving && !self.paused && idle && room && self.is_idle();
+        if due && let Some(engine) = &mut self.engine {
             let record = engine.heartbeat(self.crew.shared.clock.wall_us());
             self.submit(vec![record]);
         }
@@ -295,12 +301,30 @@ pub(crate) fn refusal(gate: &Gate) -> Error {
     }
 }
 
+impl Ticking for VolumeActor {
+    fn ticks(&mut self) -> &mut Ticks {
+        &mut self.ticks
+    }
+
+    /// Once in a while: a heartbeat record when idle, and whoever waits for room or lease.
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        self.arm(ctx);
+        self.answer();
+        self.let_go();
+        self.mark_time();
+    }
+
+    fn rests(&self) -> bool {
+        self.is_idle() && !self.paused
+    }
+}
+
 impl Actor for VolumeActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX_MAX);
-        ctx.run_interval(Duration::from_millis(5), |actor, ctx| actor.tick(ctx));
+        self.rouse(ctx);
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
@@ -316,7 +340,7 @@ impl Actor for VolumeActor {
 impl Handler<HostFlush> for VolumeActor {
     type Result = ();
 
-    fn handle(&mut self, flush: HostFlush, _: &mut Context<Self>) {
+    fn handle(&mut self, flush: HostFlush, ctx: &mut Context<Self>) {
         self.take_in();
         if self.has_room() {
             // What came before the flush is covered by it, even if nobody waits for its answer.
@@ -327,6 +351,7 @@ impl Handler<HostFlush> for VolumeActor {
             return;
         };
         let number = engine.flush(flush.waiter);
+        self.rouse(ctx);
         self.want_durable(number);
         self.answer();
     }
@@ -364,7 +389,8 @@ impl Handler<Number> for VolumeActor {
 impl Handler<Lead> for VolumeActor {
     type Result = ();
 
-    fn handle(&mut self, Lead { generation, parent }: Lead, _: &mut Context<Self>) {
+    fn handle(&mut self, Lead { generation, parent }: Lead, ctx: &mut Context<Self>) {
+        self.rouse(ctx);
         let shared = &self.crew.shared;
         let own = self.crew.marks.marks();
         let mut engine = VolumeEngine::new(shared.config.durability, parent, own);

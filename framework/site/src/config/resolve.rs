@@ -13,12 +13,12 @@ use crate::Timing;
 use crate::registry::{Registry, TopologyOptions};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use trefoil_core::model::{Fence, GroupName, SiteName, VolumeName, VolumeSpec};
+use trefoil_core::model::{Fence, GroupName, SiteName, VOLUMES_MAX, VolumeName, VolumeSpec};
 
-/// The most volumes that a group has.
-const VOLUMES_MAX: usize = 256;
-/// The most sites and groups in one file.
-const TABLES_MAX: usize = 64;
+/// The most sites in one file.
+const SITES_MAX: usize = 64;
+/// The most groups in one file: each has its own journal, links and files.
+const GROUPS_MAX: usize = 1024;
 /// The largest volume, in bytes.
 const VOLUME_BYTES_MAX: u64 = 1 << 50;
 /// How long an in-sync site waits for a silent primary before it takes over by itself.
@@ -47,9 +47,11 @@ pub(super) fn resolve(file: File, registry: &Registry, report: &mut Report) -> O
     if groups.is_empty() {
         missing(report, "group", "name a group of volumes: [group.orders]");
     }
-    for (what, count) in [("sites", names.len()), ("group", groups.len())] {
-        if count > TABLES_MAX {
-            let text = format!("{count} tables, expected at most {TABLES_MAX}");
+    for (what, count, most) in
+        [("sites", names.len(), SITES_MAX), ("group", groups.len(), GROUPS_MAX)]
+    {
+        if count > most {
+            let text = format!("{count} tables, expected at most {most}");
             report.key("too_many", what, text, None);
         }
     }

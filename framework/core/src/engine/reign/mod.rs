@@ -208,6 +208,15 @@ impl Reign {
         matches!(&self.standing, Standing::Primary(primary) if primary.serves())
     }
 
+    /// Whether nothing is under way that goes on by time alone, deadlines of seconds aside.
+    pub fn is_settled(&self) -> bool {
+        match &self.standing {
+            Standing::Secondary => self.asked.is_none() && self.takes_over_at.is_none(),
+            Standing::Candidate(_) => false,
+            Standing::Primary(primary) => primary.serves(),
+        }
+    }
+
     /// The newest generation promised.
     pub fn promised(&self) -> Generation {
         self.promised

@@ -1,6 +1,7 @@
 //! The volumes of a site that hands the group over: host writes wait, then the reign ends.
 
 use super::VolumeActor;
+use crate::actor::tick::Ticking;
 use crate::actor::{Paused, SyncTo};
 use actix::prelude::*;
 use std::sync::atomic::Ordering;
@@ -28,6 +29,7 @@ impl Handler<Pause> for VolumeActor {
         } else {
             self.arm(ctx);
         }
+        self.rouse(ctx);
     }
 }
 
