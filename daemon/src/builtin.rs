@@ -5,7 +5,7 @@ use crate::distant::shaped;
 use dashmap::DashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use trefoil_arbiters::Etcd;
+use trefoil_arbiters::{Etcd, Raft, RaftOptions};
 #[cfg(not(feature = "uring"))]
 use trefoil_backends::file::FileStore;
 use trefoil_backends::file::{FileJournal, Medium};
@@ -52,6 +52,7 @@ impl Builtin {
             .backend("mmap", MmapBackend)
             .backend("noop", NoopBackend)
             .arbiter("etcd", EtcdArbiter)
+            .arbiter("raft", RaftArbiter)
             .shaper(shaped);
         Self { registry, credentials }
     }
@@ -110,7 +111,7 @@ const ETCD_PREFIX: &str = "trefoil";
 
 impl ArbiterFactory for EtcdArbiter {
     fn open(&self, options: &ArbiterOptions) -> Result<Arc<dyn Arbiter>> {
-        let ArbiterOptions { site: _, group, settings } = options;
+        let ArbiterOptions { group, settings, .. } = options;
         let endpoints = settings.get("endpoints").map_or(&[][..], Vec::as_slice);
         let prefix = match settings.get("prefix").map(Vec::as_slice) {
             None => ETCD_PREFIX,
@@ -132,6 +133,20 @@ impl ArbiterFactory for EtcdArbiter {
             endpoint.strip_prefix("http://").map(|rest| rest.trim_end_matches('/').to_owned())
         };
         endpoints.iter().filter_map(address).collect()
+    }
+}
+
+/// The three sites of a group among themselves: two of them decide.
+struct RaftArbiter;
+
+impl ArbiterFactory for RaftArbiter {
+    fn open(&self, options: &ArbiterOptions) -> Result<Arc<dyn Arbiter>> {
+        let ArbiterOptions { site, group, sites, dir, lease, settings: _ } = options.clone();
+        Ok(Arc::new(Raft::open(RaftOptions { group, site, sites, dir, lease })?))
+    }
+
+    fn check(&self, options: &ArbiterOptions) -> Result<()> {
+        Raft::check(&options.site, &options.sites)
     }
 }
 

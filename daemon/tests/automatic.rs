@@ -1,5 +1,6 @@
 //! Three real daemons that take over by themselves: a primary is killed, a link is cut with the
-//! primary alive, and the primary is cut off from everybody.
+//! primary alive, and the primary is cut off from everybody. Two of three sites decide, by their
+//! promises alone or with the charter in Raft.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -30,7 +31,7 @@ struct Cuttable {
 }
 
 impl Cuttable {
-    fn start() -> Self {
+    fn start(arbiter: &str) -> Self {
         let mut trio = Trio::laid_out("");
         let text = std::fs::read_to_string(trio.dir().join("trefoil.toml")).unwrap();
         let addresses: Vec<String> = text
@@ -43,6 +44,7 @@ impl Cuttable {
         // The site with the smaller name dials, so A dials both.
         for site in ["a", "b", "c"] {
             let mut variables = vec![
+                ("TREFOIL__ARBITER__KIND", arbiter.to_owned()),
                 ("TREFOIL__ARBITER__TAKEOVER", "automatic".to_owned()),
                 ("TREFOIL__ARBITER__TAKEOVER_DELAY", format!("{}s", DELAY.as_secs())),
                 ("TREFOIL__SITES__B__LISTEN", b.clone()),
@@ -106,7 +108,16 @@ async fn read(address: &str, offset: u64, length: u32) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_primary_is_taken_over_within_delay_and_lease() {
-    let mut all = Cuttable::start();
+    primary_is_killed("manual").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_raft_a_killed_primary_is_taken_over_within_delay_and_lease() {
+    primary_is_killed("raft").await;
+}
+
+async fn primary_is_killed(arbiter: &str) {
+    let mut all = Cuttable::start(arbiter);
     all.trio.until_filled();
     write(&all.trio.nbd("a"), 0, &[7; 8192]).await;
     all.until_ready("b");
@@ -123,7 +134,16 @@ async fn a_killed_primary_is_taken_over_within_delay_and_lease() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_cut_pair_exactly_one_answers() {
-    let mut all = Cuttable::start();
+    pair_is_cut("manual").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_raft_of_a_cut_pair_exactly_one_answers() {
+    pair_is_cut("raft").await;
+}
+
+async fn pair_is_cut(arbiter: &str) {
+    let mut all = Cuttable::start(arbiter);
     all.trio.until_filled();
     // The link of the pair is cut, A lives, and C hears it: B stays, whatever it thinks of A.
     all.ab.cut();

@@ -3,7 +3,7 @@
 ROUNDS=100 makes a hundred rounds, SEED=7 begins with another seed. In every round two hosts write
 all the time, one at A and one at B, whoever of them answers. Checked are: no answered write is
 lost, never two sites answer at a time, and the mirror answers soon enough where it must. The same
-with an etcd as arbiter, which is lost too.
+with an etcd as arbiter, which is lost too, and with the one that lives in the sites.
 """
 
 import os
@@ -277,7 +277,13 @@ def rounds_with_etcd(report, short):
         all_rounds(report, short, witness, KINDS | WITNESS_KINDS, first)
 
 
-def all_rounds(report, short, witness, drawn, kinds):
+def rounds_with_raft(report, short):
+    """The same where the sites keep the charter in Raft: what is lost of them, it loses too."""
+    first = ["kill-c", "pair", "kill"]
+    all_rounds(report, short, None, KINDS, first, ['kind = "raft"'])
+
+
+def all_rounds(report, short, witness, drawn, kinds, lines=()):
     """As many rounds as asked for: first of `kinds` (the last one first), then drawn ones."""
     count = int(os.environ.get("ROUNDS", ROUNDS_SHORT if short else ROUNDS))
     dice = random.Random(int(os.environ.get("SEED", "1")))
@@ -288,7 +294,7 @@ def all_rounds(report, short, witness, drawn, kinds):
             f'lease = "{LEASE:.0f}s"',
             'takeover = "automatic"',
             f'takeover_delay = "{DELAY:.0f}s"',
-            *(witness.lines() if witness else []),
+            *(witness.lines() if witness else lines),
         ],
     )
     with Trio(layout) as trio:

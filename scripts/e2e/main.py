@@ -72,6 +72,7 @@ def scenarios(short):
         ("two-site-async", layouts.two_sites("async"), LONG),
         ("automatic", automatic.rounds, IN_SHORT),
         ("automatic-etcd", automatic.rounds_with_etcd, IN_SHORT),
+        ("automatic-raft", automatic.rounds_with_raft, IN_SHORT),
         ("forgotten-file", forgotten.by("file"), IN_SHORT),
         ("forgotten-mmap", forgotten.by("mmap"), LONG),
         ("flood", flood.third_site_is_paused, LONG),

@@ -25,12 +25,15 @@ pub(super) fn run(common: &Common, args: Args) -> Result<(), Failure> {
     Ok(run::run(run::Options { config, pid_file, load }, &builtin::Builtin::new())?)
 }
 
-/// Logs go to standard error; `TREFOIL_LOG` chooses how much (`info` if not set).
+/// What is logged if `TREFOIL_LOG` does not say: Raft's own account of every site that is away is
+/// for whoever looks into Raft; what matters of it, the arbiter says itself.
+const LOG: &str = "info,openraft=off";
+
+/// Logs go to standard error; `TREFOIL_LOG` chooses how much.
 fn log() {
     let filter = EnvFilter::builder()
-        .with_env_var("TREFOIL_LOG")
         .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
-        .from_env_lossy();
+        .parse_lossy(std::env::var("TREFOIL_LOG").as_deref().unwrap_or(LOG));
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)

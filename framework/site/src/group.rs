@@ -5,6 +5,7 @@ use crate::actor::{
     StopShipping, VolumeActor, greeting, quiesce,
 };
 use crate::clock::Clock;
+use crate::courier::{GroupLinks, Linked};
 use crate::crew::{Crew, CrewRef, Watermarks, post};
 use crate::door::Arrival;
 use crate::handle::Group;
@@ -92,6 +93,7 @@ impl Running {
             restoring: tokio::sync::RwLock::new(()),
             totals: Counters::default(),
             lanes: peers.iter().map(lane_of).collect(),
+            linked: Arc::new(Linked::none_of(peers.keys())),
             threads: around.threads,
             topology: parking_lot::RwLock::new(config.topology.clone()),
             config,
@@ -103,6 +105,11 @@ impl Running {
         for (site, way) in peers {
             let peer = PeerActor::new(crew.clone(), site.clone(), way).start();
             crew.peers.borrow_mut().insert(site, peer);
+        }
+        if let Some(arbiter) = &crew.arbiter {
+            let peers = crew.peers.borrow();
+            let peers = peers.iter().map(|(site, peer)| (site.clone(), peer.downgrade())).collect();
+            arbiter.join(Arc::new(GroupLinks { linked: crew.shared.linked.clone(), peers }));
         }
         let status_task = tokio::task::spawn_local(keep_status(crew.clone()));
         crew.transports.borrow_mut().clone_from(&transports);

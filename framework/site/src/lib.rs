@@ -16,6 +16,7 @@ mod actor;
 mod builder;
 mod clock;
 pub mod config;
+mod courier;
 mod crew;
 mod door;
 mod extent_map;

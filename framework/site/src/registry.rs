@@ -193,12 +193,18 @@ pub struct ArbiterOptions {
     pub site: SiteName,
     /// The group.
     pub group: GroupName,
+    /// All sites of the group, that one included, in alphabetic order.
+    pub sites: Vec<SiteName>,
+    /// Where it may keep a file named after the group; empty while options are only checked.
+    pub dir: PathBuf,
+    /// How long leases are.
+    pub lease: Duration,
     /// The values of the factory's own [`keys`](ArbiterFactory::keys); a single value is a list of
     /// one.
     pub settings: BTreeMap<String, Vec<String>>,
 }
 
-/// Makes the arbiters that keep charters outside of the sites.
+/// Makes the arbiters that keep charters.
 pub trait ArbiterFactory: Send + Sync {
     /// An arbiter with these options. It is not asked anything yet, nor looked for: an arbiter that
     /// is away keeps no site from starting.
@@ -206,6 +212,15 @@ pub trait ArbiterFactory: Send + Sync {
     /// # Errors
     /// [`ErrorKind::Invalid`](trefoil_core::ErrorKind::Invalid) when a setting is wrong.
     fn open(&self, options: &ArbiterOptions) -> Result<Arc<dyn Arbiter>>;
+
+    /// Whether the options are right, before anything is opened. Says it by opening one, unless
+    /// the arbiter keeps something.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](trefoil_core::ErrorKind::Invalid) when a setting is wrong.
+    fn check(&self, options: &ArbiterOptions) -> Result<()> {
+        self.open(options).map(drop)
+    }
 
     /// The keys that the table `[arbiter]` may have beyond the common ones.
     fn keys(&self) -> &[&'static str] {

@@ -2,6 +2,7 @@
 
 use crate::actor::Inbox;
 use crate::clock::Clock;
+use crate::courier::Linked;
 use crate::parts::GroupConfig;
 use crate::status::{GroupStatus, Totals};
 use crate::volumes::{OpenVolumes, VolumeOpener};
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     pub topology: RwLock<Arc<dyn Topology>>,
     /// The data lanes to the other sites.
     pub lanes: BTreeMap<SiteName, Arc<Lane>>,
+    /// Which links are up.
+    pub linked: Arc<Linked>,
     /// Whether long computations go to threads of their own; else everything happens where the
     /// site was started, in an order that is the same in every run.
     pub threads: bool,

@@ -3,7 +3,21 @@
 use crate::Result;
 use crate::model::{Charter, Generation, SiteName};
 use async_trait::async_trait;
+use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// The longest message of an arbiter, in bytes.
+pub const ARBITER_MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Carries messages between the parts of an arbiter that lives in the sites: over the group's own
+/// links, so that whoever may not be heard as a site is not heard as a part of the arbiter either.
+pub trait Courier: Send + Sync {
+    /// Sends a message of at most [`ARBITER_MESSAGE_BYTES_MAX`] bytes to the part at another site.
+    /// False if there is no link now: then it certainly does not arrive. True promises nothing:
+    /// messages may be lost, though none is changed.
+    fn send(&self, to: &SiteName, message: Bytes) -> bool;
+}
 
 /// A charter, and which change of it this is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,4 +89,16 @@ pub trait Arbiter: Send + Sync {
 
     /// What it is, for people: `etcd https://10.0.0.9:2379`.
     fn describe(&self) -> String;
+
+    /// How its part at this site reaches those at the others, where it lives in the sites. Called
+    /// once, before the first question. Others need none.
+    fn join(&self, courier: Arc<dyn Courier>) {
+        drop(courier);
+    }
+
+    /// A message that its part at the site `from` sent. It must not block; what is too much may be
+    /// dropped.
+    fn deliver(&self, from: &SiteName, message: Bytes) {
+        let _ = (from, message);
+    }
 }

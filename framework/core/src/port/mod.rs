@@ -5,7 +5,9 @@ mod block_store;
 mod journal_store;
 mod transport;
 
-pub use arbiter::{Arbiter, ChangeOutcome, LeaseRequest, Recorded};
+pub use arbiter::{
+    ARBITER_MESSAGE_BYTES_MAX, Arbiter, ChangeOutcome, Courier, LeaseRequest, Recorded,
+};
 pub use block_store::{BlockStore, BlockWrite, Content};
 pub use journal_store::{JournalStore, Recovery, SyncFuture};
 pub use transport::{

@@ -7,6 +7,7 @@ use crate::model::{
 };
 use crate::port::Content;
 use crate::record::Record;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -349,6 +350,8 @@ pub enum ControlMessage {
         /// The answer.
         answer: Answer,
     },
+    /// What the part of an arbiter at one site says to the part at another.
+    Arbiter(Bytes),
 }
 
 /// One copied range.

@@ -16,6 +16,7 @@
 //! |   | told which of them differ |
 //! | 8 | a site says whether its word counts, and how far it has come by its own word, so that one
 //! |   | that was set back is told; a site that leads vouches for those that begin with nothing |
+//! | 9 | an arbiter that lives in the sites is carried |
 
 mod codec;
 mod compare;
@@ -35,4 +36,4 @@ pub use message::{
 pub use packing::{MESSAGE_BYTES_MAX, PACKING_BYTES, Packed, Packing};
 
 /// The protocol version that this program speaks.
-pub const PROTOCOL_VERSION: u16 = 8;
+pub const PROTOCOL_VERSION: u16 = 9;

@@ -194,6 +194,7 @@ impl PeerActor {
     }
 
     pub(super) fn seen(&self, link_up: bool, security: LinkSecurity) {
+        self.crew.shared.linked.set(&self.site, link_up);
         let mut seen = self.crew.seen.borrow_mut();
         let seen = seen.entry(self.site.clone()).or_default();
         (seen.link_up, seen.security) = (link_up, security);
@@ -323,6 +324,11 @@ impl PeerActor {
             ControlMessage::PlanReply { id, answer } => {
                 if let Some(reply) = self.planning.remove(&id) {
                     let _ = reply.send(answer);
+                }
+            }
+            ControlMessage::Arbiter(message) => {
+                if let Some(arbiter) = &self.crew.arbiter {
+                    arbiter.deliver(&from, message);
                 }
             }
             ControlMessage::Goodbye(why) => self.lower(&why, ctx),

@@ -5,6 +5,8 @@ use super::site_config::{ArbiterEntry, GroupEntry};
 use super::words::{self, is_loopback};
 use crate::registry::{ArbiterOptions, Registry};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
 use trefoil_core::model::{Fence, GroupName, SiteName};
 
 /// The word for two of three sites, which need no arbiter.
@@ -54,12 +56,18 @@ pub(super) fn resolve(
     let settings: BTreeMap<String, Vec<String>> =
         settings.iter().map(|(key, spot)| (key.clone(), spot.value.clone())).collect();
     let entry = ArbiterEntry { word, settings };
-    if let (Some(site), Some(group)) = (site, groups.keys().next())
-        && let Err(error) = factory.open(&entry.options(site, group))
-    {
-        let help = format!("keys of this arbiter: {}", factory.keys().join(", "));
-        report.value("bad_arbiter", &first, error.to_string(), Some(help));
-        return None;
+    for (name, group) in groups.iter().filter(|_| site.is_some()) {
+        // Of the site that reads the file, or of one that has the group: it is the same for all.
+        let site = site.filter(|site| group.sites().contains(site)).unwrap_or(&group.primary);
+        let options = entry.options(site, name, group, (PathBuf::new(), Duration::default()));
+        if let Err(error) = factory.check(&options) {
+            let help = match factory.keys() {
+                [] => "say kind = \"manual\" in [arbiter]: two of three sites decide".to_owned(),
+                keys => format!("keys of this arbiter: {}", keys.join(", ")),
+            };
+            report.value("bad_arbiter", &first, error.to_string(), Some(help));
+            return None;
+        }
     }
     let allowed = insecure.is_some_and(|insecure| insecure.value);
     let plain = factory.plain_addresses(&entry.settings);
@@ -93,18 +101,22 @@ fn unknown(word: &str, path: &str, registry: &Registry, report: &mut Report) {
     known.extend(registry.arbiter_words());
     let help =
         format!("use `{MANUAL}`: two of the three sites decide; known: {}", known.join(", "));
-    let (code, what) = match word {
-        "raft" => ("not_yet", "arbiter `raft` is not in this release".to_owned()),
-        _ => ("unknown_arbiter", format!("no arbiter named `{word}`")),
-    };
-    report.value(code, path, what, Some(help));
+    report.value("unknown_arbiter", path, format!("no arbiter named `{word}`"), Some(help));
 }
 
 impl ArbiterEntry {
-    /// What a factory is told.
-    pub(super) fn options(&self, site: &SiteName, group: &GroupName) -> ArbiterOptions {
-        let (site, group) = (site.clone(), group.clone());
-        ArbiterOptions { site, group, settings: self.settings.clone() }
+    /// What a factory is told. `kept`: where the arbiter may keep a file, and how long leases are.
+    pub(super) fn options(
+        &self,
+        site: &SiteName,
+        name: &GroupName,
+        group: &GroupEntry,
+        (dir, lease): (PathBuf, Duration),
+    ) -> ArbiterOptions {
+        let mut sites: Vec<SiteName> = group.sites().into_iter().cloned().collect();
+        sites.sort();
+        let (site, group, settings) = (site.clone(), name.clone(), self.settings.clone());
+        ArbiterOptions { site, group, sites, dir, lease, settings }
     }
 }
 

@@ -105,7 +105,9 @@ impl SiteConfig {
             peers.insert(peer.clone(), PeerLink::new(transport, address).with_rates(rates));
         }
         let arbiter = self.arbiter.as_ref().map(|arbiter| {
-            registry.arbiter_factory(&arbiter.word)?.open(&arbiter.options(&self.site, name))
+            let kept = (own.journal_dir.clone(), self.timing.over(Timing::default()).lease);
+            let options = arbiter.options(&self.site, name, group, kept);
+            registry.arbiter_factory(&arbiter.word)?.open(&options)
         });
         let (config, arbiter) = (self.group_config(name, group, registry)?, arbiter.transpose()?);
         Ok((GroupParts { config, journal, stores: Vec::new(), peers, arbiter }, opener))

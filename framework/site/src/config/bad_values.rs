@@ -9,7 +9,7 @@ pub(super) const BAD_VALUES: &[Row] = &[
     ("[journal]\ncapacity = \"big\"\n", "bad_value", "`big` is not a size", "15:12", ""),
     ("[journal]\ncapacity = \"1KiB\"\n", "bad_value", "expected 8.0 MiB to", "15:12", ""),
     ("[arbiter]\nlease = 2\n", "bad_value", "`2` is not a duration", "15:9", ""),
-    ("[arbiter]\nkind = \"raft\"\n", "not_yet", "not in this release", "15:8", "`manual`"),
+    ("[arbiter]\nkind = \"oracle\"\n", "unknown_arbiter", "no arbiter named", "15:8", "`manual`"),
     ("[arbiter]\ntakeover = \"auto\"\n", "bad_value", "`manual` or `automatic`", "15:12", ""),
     (
         "[arbiter]\ntakeover_delay = \"9s\"\n",
