@@ -79,13 +79,12 @@ impl Cuttable {
         }
     }
 
-    /// Waits until a site would take over by itself. What it says may be a moment old.
-    fn until_ready(&self, site: &str) {
-        let begun = Instant::now();
-        while !self.said(site).starts_with("ready: a was heard") {
-            assert!(begun.elapsed() < MORE, "{}", self.said(site));
-            std::thread::sleep(Duration::from_millis(20));
-        }
+    /// Waits until B knows that the charter names it.
+    fn until_b_is_ready(&self) {
+        self.trio.until("b is ready", "b", |status| {
+            let said = &status["groups"][0]["automatic_takeover"];
+            said.as_str().is_some_and(|said| said.starts_with("ready: a was heard"))
+        });
     }
 
     fn said(&self, site: &str) -> String {
@@ -120,7 +119,7 @@ async fn primary_is_killed(arbiter: &str) {
     let mut all = Cuttable::start(arbiter);
     all.trio.until_filled();
     write(&all.trio.nbd("a"), 0, &[7; 8192]).await;
-    all.until_ready("b");
+    all.until_b_is_ready();
     assert!(all.said("c").starts_with("not from here"), "{}", all.said("c"));
     all.trio.kill("a");
     let took = all.watch(|_, b| b, DELAY + LEASE + MORE);
@@ -157,10 +156,7 @@ async fn pair_is_cut(arbiter: &str) {
     all.trio.until("b is in sync again", "a", |status| {
         status["groups"][0]["legs"]["b"]["acking"] == true
     });
-    all.trio.until("b knows that it is", "b", |status| {
-        let said = &status["groups"][0]["automatic_takeover"];
-        said.as_str().is_some_and(|said| said.starts_with("ready"))
-    });
+    all.until_b_is_ready();
     // Now A is cut off from everybody, and lives: it stops before B begins.
     all.ab.cut();
     all.ac.cut();
