@@ -100,7 +100,8 @@ async fn with_any_one_part_gone_the_other_two_decide_within_a_lease_and_one_alon
         let begun = Instant::now();
         change(&council, at, changes, changes + 1, "a").await;
         changes += 1;
-        assert!(begun.elapsed() < 3 * LEASE, "without {gone}: {:?}", begun.elapsed());
+        // A lease for a new leader, and much for a machine that is busy.
+        assert!(begun.elapsed() < 6 * LEASE, "without {gone}: {:?}", begun.elapsed());
         council.start(gone);
         assert_eq!(version(&council, gone).await, changes, "{gone} comes back");
     }
@@ -187,6 +188,28 @@ async fn a_part_that_lost_all_has_no_vote_before_it_heard_all() {
     // From now on it counts again.
     council.stop("a");
     change(&council, "c", 1, 2, "b").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_that_was_set_back_counts_for_nothing_before_it_caught_up() {
+    let mut council = Council::whole().await;
+    council.stop("b");
+    let old = std::fs::read(council.file("c")).unwrap();
+    change(&council, "a", 0, 1, "a").await;
+    council.stop("c");
+    council.stop("a");
+    // The backup of c knows of no change, as b.
+    std::fs::write(council.file("c"), old).unwrap();
+    council.start("c");
+    council.at("c").set_back().await.unwrap();
+    council.start("b");
+    tokio::time::sleep(4 * LEASE).await;
+    let read = council.at("b").read().await;
+    assert!(read.is_err(), "b and an old c decide: {read:?}");
+    council.start("a");
+    for at in SITES {
+        assert_eq!(version(&council, at).await, 1, "{at}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

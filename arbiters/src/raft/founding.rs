@@ -15,8 +15,9 @@ use std::time::Duration;
 use trefoil_core::model::SiteName;
 use trefoil_core::{Error, ErrorKind, Result};
 
-/// How often those that are not heard yet are asked again.
+/// How often those that are not heard yet are asked again, and how long they have.
 const AGAIN: Duration = Duration::from_millis(200);
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
 /// A snapshot takes the place of so many entries.
 const SNAPSHOT_EVERY: u64 = 64;
 /// So many entries before a snapshot are kept for sites that are a little behind.
@@ -43,7 +44,7 @@ fn config(lease: Duration) -> Result<Config> {
     let lease = lease.clamp(*LEASE_MS.start(), *LEASE_MS.end());
     Config {
         cluster_name: "trefoil".to_owned(),
-        heartbeat_interval: lease / 8,
+        heartbeat_interval: lease / 6,
         election_timeout_min: lease * 3 / 8,
         election_timeout_max: lease / 2,
         install_snapshot_timeout: lease,
@@ -101,7 +102,7 @@ impl Parts {
         let mut heard = BTreeMap::new();
         while heard.len() + 1 < self.sites.len() {
             for other in self.post.others(self.own) {
-                let asked = self.post.ask(other, Ask::Standing, AGAIN).await;
+                let asked = self.post.ask(other, Ask::Standing, HEARD_WITHIN).await;
                 match asked {
                     Ok(Tell::Standing(standing)) => drop(heard.insert(other, standing)),
                     Ok(_) | Err(Silence::Undone(_) | Silence::Unknown(_)) => {

@@ -16,6 +16,7 @@ mod keeper;
 mod log;
 mod machine;
 mod node;
+mod part;
 mod post;
 mod store;
 mod words;
@@ -25,29 +26,23 @@ use bytes::Bytes;
 use founding::Parts;
 use log::Shelf;
 use machine::Lease;
-use node::Node;
+use part::Part;
 use post::Post;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use store::Store;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use trefoil_core::model::{Charter, GroupName, SiteName};
 use trefoil_core::port::{Arbiter, ChangeOutcome, Courier, LeaseRequest, Recorded};
 use trefoil_core::{Error, Result};
-use words::{Answer, Ask, Call, Command, Message, Standing, Tell, Verdict};
+use words::{Answer, Call, Command, Verdict};
 
 /// How many messages of other sites may wait; what is more is lost, and sent again.
 const MESSAGES_MAX: usize = 1024;
-/// How many calls of the site may wait: it makes two at a time.
-const CALLS_MAX: usize = 16;
-/// How many questions of other sites are worked on at a time.
-const ANSWERS_MAX: usize = 64;
-/// How long a call is tried; the site itself waits no longer.
-const CALL_TIME: Duration = Duration::from_millis(1800);
-/// How long Raft may take to end.
-const END_TIME: Duration = Duration::from_secs(2);
+/// How many orders of the site may wait: it makes two calls at a time.
+const ORDERS_MAX: usize = 16;
 
 /// What a part of the arbiter is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +56,7 @@ pub struct RaftOptions {
     /// Where the part keeps its file, `GROUP.arbiter`.
     pub dir: PathBuf,
     /// How long leases are. Raft's own times are taken from it: a leader of the arbiter that is
-    /// lost is replaced within this time.
+    /// lost is replaced within this time, and a round trip between sites has a sixth of it.
     pub lease: Duration,
 }
 
@@ -69,7 +64,12 @@ fn listed(sites: &[SiteName]) -> String {
     sites.iter().map(SiteName::as_str).collect::<Vec<_>>().join(", ")
 }
 
-type Question = (Call, oneshot::Sender<Answer>);
+/// What the thread of a part is told.
+enum Order {
+    Call(Call, oneshot::Sender<Answer>),
+    /// To forget what it keeps, and to begin anew.
+    Forget(oneshot::Sender<Result<()>>),
+}
 
 /// The part at one site. Dropping it ends it, and waits for that.
 pub struct Raft {
@@ -77,7 +77,7 @@ pub struct Raft {
     post: Post,
     messages: mpsc::Sender<(SiteName, Bytes)>,
     /// Dropped first: that ends the thread.
-    calls: Option<mpsc::Sender<Question>>,
+    orders: Option<mpsc::Sender<Order>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -100,17 +100,17 @@ impl Raft {
         let own = post.place(&site).ok_or_else(|| Error::invalid("open arbiter: no such site"))?;
         let parts = Parts { own, sites, shelf: Shelf::new(store), post: post.clone(), lease };
         let (messages, inbox) = mpsc::channel(MESSAGES_MAX);
-        let (calls, questions) = mpsc::channel(CALLS_MAX);
+        let (orders, told) = mpsc::channel(ORDERS_MAX);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
             .map_err(|source| Error::io("start arbiter: no runtime", source))?;
-        let run = move || runtime.block_on(Part::new(parts).run(inbox, questions));
+        let run = move || runtime.block_on(Part::new(parts).run(inbox, told));
         let thread = std::thread::Builder::new()
             .name("trefoil-arbiter".to_owned())
             .spawn(run)
             .map_err(|source| Error::io("start arbiter: no thread", source))?;
-        Ok(Self { about, post, messages, calls: Some(calls), thread: Mutex::new(Some(thread)) })
+        Ok(Self { about, post, messages, orders: Some(orders), thread: Mutex::new(Some(thread)) })
     }
 
     /// Whether a group of these sites can have such an arbiter.
@@ -129,12 +129,19 @@ impl Raft {
         Ok(())
     }
 
+    fn ended(&self) -> Error {
+        Error::closed(format!("ask {}: it has ended", self.about))
+    }
+
+    async fn order(&self, order: Order) -> Result<()> {
+        let orders = self.orders.as_ref().ok_or_else(|| self.ended())?;
+        orders.send(order).await.map_err(|_| self.ended())
+    }
+
     async fn ask(&self, call: Call) -> Result<Answer> {
-        let ended = || Error::closed(format!("ask {}: it has ended", self.about));
         let (reply, answer) = oneshot::channel();
-        let calls = self.calls.as_ref().ok_or_else(ended)?;
-        calls.send((call, reply)).await.map_err(|_| ended())?;
-        match answer.await.map_err(|_| ended())? {
+        self.order(Order::Call(call, reply)).await?;
+        match answer.await.map_err(|_| self.ended())? {
             Answer::Undone(why) | Answer::Unknown(why) => {
                 Err(Error::unavailable(format!("ask {}: {why}", self.about)))
             }
@@ -156,7 +163,7 @@ impl Raft {
 
 impl Drop for Raft {
     fn drop(&mut self) {
-        drop(self.calls.take());
+        drop(self.orders.take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A part that panicked has ended as well.
         let _ = thread.map(JoinHandle::join);
@@ -205,117 +212,14 @@ impl Arbiter for Raft {
         self.post.join(courier);
     }
 
+    async fn set_back(&self) -> Result<()> {
+        let (reply, done) = oneshot::channel();
+        self.order(Order::Forget(reply)).await?;
+        done.await.map_err(|_| self.ended())?
+    }
+
     fn deliver(&self, from: &SiteName, message: Bytes) {
         // What finds no room is lost, as on a link that is cut: it is sent again.
         let _ = self.messages.try_send((from.clone(), message));
-    }
-}
-
-/// The part as its thread runs it.
-struct Part {
-    post: Post,
-    parts: Option<Parts>,
-    node: OnceLock<Node>,
-    /// Why it never begins, if so.
-    trouble: OnceLock<String>,
-    places: Arc<Semaphore>,
-}
-
-impl Part {
-    fn new(parts: Parts) -> Self {
-        Self {
-            post: parts.post.clone(),
-            parts: Some(parts),
-            node: OnceLock::new(),
-            trouble: OnceLock::new(),
-            places: Arc::new(Semaphore::new(ANSWERS_MAX)),
-        }
-    }
-
-    /// Until nobody can ask any more.
-    async fn run(
-        mut self,
-        mut messages: mpsc::Receiver<(SiteName, Bytes)>,
-        mut calls: mpsc::Receiver<Question>,
-    ) {
-        let parts = self.parts.take();
-        let part = Arc::new(self);
-        let found = tokio::spawn({
-            let part = part.clone();
-            async move { part.found(parts).await }
-        });
-        loop {
-            tokio::select! {
-                biased;
-                call = calls.recv() => match call {
-                    Some((call, reply)) => {
-                        let part = part.clone();
-                        tokio::spawn(async move {
-                            // Whoever asked may have given up.
-                            let _ = reply.send(part.call(call).await);
-                        });
-                    }
-                    None => break,
-                },
-                Some((from, bytes)) = messages.recv() => Self::take(&part, from, &bytes),
-            }
-        }
-        found.abort();
-        if let Some(node) = part.node.get() {
-            let _ = tokio::time::timeout(END_TIME, node.raft.shutdown()).await;
-        }
-    }
-
-    async fn found(&self, parts: Option<Parts>) {
-        let Some(parts) = parts else { return };
-        match parts.found().await {
-            Ok(node) => {
-                let _ = self.node.set(node);
-                if let Some(node) = self.node.get() {
-                    node.catch_up().await;
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "the arbiter does not begin at this site");
-                let _ = self.trouble.set(error.to_string());
-            }
-        }
-    }
-
-    async fn call(&self, call: Call) -> Answer {
-        match (self.node.get(), self.trouble.get()) {
-            (Some(node), _) => node.call(call, CALL_TIME).await,
-            (None, Some(trouble)) => Answer::Undone(trouble.clone()),
-            (None, None) => Answer::Undone(
-                "nothing is kept at this site yet: it waits until it has heard both others"
-                    .to_owned(),
-            ),
-        }
-    }
-
-    /// A message came.
-    fn take(part: &Arc<Self>, from: SiteName, bytes: &[u8]) {
-        let Some(place) = part.post.place(&from) else { return };
-        match serde_json::from_slice(bytes) {
-            Ok(Message::Tell(id, tell)) => part.post.answered(id, tell),
-            Ok(Message::Ask(id, ask)) => {
-                let Ok(permit) = part.places.clone().try_acquire_owned() else { return };
-                let part = part.clone();
-                tokio::spawn(async move {
-                    let tell = part.answer(place, ask).await;
-                    part.post.send(&from, &Message::Tell(id, tell));
-                    drop(permit);
-                });
-            }
-            Err(error) => tracing::warn!(%from, %error, "a message of the arbiter is no such"),
-        }
-    }
-
-    async fn answer(&self, from: words::Place, ask: Ask) -> Tell {
-        match (self.node.get(), ask) {
-            (Some(node), ask) => node.answer(from, ask).await,
-            (None, Ask::Standing) => Tell::Standing(Standing::default()),
-            (None, _) => Tell::No("this site has not begun yet".to_owned()),
-        }
     }
 }

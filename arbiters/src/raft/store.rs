@@ -125,6 +125,17 @@ impl Store {
         self.begin(state)
     }
 
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) -> std::io::Result<()> {
+        self.failed = true;
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => sync_dir(&self.path)?,
+        }
+        (self.state, self.failed) = (None, false);
+        Ok(())
+    }
+
     /// Replaces everything.
     pub(super) fn begin(&mut self, state: State) -> std::io::Result<()> {
         if self.failed {
@@ -153,6 +164,10 @@ fn write(path: &Path, state: &State) -> std::io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&beside, path)?;
+    sync_dir(path)
+}
+
+fn sync_dir(path: &Path) -> std::io::Result<()> {
     match path.parent() {
         Some(dir) => File::open(dir)?.sync_all(),
         None => Ok(()),

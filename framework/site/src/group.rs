@@ -167,14 +167,15 @@ impl Running {
         if !self.peers.contains_key(&theirs.from) {
             return Some(format!("no site {} is configured at site {site}", theirs.from));
         }
-        let asks = |arbiter| if arbiter { "asks an arbiter" } else { "asks none" };
-        let mine = self.crew.arbiter.is_some();
+        let mine = self.crew.arbiter.as_ref().map(|arbiter| arbiter.kind());
         if theirs.arbiter != mine {
+            let asks = |arbiter: &Option<String>| match arbiter {
+                Some(kind) => format!("asks the arbiter {kind}"),
+                None => "asks no arbiter".to_owned(),
+            };
+            let (mine, from, their) = (asks(&mine), &theirs.from, asks(&theirs.arbiter));
             return Some(format!(
-                "site {site} {} who leads, site {} {}: configure all sites alike",
-                asks(mine),
-                theirs.from,
-                asks(theirs.arbiter)
+                "site {site} {mine} who leads, site {from} {their}: configure all sites alike"
             ));
         }
         let up = self.crew.seen.borrow().get(&theirs.from).and_then(|seen| seen.link);

@@ -90,10 +90,23 @@ pub trait Arbiter: Send + Sync {
     /// What it is, for people: `etcd https://10.0.0.9:2379`.
     fn describe(&self) -> String;
 
+    /// Of which kind it is, the first word of that: sites that ask different kinds refuse each
+    /// other, since each kind has a record of its own.
+    fn kind(&self) -> String {
+        self.describe().split(' ').next().unwrap_or_default().to_owned()
+    }
+
     /// How its part at this site reaches those at the others, where it lives in the sites. Called
     /// once, before the first question. Others need none.
     fn join(&self, courier: Arc<dyn Courier>) {
         drop(courier);
+    }
+
+    /// This site is an older copy of itself, as the others remember, and so is what a part of the
+    /// arbiter keeps beside it: that part must count for nothing before it has heard the others,
+    /// also after a restart. Where it keeps nothing there is nothing to do.
+    async fn set_back(&self) -> Result<()> {
+        Ok(())
     }
 
     /// A message that its part at the site `from` sent. It must not block; what is too much may be

@@ -26,8 +26,8 @@ pub struct Greeting {
     pub claim: Claim,
     /// The volumes that it has, for people.
     pub volumes: Vec<VolumeSpec>,
-    /// Whether an arbiter outside of the sites keeps the charter: both sides ask it, or none does.
-    pub arbiter: bool,
+    /// Which kind of arbiter keeps the charter, if not the sites: both ask the same, or none does.
+    pub arbiter: Option<String>,
     /// Which link this is: drawn at random by who dialled, repeated by who answers.
     pub link: u64,
     /// The link that is up and that this one takes the place of, lane by lane: what was sent on

@@ -16,7 +16,8 @@
 //! |   | told which of them differ |
 //! | 8 | a site says whether its word counts, and how far it has come by its own word, so that one
 //! |   | that was set back is told; a site that leads vouches for those that begin with nothing |
-//! | 9 | an arbiter that lives in the sites is carried |
+//! | 9 | what the parts of an arbiter say that lives in the sites; a greeting says which kind of
+//! |   | arbiter is asked |
 
 mod codec;
 mod compare;

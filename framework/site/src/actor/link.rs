@@ -31,7 +31,7 @@ pub(crate) fn greeting(
         to: to.clone(),
         claim: crew.claim(),
         volumes: crew.shared.volumes().specs.clone(),
-        arbiter: crew.arbiter.is_some(),
+        arbiter: crew.arbiter.as_ref().map(|arbiter| arbiter.kind()),
         link,
         replaces,
     }

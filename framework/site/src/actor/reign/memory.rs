@@ -54,6 +54,10 @@ impl ReignActor {
 
 /// Goes on as somebody new, durably, and greets everybody so.
 pub(super) async fn renew(crew: &CrewRef, incarnation: Incarnation) -> Result<()> {
+    // First: once the site has said who it is now, nobody tells it again.
+    if let Some(arbiter) = crew.arbiter.clone() {
+        arbiter.set_back().await?;
+    }
     {
         let mut state = crew.state.borrow_mut();
         state.incarnation = incarnation;
