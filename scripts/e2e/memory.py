@@ -9,9 +9,10 @@ from trio import Trio
 from writer import Writer
 
 
-def layout():
+def layout(arbiter="manual"):
     """A small group."""
-    return Layout(volumes={"db0": "16MiB"}, journal={site: "64MiB" for site in "abc"})
+    journal = {site: "64MiB" for site in "abc"}
+    return Layout(volumes={"db0": "16MiB"}, journal=journal, arbiter=[f'kind = "{arbiter}"'])
 
 
 def host_at_a(trio):
@@ -65,7 +66,17 @@ def nothing_is_lost(report, trio, writer, tag):
 
 def restored_from_backup(report, _short):
     """B's machine comes back with the disks of an earlier day, and A is dead (E13)."""
-    with Trio(layout()) as trio:
+    an_old_copy_of_b(report, "manual")
+
+
+def restored_from_backup_with_raft(report, _short):
+    """The same where the old disks hold an older part of Raft as well."""
+    an_old_copy_of_b(report, "raft")
+
+
+def an_old_copy_of_b(report, arbiter):
+    """What both do."""
+    with Trio(layout(arbiter)) as trio:
         writer = host_at_a(trio)
         trio.kill("b")
         here, backup = trio.dir / "b", trio.dir / "backup"

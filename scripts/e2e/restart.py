@@ -13,9 +13,19 @@ MIB = 1 << 20
 
 def all_three_are_killed(report, short):
     """Several rounds, the sites started again in every order; the writer reconnects by itself."""
+    killed(report, short, "manual")
+
+
+def all_three_are_killed_with_raft(report, short):
+    """The same where the charter is kept in Raft, whose parts are killed with them."""
+    killed(report, short, "raft")
+
+
+def killed(report, short, arbiter):
+    """What both do."""
     rounds = 2 if short else 6
     load = 1.5 if short else 4.0
-    layout = Layout(volumes={"scratch": "64MiB"})
+    layout = Layout(volumes={"scratch": "64MiB"}, arbiter=[f'kind = "{arbiter}"'])
     orders = itertools.cycle(itertools.permutations(SITES))
     with Trio(layout) as trio:
         trio.start()
