@@ -62,7 +62,7 @@ pub(super) fn resolve(
         let options = entry.options(site, name, group, (PathBuf::new(), Duration::default()));
         if let Err(error) = factory.check(&options) {
             let help = match factory.keys() {
-                [] => "say kind = \"manual\" in [arbiter]: two of three sites decide".to_owned(),
+                [] => "say kind = \"manual\" in [arbiter]: sites promise, and decide".to_owned(),
                 keys => format!("keys of this arbiter: {}", keys.join(", ")),
             };
             report.value("bad_arbiter", &first, error.to_string(), Some(help));
