@@ -40,7 +40,7 @@ use trefoil_core::{Error, Result};
 use words::{Answer, Call, Command, Verdict};
 
 /// How many messages of other sites may wait; what is more is lost, and sent again.
-const MESSAGES_MAX: usize = 1024;
+const MESSAGES_MAX: usize = 64;
 /// How many orders of the site may wait: it makes two calls at a time.
 const ORDERS_MAX: usize = 16;
 
