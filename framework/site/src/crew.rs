@@ -228,9 +228,7 @@ impl Crew {
             marks: self.marks.marks(),
             base: self.marks.base.get().number,
             debt_bytes: self.debt_bytes(&state),
-            blank: newest == Position::START
-                && state.debt.is_none()
-                && state.lineage.last().is_none(),
+            blank: self.knows_nothing() && state.debt.is_none(),
         }
     }
 
@@ -274,6 +272,18 @@ impl Crew {
         let now = self.shared.clock.now_us();
         let heard = self.heard.borrow();
         heard.iter().map(|(site, at)| (site.clone(), now.saturating_sub(*at))).collect()
+    }
+
+    /// Whether this site knows of no update and of no reign: it never held anything of the group,
+    /// or forgot.
+    pub fn knows_nothing(&self) -> bool {
+        self.marks.newest.get() == Position::START && self.state.borrow().lineage.last().is_none()
+    }
+
+    /// Whether the volumes are not what the journal says: something is to be copied, or they hold
+    /// data that a site which knows nothing cannot explain, until a plan says what becomes of it.
+    pub fn owes(&self) -> bool {
+        self.marks.debt_bytes.get() > 0 || self.holds && self.knows_nothing()
     }
 
     /// Bytes owed; a debt that only waits for its end counts as one byte.

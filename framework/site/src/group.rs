@@ -101,6 +101,10 @@ impl Running {
         let transports: BTreeMap<SiteName, String> =
             peers.iter().map(|(site, way)| (site.clone(), way.transport.describe())).collect();
         let crew = Rc::new(Crew { arbiter, ..crew(shared, found, usage, io, random) });
+        if crew.owes() {
+            // Before anybody can ask: nothing is read of what nobody can explain.
+            crew.shared.gate.send_replace(Gate::Owing(None));
+        }
         start_actors(&crew);
         for (site, way) in peers {
             let peer = PeerActor::new(crew.clone(), site.clone(), way).start();

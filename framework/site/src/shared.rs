@@ -26,7 +26,7 @@ pub(crate) enum Gate {
     Primary,
     /// Another site leads, if any is known; reads are answered as of the restored position.
     Secondary(Option<SiteName>),
-    /// In debt: nothing here is consistent.
+    /// In debt, or blank over volumes that hold data: nothing here is consistent.
     Owing(Option<SiteName>),
     /// Nothing is answered any more, for this reason.
     Closed(Arc<str>),

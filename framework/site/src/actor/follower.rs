@@ -145,7 +145,7 @@ impl FollowerActor {
     fn follow(&self, told: &StartFollowing, discards_tail: bool) -> Follow {
         let (crew, state) = (&self.crew, self.crew.state.borrow());
         let newest = crew.marks.newest.get();
-        let own_blank = newest == Position::START && state.lineage.last().is_none();
+        let own_blank = crew.knows_nothing();
         Follow {
             session: SessionId(crew.random()),
             generation: told.generation,

@@ -335,8 +335,7 @@ impl ReignActor {
         let next = self.engine.hands_to().cloned();
         let primary = next.or_else(|| charter.map(|charter| charter.primary.clone()));
         let primary = primary.filter(|site| site != self.crew.site());
-        let owing = self.crew.marks.debt_bytes.get() > 0;
-        let gate = if owing { Gate::Owing(primary) } else { Gate::Secondary(primary) };
+        let gate = if self.crew.owes() { Gate::Owing(primary) } else { Gate::Secondary(primary) };
         self.crew.shared.gate.send_if_modified(|old| {
             let closed = matches!(old, Gate::Closed(_));
             if closed || *old == gate {

@@ -329,6 +329,15 @@ impl Oracle {
         self.judge(verdict);
     }
 
+    /// A site has forgotten everything: another one is in its place, which promised nothing and
+    /// holds no history, whatever is in its volumes.
+    pub fn replaced(&mut self, site: usize) {
+        self.trace.event(format_args!("{} forgets", SITES[site]));
+        let seen = &mut self.sites[site];
+        (seen.state, seen.promised_ms) = (None, 0);
+        seen.history.clear();
+    }
+
     /// What a volume of a site holds now, for the rules.
     pub fn stored(&self, site: usize, volume: usize, durable: bool) -> Vec<u8> {
         let length = self.plan.volumes[volume] as usize;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::sleep;
 use trefoil_backends::simulated::SimulatedDisk;
+use trefoil_core::ErrorKind;
 use trefoil_core::model::{HASHED_BYTES, PlanKind, UpdateNumber, VolumeName};
 use trefoil_core::port::{BlockStore, BlockWrite, Content};
 use trefoil_site::status::FollowStatus;
@@ -80,6 +81,33 @@ fn a_site_that_lost_its_state_and_kept_its_volumes_is_sent_only_what_differs() {
         assert_eq!(fetched.copied_bytes, 3 * HASHED_BYTES, "{fetched:?}");
         assert_eq!(world.status("a").totals.copied_bytes - before, 3 * HASHED_BYTES);
         assert_eq!(world.status("a").totals.compared_bytes, fetched.compared_bytes);
+    });
+}
+
+#[test]
+fn a_site_that_forgot_shows_nothing_of_its_volumes_until_it_was_told_what_becomes_of_them() {
+    in_virtual_time(async {
+        let world = World::with_journals(64 << 20, 64 << 20);
+        let mut world = three(world, Limits::default()).await;
+        let filled = fill(&world).await;
+        world.restored(filled, "c").await;
+        c_forgets(&mut world).await;
+        world.kill("a");
+        world.kill("b");
+        world.start("c").await;
+        sleep(Duration::from_secs(1)).await;
+        let refused = world.group("c").snapshot(None).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Refused, "{refused}");
+        let volume = world.volume("c", "db");
+        let refused = volume.read_at(0, BLOCK as usize).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Refused, "{refused}");
+        assert!(volume.allocated(0, VOLUME_BYTES).await.is_err());
+        assert_eq!(world.status("c").marks.restored, UpdateNumber::ZERO);
+        world.start("a").await;
+        world.start("b").await;
+        world.until_paired().await;
+        let last = world.write("a", 8, 88).await;
+        world.equal(last, "a", "c").await;
     });
 }
 
