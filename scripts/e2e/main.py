@@ -31,6 +31,7 @@ import pair
 import quic_strangers
 import reload
 import renewal
+import replaced
 import restart
 import round_trip
 import strangers
@@ -97,6 +98,7 @@ def scenarios(short):
         ("old-backup", memory.restored_from_backup, IN_SHORT),
         ("witness-replaced", memory.witness_replaced, IN_SHORT),
         ("old-backup-raft", memory.restored_from_backup_with_raft, LONG),
+        ("site-replaced", replaced.for_good, IN_SHORT),
         ("source-dies", deltas.source_dies, LONG),
         ("idle-pair", deltas.idle, IN_SHORT),
         ("old-primary-delta", old_primary.without_a_tail, IN_SHORT),

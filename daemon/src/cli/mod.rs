@@ -17,6 +17,7 @@ mod plan;
 mod rejoin;
 mod reload;
 mod run;
+mod site;
 mod spread;
 mod status;
 mod swap;
@@ -95,6 +96,8 @@ enum Verb {
     Tail(tail::Args),
     /// Suspend a leg of the leading site, or let it go on
     Pair(pair::Args),
+    /// Replace a site whose machine is gone for good by a new one, at the site that leads
+    Site(site::Args),
     /// Add, remove or grow a volume of the group while it lives, at the site that leads
     Volume(volume::Args),
     /// Let the daemon of a site read its configuration again
@@ -135,6 +138,7 @@ pub fn main() -> ExitCode {
         Verb::Journal(args) => journal::run(&common, &args),
         Verb::Tail(args) => tail::run(&common, &args),
         Verb::Pair(args) => pair::run(&common, &args),
+        Verb::Site(args) => site::run(&common, &args),
         Verb::Volume(args) => volume::run(&common, &args),
         Verb::Reload(args) => reload::run(&common, &args),
         Verb::Wait(args) => wait::run(&common, &args),

@@ -4,7 +4,7 @@ use super::action::OnGroup;
 use super::output::{age, bytes};
 use super::swap::home_of;
 use super::{Common, Exit, Failure};
-use crate::control::api::{LossDocument, PlanDocument};
+use crate::control::api::{LossDocument, PlanDocument, ReplaceRequest};
 use std::fmt::Write;
 use trefoil_core::engine::readiness::{Forecast, Resync};
 use trefoil_site::{PlanOutcome, VerbPlan};
@@ -35,6 +35,11 @@ enum What {
     Failback(On),
     /// What `rejoin` would do
     Rejoin(On),
+    /// What `site replace` would do
+    SiteReplace {
+        #[command(flatten)]
+        replace: super::site::Replace,
+    },
     /// What the loss of sites would mean: of every one and every two, unless said
     Loss {
         #[command(flatten)]
@@ -68,6 +73,11 @@ pub(super) fn run(common: &Common, args: &Args) -> Result<(), Failure> {
         What::Swap(On { on }) => plan(on, &about, "plans/swap"),
         What::Failback(On { on }) => plan(on, &home_of(&config, on)?, "plans/failback"),
         What::Rejoin(On { on }) => plan(on, &about, "plans/rejoin"),
+        What::SiteReplace { replace } => {
+            let ReplaceRequest { site, accept_loss } = replace.request()?;
+            let path = format!("plans/replace?site={site}&accept_loss={accept_loss}");
+            plan(&replace.on, &about, &path)
+        }
         What::Loss { on, of } => {
             let of = of.as_ref().map_or_else(String::new, |of| format!("?of={of}"));
             let document: LossDocument = on.look(&config, &about, &format!("plans/loss{of}"))?;

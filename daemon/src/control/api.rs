@@ -11,7 +11,8 @@ use trefoil_core::engine::headroom::{FullForecast, Headroom};
 use trefoil_core::engine::readiness::Forecast;
 use trefoil_core::engine::retention::OnFull;
 use trefoil_core::model::{
-    Extent, GroupName, MachineName, Position, SiteName, UpdateNumber, VolumeName, VolumeSpec,
+    Extent, GroupName, Incarnation, MachineName, Position, SiteName, UpdateNumber, VolumeName,
+    VolumeSpec,
 };
 use trefoil_core::record::Record;
 use trefoil_core::{Error, ErrorKind};
@@ -28,6 +29,8 @@ pub const TAKEOVER_SCHEMA: &str = "trefoil.takeover/1";
 pub const SWAP_SCHEMA: &str = "trefoil.swap/1";
 /// The schema of [`PairDocument`].
 pub const PAIR_SCHEMA: &str = "trefoil.pair/1";
+/// The schema of [`ReplaceDocument`].
+pub const REPLACE_SCHEMA: &str = "trefoil.replace/1";
 /// The schema of [`WaitDocument`].
 pub const WAIT_SCHEMA: &str = "trefoil.wait/1";
 /// The schema of [`ExportDocument`].
@@ -182,6 +185,36 @@ pub struct PairDocument {
     pub to: SiteName,
     /// Whether it is suspended by the operator now.
     pub suspended: bool,
+}
+
+/// `POST /v1/groups/{group}/actions/replace`, at the site that leads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplaceRequest {
+    /// The site whose machine is gone for good.
+    pub site: SiteName,
+    /// What only that site has may be lost.
+    #[serde(default)]
+    pub accept_loss: bool,
+}
+
+/// The answer to a [`ReplaceRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplaceDocument {
+    /// [`REPLACE_SCHEMA`].
+    pub schema: String,
+    /// The group.
+    pub group: GroupName,
+    /// The site that leads.
+    pub site: SiteName,
+    /// The site that was replaced.
+    pub replaced: SiteName,
+    /// What the one that never comes back was born as.
+    pub born: Incarnation,
+    /// Where that one was last.
+    pub last: Position,
+    /// How many updates it lacked then.
+    pub lacked: u64,
 }
 
 /// The answer to `GET /v1/groups/{group}/plans/{verb}`.

@@ -2,7 +2,7 @@
 
 use super::api::{
     JOURNAL_SCHEMA, JournalDocument, JournalQuery, LOSS_SCHEMA, LossDocument, LossQuery,
-    PLAN_SCHEMA, PlanDocument, RecordDocument, TakeoverRequest,
+    PLAN_SCHEMA, PlanDocument, RecordDocument, ReplaceRequest, TakeoverRequest,
 };
 use super::server::{Answer, Served, invalid, refused};
 use axum::extract::rejection::QueryRejection;
@@ -26,6 +26,7 @@ pub(super) fn routes() -> Router<Arc<Served>> {
         .route("/v1/groups/{group}/plans/swap", get(swap))
         .route("/v1/groups/{group}/plans/failback", get(failback))
         .route("/v1/groups/{group}/plans/rejoin", get(rejoin))
+        .route("/v1/groups/{group}/plans/replace", get(replace))
         .route("/v1/groups/{group}/plans/loss", get(loss))
         .route("/v1/groups/{group}/journal", get(journal))
 }
@@ -71,6 +72,17 @@ async fn rejoin(
 ) -> Answer<PlanDocument> {
     let group = served.group(&group).map_err(refused)?;
     group.plan_rejoin().await.map(planned).map_err(refused)
+}
+
+async fn replace(
+    State(served): State<Arc<Served>>,
+    Path(group): Path<String>,
+    query: Asked<ReplaceRequest>,
+) -> Answer<PlanDocument> {
+    let Query(query) = query.map_err(|rejection| invalid(&rejection.body_text()))?;
+    let ReplaceRequest { site, accept_loss } = query;
+    let group = served.group(&group).map_err(refused)?;
+    group.plan_replace(&site, accept_loss).await.map(planned).map_err(refused)
 }
 
 async fn loss(

@@ -1,8 +1,8 @@
 //! Answers what operators want done to a group, and lets it come to its end.
 
 use super::api::{
-    PAIR_SCHEMA, PairDocument, PairRequest, REJOIN_SCHEMA, RejoinDocument, SWAP_SCHEMA,
-    SwapDocument, VOLUMES_SCHEMA, VolumesDocument,
+    PAIR_SCHEMA, PairDocument, PairRequest, REJOIN_SCHEMA, REPLACE_SCHEMA, RejoinDocument,
+    ReplaceDocument, ReplaceRequest, SWAP_SCHEMA, SwapDocument, VOLUMES_SCHEMA, VolumesDocument,
 };
 use super::server::{Answer, Served, bad_body, refused};
 use axum::Json;
@@ -12,6 +12,7 @@ use axum::response::Response;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
+use trefoil_core::engine::replace::Predecessor;
 use trefoil_core::model::VolumeChange;
 use trefoil_core::{Error, ErrorKind, Result};
 
@@ -67,6 +68,23 @@ pub(super) async fn rejoin(
     let running = async move { group.rejoin().await };
     let follows = to_its_end(format!("rejoin group {name}"), running).await?;
     Ok(Json(RejoinDocument { schema: REJOIN_SCHEMA.to_owned(), group: name, site, follows }))
+}
+
+/// Replaces a site for good.
+pub(super) async fn replace(
+    State(served): State<Arc<Served>>,
+    Path(group): Path<String>,
+    body: std::result::Result<Json<ReplaceRequest>, JsonRejection>,
+) -> Answer<ReplaceDocument> {
+    let Json(ReplaceRequest { site: replaced, accept_loss }) = body.map_err(bad_body)?;
+    let group = served.group(&group).map_err(refused)?.clone();
+    let (group_name, site) = (group.name().clone(), group.site().clone());
+    tracing::warn!(group = %group_name, %replaced, accept_loss, "replacement of a site asked for");
+    let (doing, other) = (format!("replace site {replaced}"), replaced.clone());
+    let running = async move { group.replace_site(&other, accept_loss).await };
+    let Predecessor { born, last, lacked } = to_its_end(doing, running).await?;
+    let (schema, group) = (REPLACE_SCHEMA.to_owned(), group_name);
+    Ok(Json(ReplaceDocument { schema, group, site, replaced, born, last, lacked }))
 }
 
 /// Changes the volumes of a group that this site leads.

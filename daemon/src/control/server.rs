@@ -5,7 +5,7 @@ use super::api::{
     RELOAD_SCHEMA, ReloadDocument, STATUS_SCHEMA, StatusDocument, TAKEOVER_SCHEMA,
     TakeoverDocument, TakeoverRequest, WAIT_SCHEMA, WaitDocument, WaitQuery,
 };
-use super::operate::{change_volumes, rejoin, resume, suspend, swap, to_its_end};
+use super::operate::{change_volumes, rejoin, replace, resume, suspend, swap, to_its_end};
 use super::warnings::warnings;
 use super::who;
 use crate::credentials::CredentialStore;
@@ -127,6 +127,7 @@ pub fn router(served: Arc<Served>) -> Router {
         .route("/v1/groups/{group}/actions/takeover", post(takeover))
         .route("/v1/groups/{group}/actions/swap", post(swap))
         .route("/v1/groups/{group}/actions/rejoin", post(rejoin))
+        .route("/v1/groups/{group}/actions/replace", post(replace))
         .route("/v1/groups/{group}/actions/suspend", post(suspend))
         .route("/v1/groups/{group}/actions/resume", post(resume))
         .route("/v1/groups/{group}/actions/volume", post(change_volumes))

@@ -59,6 +59,34 @@ fn decide(retention: &Retention, checkpoint: u64, used: u64, members: &[&str]) -
     })
 }
 
+#[test]
+fn e34_nothing_is_kept_for_a_site_that_was_replaced_until_its_successor_was_filled() {
+    let lineage = lineage(&[(1, 1)]);
+    let mut retention = with_floors(15, 4);
+    let trim = |up_to, passed: &[&str]| {
+        let passed = passed.iter().map(|name| site(name)).collect();
+        TrimDecision::Trim { up_to: n(up_to), passed }
+    };
+    assert_eq!(decide(&retention, 18, 60, &["a", "b"]), trim(4, &[]), "c holds the rest back");
+    retention.release(&site("c"));
+    assert!(!retention.end_maps(n(0)), "not while the successor has nothing");
+    let decision = decide(&retention, 18, 60, &["a", "b"]);
+    assert_eq!(decision, trim(15, &["c"]), "only a holds records back");
+    assert!(!retention.wants_extents(&[site("c")]), "and nothing has to be read for c's map");
+    let (floors, maps) = (retention.floors().clone(), retention.maps().clone());
+    let marks = WaterMarks::default();
+    let sites = ["a", "b", "c"].map(site);
+    let mut retention = Retention::new(site("b"), sites, &floors, &maps, marks, OnFull::Pace);
+    let decision = decide(&retention, 18, 90, &["a", "b"]);
+    assert_eq!(decision, trim(15, &["c"]), "nor after a restart, nor where hosts are paced");
+    retention.follow(&site("c"), n(0), &lineage);
+    assert_eq!(decide(&retention, 18, 60, &["a", "b"]), trim(15, &["c"]), "it asks to be filled");
+    // It is durable at the base of its plan, and holds what comes after as any site.
+    retention.raise(&site("c"), at(1, 12), &lineage, &at(1, 20));
+    assert!(retention.end_maps(n(0)));
+    assert_eq!(decide(&retention, 18, 60, &["a", "b"]), trim(12, &[]));
+}
+
 /// What a record changed: a block of its own for each number.
 fn block(number: u64) -> Extent {
     Extent { volume: VolumeId(0), offset: number * 8192, length: 4096 }

@@ -23,7 +23,8 @@ use trefoil_core::engine::judge::Plan;
 use trefoil_core::engine::readiness::Forecast;
 use trefoil_core::engine::reign::{ArbiterSeen, LegReport, Own};
 use trefoil_core::model::{
-    Generation, Lineage, Marks, Position, Role, SiteName, SiteState, UpdateNumber, VolumeSpec,
+    Generation, Lineage, Marks, Position, Replaced, Role, SiteName, SiteState, UpdateNumber,
+    VolumeSpec,
 };
 use trefoil_core::port::{Arbiter, Frame};
 use trefoil_core::wire::{ControlMessage, MapView, SiteView};
@@ -99,6 +100,8 @@ pub(crate) struct Seen {
     pub view: Option<SiteView>,
     /// Its reigns.
     pub lineage: Lineage,
+    /// Whom it knows to be replaced for good.
+    pub replaced: Replaced,
     /// What it trimmed that others lack.
     pub maps: BTreeMap<SiteName, MapView>,
     pub heard_wall_us: u64,
@@ -119,6 +122,8 @@ pub(crate) struct Seen {
 pub(crate) struct Crew {
     pub shared: Arc<Shared>,
     pub state: RefCell<SiteState>,
+    /// The sites that were replaced for good, as that is durable.
+    pub replaced: RefCell<Replaced>,
     /// Whether the volumes held data when they were opened.
     pub holds: bool,
     pub marks: Watermarks,

@@ -271,6 +271,7 @@ fn crew(
     marks.debt_bytes.set(owed);
     Crew {
         shared,
+        replaced: RefCell::new(found.state.replaced.clone()),
         state: RefCell::new(found.state),
         holds: found.holds,
         marks,

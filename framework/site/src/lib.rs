@@ -6,7 +6,8 @@
 //!
 //! | layer | file | responsibility |
 //! |---|---|---|
-//! | handles | `handle`, `operate`, `plan`, `rejoin`, `snapshot`, `status` | what people hold |
+//! | handles | `handle`, `snapshot`, `status` | what people hold |
+//! | verbs | `operate`, `plan`, `rejoin`, `replace` | what operators do |
 //! | site | `site`, `builder`, `door`, `config`, `registry` | threads, listeners, configuration |
 //! | group | `group`, `open`, `crew`, `shared`, `view`, `readiness` | wiring, recovery, sharing |
 //! | actors | `actor/*` | one file per engine, same names |
@@ -35,6 +36,7 @@ pub mod plan;
 mod readiness;
 pub mod registry;
 mod rejoin;
+mod replace;
 mod shared;
 mod site;
 mod snapshot;

@@ -5,9 +5,7 @@ use crate::actor::SendControl;
 use crate::crew::{Crew, post};
 use std::sync::atomic::Ordering;
 use trefoil_core::Result;
-use trefoil_core::model::{
-    Claim, Generation, Incarnation, Lineage, Position, SiteName, UpdateNumber,
-};
+use trefoil_core::model::{Claim, Generation, Lineage, Position, SiteName, UpdateNumber};
 use trefoil_core::port::FrameSender;
 use trefoil_core::wire::{ControlMessage, Greeting, SiteView, encode_control};
 
@@ -34,27 +32,21 @@ impl Rejected {
     }
 }
 
-/// How far a site says it has come.
-pub(crate) fn claim_of(view: &SiteView, lineage: &Lineage) -> Claim {
-    claim((view.incarnation, view.promised), view.marks.durable, lineage)
-}
-
-fn claim(
-    (incarnation, promised): (Incarnation, Generation),
-    number: UpdateNumber,
-    lineage: &Lineage,
-) -> Claim {
+fn durable(number: UpdateNumber, lineage: &Lineage) -> Position {
     let generation = lineage.generation_at(number);
-    let durable = Position { generation, number, ..Position::START };
-    Claim { incarnation, promised, durable }
+    Position { generation, number, ..Position::START }
 }
 
 impl Crew {
     /// How far this site has come, in its own words.
     pub fn claim(&self) -> Claim {
         let state = self.state.borrow();
-        let who = (state.incarnation, state.promised);
-        claim(who, self.marks.durable.get(), &state.lineage)
+        Claim {
+            born: state.born,
+            incarnation: state.incarnation,
+            promised: state.promised,
+            durable: durable(self.marks.durable.get(), &state.lineage),
+        }
     }
 
     /// Whether this site leads with a lease that is valid now.
@@ -63,26 +55,36 @@ impl Crew {
         self.serves.get() && self.shared.clock.now_us() < until
     }
 
-    /// Notes what another site says of itself; durable with the next save.
-    pub fn remember(&self, site: &SiteName, claim: Claim) {
-        self.state.borrow_mut().claims.insert(site.clone(), claim);
+    /// Notes how far another site that was let in has come; durable with the next save.
+    pub fn remember(&self, site: &SiteName, view: &SiteView, lineage: &Lineage) {
+        if let Some(claim) = self.state.borrow_mut().claims.get_mut(site) {
+            claim.incarnation = view.incarnation;
+            claim.promised = view.promised;
+            claim.durable = durable(view.marks.durable, lineage);
+        }
     }
 
-    /// Whether a site that greets so is somebody else than was known, and what it is told.
+    /// Whether a site that greets so is somebody else than was known, and what it is told. One that
+    /// is not is remembered.
     pub fn rejects(&self, theirs: &Greeting) -> Option<Rejected> {
         let (here, them) = (self.site(), &theirs.from);
-        let state = self.state.borrow();
-        if state.replaced.get(them) == Some(&theirs.claim.incarnation) {
+        let mut state = self.state.borrow_mut();
+        if state.replaced.has(them, theirs.claim.born) {
             let why = format!(
-                "site {them} in incarnation {} was replaced for good, as site {here} was told: \
-                 empty its directory, then it is filled as a new site",
-                theirs.claim.incarnation
+                "site {them}, born as {}, was replaced for good, as site {here} was told: stop it; \
+                 if this machine is to be its successor empty its journal and its volumes first, \
+                 then it is filled as a new site",
+                theirs.claim.born
             );
             return Some(Rejected::goodbye(why));
         }
-        let before = state.claims.get(them).filter(|it| theirs.claim.is_set_back_from(it))?;
-        let why = set_back(them, &theirs.claim, here, before);
-        Some(Rejected { answer: ControlMessage::SetBack(*before), why })
+        if let Some(before) = state.claims.get(them).filter(|it| theirs.claim.is_set_back_from(it))
+        {
+            let why = set_back(them, &theirs.claim, here, before);
+            return Some(Rejected { answer: ControlMessage::SetBack(*before), why });
+        }
+        state.claims.insert(them.clone(), theirs.claim);
+        None
     }
 
     /// Another site remembers this one further on than it is.

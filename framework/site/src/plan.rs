@@ -26,6 +26,8 @@ pub enum Verb {
     Failback,
     /// A site with updates of its own comes back under the site that leads.
     Rejoin,
+    /// A site whose machine is gone for good is replaced.
+    SiteReplace,
 }
 
 impl fmt::Display for Verb {
@@ -35,6 +37,7 @@ impl fmt::Display for Verb {
             Self::Swap => "swap",
             Self::Failback => "failback",
             Self::Rejoin => "rejoin",
+            Self::SiteReplace => "site replace",
         })
     }
 }
@@ -251,7 +254,7 @@ impl Group {
         answer.await.map_err(stopping)
     }
 
-    fn blank_plan(&self, verb: Verb) -> VerbPlan {
+    pub(crate) fn blank_plan(&self, verb: Verb) -> VerbPlan {
         VerbPlan {
             verb,
             group: self.name().clone(),
@@ -269,14 +272,14 @@ impl Group {
         }
     }
 
-    fn refuse(&self, plan: &mut VerbPlan, refusal: &Refusal) {
+    pub(crate) fn refuse(&self, plan: &mut VerbPlan, refusal: &Refusal) {
         let no = if refusal.unreachable { PlanOutcome::Unreachable } else { PlanOutcome::Refused };
         plan.outcome = no;
         plan.why = with_group(&refusal.why, self.name());
         plan.next = commands_in(&plan.why);
     }
 
-    fn command(&self, verb: &str) -> String {
+    pub(crate) fn command(&self, verb: &str) -> String {
         format!("trefoil {verb} --group {}", self.name())
     }
 

@@ -26,4 +26,5 @@ pub mod headroom;
 pub mod lease;
 pub mod readiness;
 pub mod reign;
+pub mod replace;
 pub mod takeover;

@@ -173,6 +173,16 @@ impl Retention {
         }
     }
 
+    /// Notes that `site` was replaced for good: nothing is kept for it any more. Whoever comes in
+    /// its place has nothing, so its map says that everything may differ; that holds no record
+    /// back, and ends once it was filled. Save the state next.
+    pub fn release(&mut self, site: &SiteName) {
+        let Some(floor) = self.floors.get_mut(site) else { return };
+        *floor = Position::START;
+        let nothing_held = MissedMap { from: UpdateNumber::ZERO, changed: Changed::Everything };
+        self.maps.insert(site.clone(), nothing_held);
+    }
+
     /// Notes that the own journal, whose base is `old_base`, is about to begin anew right after
     /// `base`, on a history shared with the old one up to `fork`: floors go down to the fork, and
     /// what `changed` up to the new base goes into the map of every site below it, since this site
@@ -216,7 +226,12 @@ impl Retention {
     pub fn end_maps(&mut self, base: UpdateNumber) -> bool {
         let before = self.maps.len();
         let floors = &self.floors;
-        self.maps.retain(|site, _| floors.get(site).is_some_and(|floor| floor.number < base));
+        self.maps.retain(|site, map| {
+            let floor = floors.get(site).map(|floor| floor.number);
+            // Whoever has nothing at all is filled, however far back the journal reaches.
+            let nothing = map.changed == Changed::Everything && floor == Some(UpdateNumber::ZERO);
+            nothing || floor.is_some_and(|floor| floor < base)
+        });
         self.maps.len() < before
     }
 

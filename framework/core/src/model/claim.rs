@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// set back: its directory is an older copy of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
+    /// The incarnation in which it began with nothing: it stays for as long as its media do, in
+    /// whatever incarnation it goes on.
+    pub born: Incarnation,
     /// In which incarnation.
     pub incarnation: Incarnation,
     /// The newest generation that it had promised.
@@ -36,7 +39,8 @@ mod tests {
         let of = |count| Generation { count, id: 7 };
         let number = UpdateNumber::new(number);
         let durable = Position { generation: of(generation), number, ..Position::START };
-        Claim { incarnation: Incarnation(incarnation), promised: of(promised), durable }
+        let (born, incarnation) = (Incarnation(1), Incarnation(incarnation));
+        Claim { born, incarnation, promised: of(promised), durable }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod name;
 mod number;
 mod plan;
 mod position;
+mod replaced;
 mod saved;
 mod state;
 mod verdict;
@@ -38,6 +39,7 @@ pub use name::{GroupName, Incarnation, MachineName, SessionId, SiteName, VolumeI
 pub use number::UpdateNumber;
 pub use plan::{Plan, PlanDebt, PlanKind};
 pub use position::Position;
+pub use replaced::{PREDECESSORS_MAX, Replaced};
 pub use state::{Durability, Intent, SiteState, VolumeSpec};
 pub use verdict::Verdict;
 pub use volumes::{VOLUMES_MAX, VolumeChange, VolumeSets, changed_volumes, find_volume};

@@ -8,13 +8,14 @@
 //! | 4 | the volumes are those of a number |
 //! | 5 | a debt says whether it is to be compared |
 //! | 6 | whether the site's word counts; what it remembers of the others |
+//! | 7 | what a site was born as, and which of the others were replaced for good |
 
 use super::SiteState;
 use crate::{Error, ErrorKind, Result};
 
 /// What a state begins with: a name, so that a state of version 1 is not taken for one, and the
 /// version.
-const FORMAT: [u8; 4] = *b"tfs\x06";
+const FORMAT: [u8; 4] = *b"tfs\x07";
 
 impl SiteState {
     /// The state as bytes.

@@ -2,7 +2,7 @@
 
 use super::{
     Charter, Claim, Debt, Generation, GroupName, Handover, Incarnation, Lineage, MissedMap,
-    Position, SiteName, UpdateNumber, VolumeName, VolumeSets,
+    Position, Replaced, SiteName, UpdateNumber, VolumeName, VolumeSets,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +51,8 @@ pub struct SiteState {
     pub volumes: VolumeSets,
     /// This site's durable identity.
     pub incarnation: Incarnation,
+    /// The incarnation in which it began with nothing: by that its media are known for good.
+    pub born: Incarnation,
     /// The kernel boot during which the journal was last written; another boot means that the
     /// unsynced tail may be gone.
     pub boot: String,
@@ -83,8 +85,8 @@ pub struct SiteState {
     pub novice: bool,
     /// What each other site said last of how far it had come.
     pub claims: BTreeMap<SiteName, Claim>,
-    /// Sites whose media are lost for good: the incarnation that must not come back.
-    pub replaced: BTreeMap<SiteName, Incarnation>,
+    /// Sites that were replaced for good: what they were born as, which must not come back.
+    pub replaced: Replaced,
 }
 
 impl SiteState {
@@ -101,6 +103,7 @@ impl SiteState {
             site,
             volumes: VolumeSets::of(volumes),
             incarnation,
+            born: incarnation,
             boot,
             durable_mark: UpdateNumber::ZERO,
             promised: Generation::NONE,
@@ -115,7 +118,7 @@ impl SiteState {
             suspended: BTreeSet::new(),
             novice: true,
             claims: BTreeMap::new(),
-            replaced: BTreeMap::new(),
+            replaced: Replaced::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::compare::CompareBlock;
 use crate::model::{
     Changed, Charter, Claim, Debt, Durability, Extent, Generation, GroupName, Incarnation, Lineage,
-    Marks, MissedMap, Plan, Position, SessionId, SiteName, UpdateNumber, VolumeSpec,
+    Marks, MissedMap, Plan, Position, Replaced, SessionId, SiteName, UpdateNumber, VolumeSpec,
 };
 use crate::port::Content;
 use crate::record::Record;
@@ -88,6 +88,8 @@ pub struct Heartbeat {
     /// How long the sender has not heard each other site, in microseconds: two sites must agree
     /// that the primary is silent before one takes over by itself.
     pub silent_us: BTreeMap<SiteName, u64>,
+    /// The sites that were replaced for good, as the sender has it durably.
+    pub replaced: Replaced,
 }
 
 /// How much a site's map of what another one lacks names, without naming it.

@@ -18,6 +18,7 @@
 //! |   | that was set back is told; a site that leads vouches for those that begin with nothing |
 //! | 9 | what the parts of an arbiter say that lives in the sites; a greeting says which kind of
 //! |   | arbiter is asked |
+//! | 10 | a site says what it was born as, and which others were replaced for good |
 
 mod codec;
 mod compare;
@@ -37,4 +38,4 @@ pub use message::{
 pub use packing::{MESSAGE_BYTES_MAX, PACKING_BYTES, Packed, Packing};
 
 /// The protocol version that this program speaks.
-pub const PROTOCOL_VERSION: u16 = 9;
+pub const PROTOCOL_VERSION: u16 = 10;

@@ -249,6 +249,7 @@ impl World {
             lineage,
             maps,
             silent_us: run.reign.silent_us(self.now),
+            replaced: Default::default(),
         };
         self.send(at, to, ControlMessage::Heartbeat(Box::new(beat)));
     }

@@ -15,7 +15,8 @@ impl World {
         let (state, number) = (self.sites[of].state(), self.sites[of].disk.durable);
         let generation = state.lineage.generation_at(number);
         let durable = Position { generation, number, ..Position::START };
-        Claim { incarnation: state.incarnation, promised: state.promised, durable }
+        let (born, incarnation) = (state.born, state.incarnation);
+        Claim { born, incarnation, promised: state.promised, durable }
     }
 
     /// A site was heard, and is remembered.
@@ -24,7 +25,8 @@ impl World {
         let generation = beat.lineage.generation_at(number);
         let durable = Position { generation, number, ..Position::START };
         let (incarnation, promised) = (beat.view.incarnation, beat.view.promised);
-        self.claims[at][from] = Some(Claim { incarnation, promised, durable });
+        let born = self.sites[from].state().born;
+        self.claims[at][from] = Some(Claim { born, incarnation, promised, durable });
     }
 
     /// `from` greets: where it was set back it is told so, before anything else.

@@ -460,5 +460,6 @@ fn beat(node: &Node, own: &Own, sent_at: u64, echo: u64, grants: bool) -> Heartb
         maps: BTreeMap::new(),
         floors: BTreeMap::new(),
         silent_us: node.engine.silent_us(own.now),
+        replaced: Default::default(),
     }
 }

@@ -13,6 +13,7 @@ mod peer;
 mod question;
 mod reign;
 mod relay;
+mod replaced;
 mod restorer;
 mod resync;
 mod shipper;
@@ -33,8 +34,8 @@ pub(crate) use peer::{AskNewest, Beat, PeerActor, Redial, SendControl};
 pub(crate) use question::AskAnswer;
 pub(crate) use reign::{
     AskExchange, AskForecasts, AskTakeover, FollowRequest, FromPeer, LegChanged, LinkChanged,
-    Marked, Paused, PlanAsked, ReignActor, Repoint, RolledForward, Suspend, Swap, Takeover,
-    reign_config,
+    Marked, Paused, PlanAsked, ReignActor, Replace, Repoint, RolledForward, Suspend, Swap,
+    Takeover, reign_config,
 };
 pub(crate) use restorer::{
     CompareIn, CopyIn, Hold, JournalDurable, Received, Release, ResetRestorer, RestorerActor,

@@ -3,13 +3,13 @@
 use super::handover::Ways;
 use super::link::{read_control, read_data, write_control};
 use super::reign::WasSetBack;
+use super::replaced;
 use super::way::{Known, Way};
 use super::{
     Differs, FollowRequest, FollowerProgress, FromPeer, LinkChanged, PlanAsked, RaiseFloor,
     SourceEnded, StopShipping, SyncTo, Unfollowed,
 };
 use crate::crew::{CrewRef, MAILBOX_MAX, post};
-use crate::memory::claim_of;
 use crate::parts::{PeerLink, micros};
 use crate::shared::add;
 use crate::status::LinkSecurity;
@@ -226,6 +226,7 @@ impl PeerActor {
             maps: self.crew.maps_for_peers(),
             floors: self.crew.floors_for_peers(),
             silent_us: self.crew.silent_us(),
+            replaced: self.crew.replaced.borrow().clone(),
         };
         self.send(&ControlMessage::Heartbeat(Box::new(beat)));
     }
@@ -249,7 +250,8 @@ impl PeerActor {
         {
             let mut seen = self.crew.seen.borrow_mut();
             let seen = seen.entry(self.site.clone()).or_default();
-            self.crew.remember(&self.site, claim_of(&beat.view, &beat.lineage));
+            self.crew.remember(&self.site, &beat.view, &beat.lineage);
+            seen.replaced.clone_from(&beat.replaced);
             seen.view = Some(beat.view.clone());
             seen.lineage.clone_from(&beat.lineage);
             seen.maps.clone_from(&beat.maps);
@@ -258,6 +260,8 @@ impl PeerActor {
                 seen.rtt_us = now.saturating_sub(beat.echo).max(1);
             }
         }
+        // Before its floors: they say nothing of what was kept for those.
+        replaced::learn(&self.crew, &beat.replaced);
         if self.crew.leads.get().is_none() && self.is_source() {
             let marks = &self.crew.marks;
             marks.commit.set(beat.commit);

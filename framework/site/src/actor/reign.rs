@@ -5,6 +5,7 @@ mod exchange;
 mod layout;
 mod memory;
 mod plan;
+mod replace;
 mod standstill;
 mod ticks;
 
@@ -12,6 +13,7 @@ pub(crate) use self::exchange::{Paused, Suspend, Swap, Takeover};
 pub(crate) use self::layout::Repoint;
 pub(crate) use self::memory::WasSetBack;
 pub(crate) use self::plan::{AskExchange, AskForecasts, AskTakeover, PlanAsked};
+pub(crate) use self::replace::Replace;
 
 use self::standstill::{depose, lead, settle};
 use super::tick::{Ticking, Ticks};
@@ -89,6 +91,8 @@ pub(crate) struct ReignActor {
     /// What the operator who waits asked for.
     doing: &'static str,
     ticks: Ticks,
+    /// What the other sites are told before it is answered.
+    telling: Vec<replace::Telling>,
 }
 
 /// How the reign of `site` is configured: alike at all sites, but for its name and its legs.
@@ -125,7 +129,8 @@ impl ReignActor {
         *crew.heard.borrow_mut() = engine.heard();
         drop(state);
         let (effects, ticks) = (VecDeque::new(), Ticks::every(ticks::OFTEN));
-        Self { crew, engine, effects, busy: false, waiting: None, doing: "take over", ticks }
+        let (doing, telling) = ("take over", Vec::new());
+        Self { crew, engine, effects, busy: false, waiting: None, doing, ticks, telling }
     }
 
     fn on(&mut self, event: Event, ctx: &mut Context<Self>) {

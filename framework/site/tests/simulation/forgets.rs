@@ -34,7 +34,7 @@ async fn forget(world: &Rc<World>) {
 }
 
 /// Waits until C owes nothing; then its image is what the order of writes says.
-async fn is_whole(world: &World) {
+pub async fn is_whole(world: &World) {
     let image = loop {
         sleep(Duration::from_millis(20)).await;
         let Some(up) = world.up(C) else { continue };

@@ -23,6 +23,7 @@ mod model;
 mod observed;
 mod oracle;
 mod plan;
+mod replaces;
 mod rules;
 mod run;
 mod sabotage;

@@ -38,6 +38,8 @@ pub struct Seen {
     pub disk_fault: bool,
     /// Whether an operator accepts a loss at this site now.
     pub consent: bool,
+    /// Whether it forgot everything, and no plan to fill it is known yet: others may not know.
+    pub forgot: bool,
 }
 
 impl Seen {
@@ -51,6 +53,7 @@ impl Seen {
             power_losses: 0,
             disk_fault: false,
             consent: false,
+            forgot: false,
         }
     }
 
@@ -277,6 +280,7 @@ impl Oracle {
         let state = SiteState::decode(bytes).unwrap();
         let seen = &mut self.sites[site];
         let before = seen.state.replace(state);
+        seen.forgot &= !seen.in_debt();
         let Some(state) = seen.state.clone() else { return };
         let promised = before.as_ref().map(|state| state.promised);
         if promised != Some(state.promised) {
@@ -336,6 +340,7 @@ impl Oracle {
         let seen = &mut self.sites[site];
         (seen.state, seen.promised_ms) = (None, 0);
         seen.history.clear();
+        seen.forgot = true;
     }
 
     /// What a volume of a site holds now, for the rules.

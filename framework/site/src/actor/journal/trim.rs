@@ -115,6 +115,12 @@ impl JournalActor {
         });
     }
 
+    /// Nothing is kept for a site that was replaced for good.
+    pub(crate) fn release(&mut self, site: &SiteName) {
+        self.retention.release(site);
+        self.publish_retention();
+    }
+
     /// Puts floors and maps into the state, to be saved with it.
     fn publish_retention(&self) {
         let mut state = self.crew.state.borrow_mut();

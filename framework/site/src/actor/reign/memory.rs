@@ -47,6 +47,7 @@ impl ReignActor {
             maps: crew.maps_for_peers(),
             floors: crew.floors_for_peers(),
             silent_us: crew.silent_us(),
+            replaced: crew.replaced.borrow().clone(),
         };
         crew_send(crew, to, ControlMessage::Heartbeat(Box::new(beat)));
     }

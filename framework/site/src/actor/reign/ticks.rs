@@ -16,6 +16,7 @@ impl Ticking for ReignActor {
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
         self.on(Event::Tick, ctx);
+        self.answer_told();
         let stands_by = self.engine.stands_by(&self.crew.own());
         let says = stands_by.err().map_or_else(|| "begins now".to_owned(), |why| why.to_string());
         if self.crew.stands_by.replace(says.clone()) != says {

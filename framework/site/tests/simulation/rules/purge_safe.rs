@@ -22,8 +22,9 @@ pub fn check(oracle: &Oracle, site: usize, up_to: UpdateNumber) -> Verdict {
         let mapped = state.maps.iter().any(|(x, _)| x.as_str() == SITES[index]);
         let held = other.holds(entry.generation, up_to)
             && (other.disk.durable().number >= up_to || other.tail_lost);
-        // A site whose disk had to be given a new history lacks nothing of the old one.
-        if !mapped && !held && !other.in_debt() {
+        // A site whose disk had to be given a new history lacks nothing of the old one; nor one
+        // that forgot all, which is filled.
+        if !mapped && !held && !other.in_debt() && !other.forgot {
             let newest = other.newest();
             let (peer, floors, maps) = (SITES[index], &state.floors, &state.maps);
             let what = format!(

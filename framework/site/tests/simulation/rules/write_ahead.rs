@@ -65,7 +65,8 @@ fn zeroes(
 /// Checks what a dead site left: its volumes show only durable updates.
 pub fn check_crash(oracle: &Oracle, site: usize) -> Verdict {
     let seen = &oracle.sites[site];
-    let Some(state) = seen.state.as_ref().filter(|_| !seen.in_debt()) else { return Ok(()) };
+    let explains = !seen.in_debt() && !seen.forgot;
+    let Some(state) = seen.state.as_ref().filter(|_| explains) else { return Ok(()) };
     let end = (seen.disk.durable().number.value() as usize).min(seen.history.len());
     let at = (state.checkpoint.value() as usize).min(end);
     let image = image(&seen.history[..at], &oracle.plan.volumes);
