@@ -3,7 +3,7 @@
 
 use super::keeper::Keeper;
 use super::log::Shelf;
-use super::node::Node;
+use super::node::{Node, Proven};
 use super::post::{Post, Silence};
 use super::store::State;
 use super::words::{Ask, Ballot, Entry, Place, Standing, Tell};
@@ -133,7 +133,8 @@ impl Parts {
         let raft = Raft::new(own, Arc::new(config), post.clone(), shelf.clone(), keeper.clone())
             .await
             .map_err(|error| Error::with_source(ErrorKind::Io, "start arbiter raft", error))?;
-        Ok(Node { own, raft, keeper, shelf, post, patience: lease.clamp(PATIENCE.0, PATIENCE.1) })
+        let (patience, proven) = (lease.clamp(PATIENCE.0, PATIENCE.1), Proven::default());
+        Ok(Node { own, raft, keeper, shelf, post, patience, proven })
     }
 }
 

@@ -6,12 +6,15 @@ use super::post::{Post, Silence};
 use super::words::{Answer, Ask, Call, Kept, Place, Standing, Tell, Types};
 use openraft::Raft;
 use openraft::error::{CheckIsLeaderError, ClientWriteError, RaftError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long before a question that nobody could decide is asked again.
 const AGAIN: Duration = Duration::from_millis(50);
+/// For how long a way to the leader is taken without trying it.
+const PROVEN_FOR: Duration = Duration::from_millis(500);
 
 /// A part that has begun.
 pub(super) struct Node {
@@ -22,6 +25,23 @@ pub(super) struct Node {
     pub post: Post,
     /// How long a question to another part may take.
     pub patience: Duration,
+    pub proven: Proven,
+}
+
+/// By which site the leader was reached last, and when.
+#[derive(Debug, Default)]
+pub(super) struct Proven(Mutex<Option<(Place, Instant)>>);
+
+impl Proven {
+    fn set(&self, site: Option<Place>) {
+        let now = Instant::now();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = site.map(|site| (site, now));
+    }
+
+    fn newer_than(&self, time: Duration) -> Option<Place> {
+        let proven = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        proven.filter(|(_, at)| at.elapsed() < time).map(|(site, _)| site)
+    }
 }
 
 fn no<E: std::fmt::Display>(error: E) -> Tell {
@@ -101,11 +121,24 @@ impl Node {
         if self.leader() == Some(self.own) {
             return self.decide(call.clone()).await;
         }
-        match (self.way().await, call) {
-            (Err(why), _) => Answer::Undone(why),
-            (Ok((_, kept)), Call::Read) => Answer::Recorded(kept),
-            (Ok((to, _)), call) => self.pass_on(to, call.clone(), false).await,
-        }
+        let proven = self.proven.newer_than(PROVEN_FOR).filter(|_| *call != Call::Read);
+        let to = match (proven, call) {
+            (Some(to), _) => to,
+            (None, Call::Read) => {
+                return match self.way().await {
+                    Ok((_, kept)) => Answer::Recorded(kept),
+                    Err(why) => Answer::Undone(why),
+                };
+            }
+            (None, _) => match self.way().await {
+                Ok((to, _)) => to,
+                Err(why) => return Answer::Undone(why),
+            },
+        };
+        let answer = self.pass_on(to, call.clone(), false).await;
+        let decided = !matches!(answer, Answer::Undone(_) | Answer::Unknown(_));
+        self.proven.set(decided.then_some(to));
+        answer
     }
 
     /// The site by which the leader is reached, and what is recorded: both others are asked, for of
@@ -121,7 +154,10 @@ impl Node {
         let mut trouble = Vec::new();
         while let Some(Ok((to, told))) = asked.join_next().await {
             match told {
-                Ok(Tell::Answer(Answer::Recorded(kept))) => return Ok((to, kept)),
+                Ok(Tell::Answer(Answer::Recorded(kept))) => {
+                    self.proven.set(Some(to));
+                    return Ok((to, kept));
+                }
                 Ok(Tell::Answer(Answer::Undone(why) | Answer::Unknown(why))) => trouble.push(why),
                 Ok(_) => trouble.push("another question was answered".to_owned()),
                 Err(Silence::Undone(why) | Silence::Unknown(why)) => trouble.push(why),
@@ -131,16 +167,30 @@ impl Node {
         Err(format!("no site is known to lead the arbiter: {}", trouble.join("; ")))
     }
 
+    /// Whether a majority followed this site a moment ago.
+    fn was_followed(&self) -> bool {
+        let since = self.raft.metrics().borrow().millis_since_quorum_ack;
+        since.is_some_and(|since| Duration::from_millis(since) < self.patience / 2)
+    }
+
+    /// Has a majority confirm that this site leads; then what is applied here is the newest.
+    async fn confirm(&self) -> Result<(), String> {
+        match timeout(self.patience, self.raft.ensure_linearizable()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(_)))) => {
+                Err("this site leads the arbiter no more".to_owned())
+            }
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("no majority of the sites answers".to_owned()),
+        }
+    }
+
     /// Decides a call, if this site leads and a majority confirms that.
     async fn decide(&self, call: Call) -> Answer {
-        // Changes too: a leader that is cut off must not fill its log with what others never see.
-        match timeout(self.patience, self.raft.ensure_linearizable()).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(_)))) => {
-                return Answer::Undone("this site leads the arbiter no more".to_owned());
-            }
-            Ok(Err(error)) => return Answer::Undone(error.to_string()),
-            Err(_) => return Answer::Undone("no majority of the sites answers".to_owned()),
+        // A leader that is cut off must not fill its log with what others never see.
+        let to_confirm = !matches!(call, Call::Command(_)) || !self.was_followed();
+        if to_confirm && let Err(why) = self.confirm().await {
+            return Answer::Undone(why);
         }
         match call {
             Call::Read => Answer::Recorded(self.keeper.lock().machine.record().kept.clone()),
