@@ -108,10 +108,10 @@ class Writer(threading.Thread):
     def _open(self, uri):
         try:
             handle = connect(uri)
+            if handle.is_read_only():
+                handle.shutdown()
+                return None
         except nbd.Error:
-            return None
-        if handle.is_read_only():
-            handle.shutdown()
             return None
         return handle
 

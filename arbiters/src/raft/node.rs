@@ -105,14 +105,20 @@ impl Node {
 
     /// Has a call decided, by whoever leads; tries again while nothing was done and `time` lasts.
     pub(super) async fn call(&self, call: Call, time: Duration) -> Answer {
-        let until = Instant::now() + time;
+        let begun = Instant::now();
         loop {
             match self.try_call(&call).await {
-                Answer::Undone(why) if Instant::now() + AGAIN >= until => {
+                Answer::Undone(why) if begun.elapsed() + AGAIN >= time => {
                     return Answer::Undone(why);
                 }
-                Answer::Undone(_) => tokio::time::sleep(AGAIN).await,
-                answer => return answer,
+                Answer::Undone(why) => {
+                    tracing::debug!(why, "the arbiter is asked again");
+                    tokio::time::sleep(AGAIN).await;
+                }
+                answer => {
+                    tracing::debug!(took = ?begun.elapsed(), "the arbiter was asked");
+                    return answer;
+                }
             }
         }
     }
@@ -187,6 +193,13 @@ impl Node {
 
     /// Decides a call, if this site leads and a majority confirms that.
     async fn decide(&self, call: Call) -> Answer {
+        let begun = Instant::now();
+        let answer = self.decided(call).await;
+        tracing::debug!(took = ?begun.elapsed(), ?answer, "the arbiter decides");
+        answer
+    }
+
+    async fn decided(&self, call: Call) -> Answer {
         // A leader that is cut off must not fill its log with what others never see.
         let to_confirm = !matches!(call, Call::Command(_)) || !self.was_followed();
         if to_confirm && let Err(why) = self.confirm().await {
