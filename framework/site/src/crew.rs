@@ -7,7 +7,7 @@ use crate::actor::{
 };
 use crate::history::History;
 use crate::journal_io::JournalIo;
-use crate::shared::Shared;
+use crate::shared::{Gate, Shared};
 use crate::status::LinkSecurity;
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
@@ -23,8 +23,8 @@ use trefoil_core::engine::judge::Plan;
 use trefoil_core::engine::readiness::Forecast;
 use trefoil_core::engine::reign::{ArbiterSeen, LegReport, Own};
 use trefoil_core::model::{
-    Generation, Lineage, Marks, Position, Replaced, Role, SiteName, SiteState, UpdateNumber,
-    VolumeSpec,
+    Durability, Generation, Lineage, Marks, Position, Replaced, Role, SiteName, SiteState,
+    UpdateNumber, VolumeSpec,
 };
 use trefoil_core::port::{Arbiter, Frame};
 use trefoil_core::wire::{ControlMessage, MapView, SiteView};
@@ -55,6 +55,9 @@ pub(crate) struct Watermarks {
     pub recovery_point_us: Cell<u64>,
     /// Primary: held by all of the acking set. Secondary: as the source said.
     pub commit: Cell<UpdateNumber>,
+    /// Everything up to here is known to have been answered to hosts: what comes after may have
+    /// been or not. 0: nothing is known since this site started.
+    pub answered: Cell<UpdateNumber>,
     /// Durable at all of the acking set.
     pub horizon: Cell<UpdateNumber>,
     /// The newest position submitted to the journal: numbered, in the overlay, maybe not appended.
@@ -75,6 +78,14 @@ impl Watermarks {
             restored: self.restored.get(),
             checkpointed: self.checkpointed.get(),
         }
+    }
+
+    /// Hosts were answered as far as they may be.
+    pub fn note_answered(&self, durability: Durability) {
+        self.answered.set(match durability {
+            Durability::Flush => self.commit.get(),
+            Durability::Write => self.horizon.get(),
+        });
     }
 
     /// Bytes that the journal takes before it counts as full. A part is kept for the records of
@@ -289,6 +300,15 @@ impl Crew {
     /// data that a site which knows nothing cannot explain, until a plan says what becomes of it.
     pub fn owes(&self) -> bool {
         self.marks.debt_bytes.get() > 0 || self.holds && self.knows_nothing()
+    }
+
+    /// The volumes are what the journal says: they are read again at once.
+    pub fn owes_no_more(&self) {
+        self.shared.gate.send_if_modified(|gate| {
+            let Gate::Owing(primary) = gate else { return false };
+            *gate = Gate::Secondary(primary.take());
+            true
+        });
     }
 
     /// Bytes owed; a debt that only waits for its end counts as one byte.

@@ -9,7 +9,8 @@
 //! | handles | `handle`, `snapshot`, `status` | what people hold |
 //! | verbs | `operate`, `plan`, `rejoin`, `replace` | what operators do |
 //! | site | `site`, `builder`, `door`, `config`, `registry` | threads, listeners, configuration |
-//! | group | `group`, `open`, `crew`, `shared`, `view`, `readiness` | wiring, recovery, sharing |
+//! | group | `group`, `crew`, `shared`, `view`, `readiness` | wiring, sharing |
+//! | recovery | `open`, `memory` | what is found at the start |
 //! | actors | `actor/*` | one file per engine, same names |
 //! | long ways | `wan/*` | packing, pacing and cutting of what goes over a link |
 

@@ -8,7 +8,7 @@ use trefoil_core::engine::readiness::Forecast;
 use trefoil_core::engine::retention::OnFull;
 use trefoil_core::model::{
     Charter, Durability, Generation, GroupName, LegMode, LegState, Marks, Position, Role, SiteName,
-    UpdateNumber, VolumeSpec,
+    UpdateNumber, VolumeName, VolumeSpec,
 };
 use trefoil_core::port::Security;
 use trefoil_core::wire::MapView;
@@ -330,4 +330,40 @@ pub struct Certificate {
     /// primary to the first moment at which they can be answered here, in microseconds.
     #[serde(default)]
     pub hosts_waited_us: Option<u64>,
+    /// Host writes that are kept, and of which nobody knows whether a host was told: it may ask to
+    /// write them again. `None` after a planned exchange of roles, where there are none, and where
+    /// this site has not heard what was answered since it started.
+    #[serde(default)]
+    pub in_doubt: Option<InDoubt>,
+}
+
+/// At most so many ranges of writes in doubt are listed.
+pub const DOUBT_RANGES_MAX: usize = 64;
+
+/// Host writes that may or may not have been answered before a takeover.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InDoubt {
+    /// Everything up to here was answered, as far as this site has heard.
+    pub after: UpdateNumber,
+    /// The newest of them may be this one.
+    pub up_to: UpdateNumber,
+    /// How many writes.
+    pub writes: u64,
+    /// How many bytes they change, each counted once.
+    pub bytes: u64,
+    /// What they change, in order of volume and place: the first ranges.
+    pub ranges: Vec<DoubtRange>,
+    /// How many ranges more there are.
+    pub more_ranges: u64,
+}
+
+/// A range of a volume that writes in doubt change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoubtRange {
+    /// The volume.
+    pub volume: VolumeName,
+    /// Its first byte.
+    pub offset: u64,
+    /// How many bytes.
+    pub length: u64,
 }

@@ -79,6 +79,8 @@ pub struct Heartbeat {
     pub commit: UpdateNumber,
     /// Highest number that all of the acking set holds durably (primary only).
     pub horizon: UpdateNumber,
+    /// Everything up to here was answered to hosts, as far as the sender knows.
+    pub answered: UpdateNumber,
     /// What the sender knows durable on its own history at each other site.
     pub floors: BTreeMap<SiteName, Position>,
     /// The sender's reigns: with them every site can tell what a takeover elsewhere would cost.

@@ -19,6 +19,7 @@
 //! | 9 | what the parts of an arbiter say that lives in the sites; a greeting says which kind of
 //! |   | arbiter is asked |
 //! | 10 | a site says what it was born as, and which others were replaced for good |
+//! | 11 | heartbeats say up to where hosts were answered |
 
 mod codec;
 mod compare;
@@ -38,4 +39,4 @@ pub use message::{
 pub use packing::{MESSAGE_BYTES_MAX, PACKING_BYTES, Packed, Packing};
 
 /// The protocol version that this program speaks.
-pub const PROTOCOL_VERSION: u16 = 10;
+pub const PROTOCOL_VERSION: u16 = 11;

@@ -250,6 +250,7 @@ impl World {
             maps,
             silent_us: run.reign.silent_us(self.now),
             replaced: Default::default(),
+            answered: Default::default(),
         };
         self.send(at, to, ControlMessage::Heartbeat(Box::new(beat)));
     }

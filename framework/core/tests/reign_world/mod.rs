@@ -461,5 +461,6 @@ fn beat(node: &Node, own: &Own, sent_at: u64, echo: u64, grants: bool) -> Heartb
         floors: BTreeMap::new(),
         silent_us: node.engine.silent_us(own.now),
         replaced: Default::default(),
+        answered: UpdateNumber::ZERO,
     }
 }

@@ -222,6 +222,7 @@ impl PeerActor {
             vouches: self.crew.vouches(),
             commit: marks.commit.get(),
             horizon: marks.horizon.get(),
+            answered: marks.answered.get(),
             lineage: self.crew.state.borrow().lineage.clone(),
             maps: self.crew.maps_for_peers(),
             floors: self.crew.floors_for_peers(),
@@ -260,6 +261,7 @@ impl PeerActor {
                 seen.rtt_us = now.saturating_sub(beat.echo).max(1);
             }
         }
+        self.note_answered(&beat);
         // Before its floors: they say nothing of what was kept for those.
         replaced::learn(&self.crew, &beat.replaced);
         if self.crew.leads.get().is_none() && self.is_source() {
@@ -280,6 +282,15 @@ impl PeerActor {
         self.relayed(&beat);
         let from = self.site.clone();
         self.crew.to(&self.crew.reign, FromPeer { from, message: ControlMessage::Heartbeat(beat) });
+    }
+
+    /// What that site knows to have been answered counts as far as both histories are the same.
+    fn note_answered(&self, beat: &Heartbeat) {
+        let marks = &self.crew.marks;
+        let newest = marks.newest.get().number;
+        let state = self.crew.state.borrow();
+        let shared = beat.lineage.fork(beat.view.newest.number, &state.lineage, newest);
+        marks.answered.set(marks.answered.get().max(beat.answered.min(shared)));
     }
 
     /// Whether this site follows that one now, in a session that streams.

@@ -1,6 +1,7 @@
 //! Who leads: carries events to the reign engine, and its effects out, one event at a time.
 
 mod arbiter;
+mod certificate;
 mod exchange;
 mod layout;
 mod memory;
@@ -31,7 +32,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 use trefoil_core::engine::reign::{
-    Cause, Completed, Effect, Event, Exchange, ExchangeEffect, LegReport, Reign, ReignConfig,
+    Effect, Event, Exchange, ExchangeEffect, LegReport, Reign, ReignConfig,
 };
 use trefoil_core::model::{Generation, SiteName, UpdateNumber};
 use trefoil_core::wire::{CharterReply, ControlMessage, Follow, PromiseReply, StreamEnd};
@@ -308,31 +309,6 @@ impl ReignActor {
         let Some(report) = reports.get(&site) else { return };
         let (incarnation, marks) = (report.incarnation, report.marks);
         self.crew.to(&self.crew.volume, Join { site, incarnation, marks });
-    }
-
-    fn took_over(&mut self, completed: Completed) {
-        let now = self.crew.shared.clock.now_us();
-        let totals = &self.crew.shared.totals;
-        let automatic = completed.cause == Cause::Automatic;
-        let counter = if automatic { &totals.automatic_takeovers } else { &totals.takeovers };
-        crate::shared::add(counter, 1);
-        let certificate = Certificate {
-            generation: completed.generation,
-            primary: self.crew.site().clone(),
-            newest: completed.newest,
-            verdict: completed.verdict,
-            evidence: completed.evidence,
-            took_us: now.saturating_sub(completed.begun_at.max(completed.clear_at)),
-            total_us: now.saturating_sub(completed.begun_at),
-            hosts_waited_us: completed.hosts_wait_since.map(|since| now.saturating_sub(since)),
-        };
-        tracing::info!(
-            site = %certificate.primary, generation = %certificate.generation,
-            newest = %certificate.newest, verdict = %certificate.verdict, automatic, "took over"
-        );
-        if let Some(reply) = self.waiting.take() {
-            let _ = reply.send(Ok(certificate));
-        }
     }
 
     fn close_gate(&self) {

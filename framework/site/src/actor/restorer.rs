@@ -245,6 +245,7 @@ impl RestorerActor {
                 Ok(()) => {
                     actor.copies = None;
                     actor.publish_debt();
+                    actor.crew.owes_no_more();
                     tracing::info!(site = %actor.crew.site(), "the copy is complete");
                     let marks = actor.crew.marks.marks();
                     actor.crew.to(&actor.crew.follower, OwnMarks(marks));

@@ -243,6 +243,7 @@ impl VolumeActor {
             drop(waiter.permit);
             let _ = waiter.reply.send(Ok(number));
         }
+        self.crew.marks.note_answered(shared.config.durability);
     }
 
     /// Numbers at once what waits, if it need not wait any longer.

@@ -162,7 +162,7 @@ pub async fn take_over_with(world: &Rc<World>, site: usize, options: TakeoverOpt
     let mut eye = world.eye.lock();
     match took {
         Ok(Ok(certificate)) => {
-            eye.certified(site, certificate.generation, &certificate.verdict);
+            eye.certified(site, &certificate);
             true
         }
         Ok(Err(error)) => {
@@ -202,7 +202,7 @@ pub async fn swap(world: &Rc<World>, site: usize) -> bool {
     let mut eye = world.eye.lock();
     match done {
         Ok(Ok(Some(certificate))) => {
-            eye.certified(site, certificate.generation, &certificate.verdict);
+            eye.certified(site, &certificate);
             eye.swaps += 1;
             true
         }

@@ -13,6 +13,7 @@ use trefoil_core::model::{
 };
 use trefoil_core::port::BlockWrite;
 use trefoil_core::record::Record;
+use trefoil_site::Certificate;
 
 /// The sites' names, by index.
 pub const SITES: [&str; 3] = ["a", "b", "c"];
@@ -363,7 +364,8 @@ impl Oracle {
     }
 
     /// A takeover was certified.
-    pub fn certified(&mut self, site: usize, generation: Generation, verdict: &Verdict) {
+    pub fn certified(&mut self, site: usize, certificate: &Certificate) {
+        let (generation, verdict) = (certificate.generation, &certificate.verdict);
         self.trace.event(format_args!("{} took over g{generation}: {verdict}", SITES[site]));
         let kind = match verdict {
             Verdict::Zero => 0,
@@ -374,6 +376,8 @@ impl Oracle {
         self.begins(site, generation);
         self.sites[site].consent = false;
         let verdict = rules::no_silent_loss::check(self, generation, verdict);
+        self.judge(verdict);
+        let verdict = rules::no_silent_loss::check_doubt(self, site, certificate);
         self.judge(verdict);
     }
 }

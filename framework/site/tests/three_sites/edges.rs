@@ -47,6 +47,38 @@ fn e21_overlapping_writes_keep_their_order() {
 }
 
 #[test]
+fn e29_a_write_that_may_have_been_answered_is_kept_and_listed_at_the_takeover() {
+    in_virtual_time(async {
+        let world = World::paired().await;
+        let answered = world.write("a", 3, 0x33).await;
+        // Everybody hears that it was.
+        sleep(Duration::from_secs(2)).await;
+        // B gets what follows, and its word does not reach A: no host is told.
+        world.network.cut_one_way("b", "a");
+        let volume = world.volume("a", "db");
+        for index in [9u64, 7, 7] {
+            let (volume, data) = (volume.clone(), Bytes::from(vec![0x99; BLOCK]));
+            let writing = async move { volume.write_at(index * BLOCK as u64, data).await };
+            tokio::task::spawn_local(writing);
+        }
+        sleep(Duration::from_millis(50)).await;
+        world.kill("a");
+        world.network.heal("a", "b");
+        let certificate = world.take_over("b").await;
+        assert_eq!(certificate.verdict, Verdict::Zero);
+        let doubt = certificate.in_doubt.unwrap();
+        assert!(doubt.after >= answered && doubt.up_to == certificate.newest.number, "{doubt:?}");
+        assert_eq!((doubt.writes, doubt.bytes, doubt.more_ranges), (3, 2 * BLOCK as u64, 0));
+        let listed: Vec<(&str, u64, u64)> = (doubt.ranges.iter())
+            .map(|range| (range.volume.as_str(), range.offset, range.length))
+            .collect();
+        let block = BLOCK as u64;
+        assert_eq!(listed, [("db", 7 * block, block), ("db", 9 * block, block)]);
+        assert_eq!(world.read("b", 9).await, 0x99, "it is kept");
+    });
+}
+
+#[test]
 fn e22_a_buffer_that_is_used_again_changes_nothing_that_was_written() {
     in_virtual_time(async {
         let world = World::paired().await;

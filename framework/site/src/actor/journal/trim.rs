@@ -243,6 +243,7 @@ impl Handler<ResetJournal> for JournalActor {
                 marks.submitted.set(base);
                 marks.newest.set(base);
                 marks.durable.set(base.number);
+                marks.answered.set(marks.answered.get().min(base.number));
                 // What is in the volumes beyond that is owed from now on.
                 marks.restored.set(marks.restored.get().min(base.number));
                 marks.checkpointed.set(marks.checkpointed.get().min(base.number));

@@ -43,6 +43,7 @@ impl ReignActor {
             vouches: crew.vouches(),
             commit: marks.commit.get(),
             horizon: marks.horizon.get(),
+            answered: marks.answered.get(),
             lineage: crew.state.borrow().lineage.clone(),
             maps: crew.maps_for_peers(),
             floors: crew.floors_for_peers(),

@@ -4,6 +4,7 @@ use super::{Broken, Verdict};
 use crate::oracle::{Answered, Oracle, SITES};
 use trefoil_core::engine::takeover;
 use trefoil_core::model::Generation;
+use trefoil_site::Certificate;
 
 fn describe(oracle: &Oracle, write: &Answered) -> String {
     let held = |site: &&usize| oracle.sites[**site].holds(write.generation, write.number);
@@ -48,4 +49,21 @@ pub fn check(oracle: &Oracle, generation: Generation, verdict: &takeover::Verdic
         }
         None => Ok(()),
     }
+}
+
+/// Checks the writes in doubt of a certificate: of the reign before, whatever is kept and was not
+/// answered is among them (E29).
+pub fn check_doubt(oracle: &Oracle, site: usize, certificate: &Certificate) -> Verdict {
+    let Some(doubt) = &certificate.in_doubt else { return Ok(()) };
+    let newest = certificate.newest;
+    for tag in oracle.pending.keys() {
+        let Some((generation, number)) = oracle.registry.of_tag(*tag) else { continue };
+        let kept = oracle.sites[site].holds(generation, number) && number <= newest.number;
+        if kept && generation == newest.generation && number <= doubt.after {
+            let (after, write) = (doubt.after, format!("write {tag} = {generation}.{number}"));
+            let what = format!("{write} was not answered; in doubt are those after {after}");
+            return Err(Broken::new("no_silent_loss", what));
+        }
+    }
+    Ok(())
 }
