@@ -7,7 +7,7 @@ use super::spares::Spare;
 use crate::file::layout::{Boot, RECORDS_AT, STAMPS_AT, Stamp};
 use crate::file::store::write_zeroes;
 use crate::file::sync_directory;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use trefoil_core::model::{Position, UpdateNumber};
@@ -52,9 +52,9 @@ fn scan_all(log: &mut Log) -> Result<Recovery> {
     let known = known(&found, log.syncer.boot());
     let mut stop = None;
     let mut found = found.into_iter();
-    let mut left_over = Vec::new();
+    let (mut left_over, mut buffer) = (Vec::new(), BytesMut::new());
     for next in found.by_ref() {
-        stop = take_segment(log, next, &mut left_over)?;
+        stop = take_segment(log, next, &mut left_over, &mut buffer)?;
         if stop.is_some() {
             break;
         }
@@ -124,8 +124,14 @@ fn known(found: &[Found], boot: Boot) -> Known {
     known
 }
 
-/// Scans one more segment; says why the good records end in it, if they do.
-fn take_segment(log: &mut Log, found: Found, rest: &mut Vec<Found>) -> Result<Option<Stop>> {
+/// Scans one more segment; says why the good records end in it, if they do. `buffer` is kept from
+/// one to the next: fresh memory of a segment's size costs more than reading into it.
+fn take_segment(
+    log: &mut Log,
+    found: Found,
+    rest: &mut Vec<Found>,
+    buffer: &mut BytesMut,
+) -> Result<Option<Stop>> {
     let newest = log.segments.back().map(|segment| segment.newest);
     let stop = |why: String| Stop {
         number: newest.map_or(UpdateNumber::ZERO, |newest| newest.number.next()),
@@ -148,7 +154,7 @@ fn take_segment(log: &mut Log, found: Found, rest: &mut Vec<Found>) -> Result<Op
         rest.push(found);
         return Ok(Some(stop(why)));
     }
-    let bytes = read_records(&found)?;
+    let bytes = read_records(&found, std::mem::take(buffer))?;
     let scan = scan(&bytes, &header.base);
     let mut segment = Segment::empty(found.file, found.path, header, found.size);
     scan.records.iter().for_each(|record| segment.note(record));
@@ -158,17 +164,19 @@ fn take_segment(log: &mut Log, found: Found, rest: &mut Vec<Found>) -> Result<Op
         more_behind: scan.more_behind,
     });
     log.segments.push_back(segment);
+    drop(scan.records);
+    *buffer = bytes.try_into_mut().unwrap_or_default();
     Ok(stopped)
 }
 
-fn read_records(found: &Found) -> Result<Bytes> {
+fn read_records(found: &Found, mut bytes: BytesMut) -> Result<Bytes> {
     let length = found.size.saturating_sub(RECORDS_AT);
-    let mut bytes = vec![0; length as usize];
+    bytes.resize(length as usize, 0);
     found
         .file
         .read_exact_at(&mut bytes, RECORDS_AT)
         .map_err(|source| Error::io(format!("scan {}", found.path.display()), source))?;
-    Ok(bytes.into())
+    Ok(bytes.freeze())
 }
 
 /// Cuts what lies behind a stop, if it can be a torn tail; says what was cut.
@@ -202,7 +210,7 @@ fn cut(log: &Log, stop: Stop, behind: &[Found], known: &Known) -> Result<String>
 /// Whether a segment begins with a good record.
 fn holds_a_record(found: &Found) -> bool {
     // What cannot be read is not good.
-    read_records(found).is_ok_and(|bytes| Record::decode(&bytes).is_ok())
+    read_records(found, BytesMut::new()).is_ok_and(|bytes| Record::decode(&bytes).is_ok())
 }
 
 /// Makes durable what is kept, and notes that.
