@@ -103,22 +103,51 @@ def tail(report, _short):
 
 
 def middle(report, _short):
-    """Damage with good records behind it is no torn tail: refused, with file and offset."""
+    """Damage with good records behind it: fetched again from A; refused where nobody else has it."""
     with Trio(layout()) as trio:
-        written(trio)
-        segment, _ = newest_record(trio, "b")
+        writer = written(trio)
+        segment, number = newest_record(trio, "b")
         held = list(records(segment))
-        number, size, at = held[len(held) // 2]
+        bad, size, at = held[len(held) // 2]
+        flip(segment, at + HEADER_BYTES + (size - HEADER_BYTES) // 2)
+        before = segment.read_bytes()
+        trio.run("a", "b", "c")
+        trio.until_serving("a")
+        trio.until_paired("a", "b", "c")
+        trio.quiet("a", "b", "c")
+        wrong = [problem for site in "abc" for problem in writer.lost(trio.uri(site, "db0"))]
+        report.claim(
+            not wrong and trio.status("b")["newest"]["number"] >= number,
+            "middle bit-flipped at B: fetched again from A, nothing lost",
+            "; ".join(wrong[:3]) or f"update {bad} of {held[0][0]} to {held[-1][0]} was harmed",
+        )
+        kept = segment.parent / "damaged" / str(bad) / segment.name
+        report.claim(
+            kept.is_file() and kept.read_bytes() == before,
+            "middle bit-flipped at B: the damaged file is kept as it was", str(kept),
+        )
+        plan = trio.status("b")["follows"]["plan"]
+        report.claim(
+            plan["kind"] in ("compare", "delta", "in_sync"),
+            "middle bit-flipped at B: nothing is copied that is there already", plan["why"],
+        )
+        trio.kill("b")
+        trio.until_status(
+            "B is out", "a",
+            lambda s: [member["site"] for member in s["charter"]["in_sync"]] == ["a"],
+        )
+        trio.kill("a", "c")
+        segment, _ = newest_record(trio, "a")
+        held = list(records(segment))
+        _, size, at = held[len(held) // 2]
         flip(segment, at + HEADER_BYTES + (size - HEADER_BYTES) // 2)
         before = segment.read_bytes()
         refuses(
-            report, trio, "b", "middle bit-flipped at B: refused, file and offset named", 1,
+            report, trio, "a",
+            "middle bit-flipped at A, which alone is in sync: refused, file and offset named", 1,
             [str(segment.name), str(at)],
         )
-        report.claim(
-            segment.read_bytes() == before, "middle bit-flipped at B: the file is left as it is",
-            f"update {number} of {held[0][0]} to {held[-1][0]}",
-        )
+        report.claim(segment.read_bytes() == before, "and the file is left as it is")
 
 
 def small_volume(report, _short):

@@ -43,6 +43,10 @@ impl JournalStore for FaultyJournal {
         self.inner.recover().await
     }
 
+    async fn salvage(&mut self) -> Result<Recovery> {
+        self.inner.salvage().await
+    }
+
     async fn append(&mut self, records: Vec<Record>) -> Result<()> {
         self.begin(Operation::Append, "append").await?;
         self.inner.append(records).await

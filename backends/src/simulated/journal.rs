@@ -94,6 +94,26 @@ impl JournalStore for SimulatedJournal {
         Ok(recovery)
     }
 
+    async fn salvage(&mut self) -> Result<Recovery> {
+        let time = self.disk.lock().draw(|latency| &latency.sync);
+        wait(time).await;
+        let mut disk = self.disk.lock();
+        disk.check_life(self.life, "salvage journal")?;
+        let Some(bad) = disk.damaged.first().copied() else {
+            return Err(Error::invalid("salvage journal: nothing is damaged"));
+        };
+        let whole = disk.log.after(bad.previous());
+        disk.aside.extend(whole.into_iter().map(|record| (record.position(), record)));
+        disk.cut_after(bad.previous());
+        disk.resets += 1;
+        disk.durable = disk.log.newest().number;
+        let cut = Some(format!("records from {bad} on were cut: it is damaged"));
+        let recovery = Recovery { suspect: true, ..disk.log.recovery(cut) };
+        drop(disk);
+        self.recovered = true;
+        Ok(recovery)
+    }
+
     async fn append(&mut self, records: Vec<Record>) -> Result<()> {
         let time = {
             let mut disk = self.disk.lock();

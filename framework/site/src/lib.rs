@@ -10,7 +10,7 @@
 //! | verbs | `operate`, `plan`, `rejoin`, `replace` | what operators do |
 //! | site | `site`, `builder`, `door`, `config`, `registry` | threads, listeners, configuration |
 //! | group | `group`, `crew`, `shared`, `view`, `readiness` | wiring, sharing |
-//! | recovery | `open`, `memory` | what is found at the start |
+//! | recovery | `open`, `salvage`, `memory` | what is found at the start |
 //! | actors | `actor/*` | one file per engine, same names |
 //! | long ways | `wan/*` | packing, pacing and cutting of what goes over a link |
 
@@ -38,6 +38,7 @@ mod readiness;
 pub mod registry;
 mod rejoin;
 mod replace;
+mod salvage;
 mod shared;
 mod site;
 mod snapshot;

@@ -2,12 +2,13 @@
 
 use crate::group::Surroundings;
 use crate::parts::GroupConfig;
+use crate::salvage::salvage;
 use crate::volumes::{OpenVolumes, VolumeOpener, reopen};
 use std::sync::Arc;
 use trefoil_core::engine::restorer::{RestorerEngine, RestorerLimits};
 use trefoil_core::model::{Generation, Incarnation, Intent, Position, SiteName, SiteState};
 use trefoil_core::port::{BlockStore, JournalStore, Recovery};
-use trefoil_core::{Error, Result};
+use trefoil_core::{Error, ErrorKind, Result};
 
 /// Records are read back in pieces of so many bytes.
 const REPLAY_BYTES: usize = 8 << 20;
@@ -41,9 +42,15 @@ pub(crate) async fn open(
     if opener.is_none() {
         check_stores(config, &stores)?;
     }
-    let saved = load_state(journal).await?;
+    let mut saved = load_state(journal).await?;
 
-    let mut recovery = journal.recover().await?;
+    let mut recovery = match (journal.recover().await, &mut saved) {
+        (Err(error), Some(state)) if error.kind() == ErrorKind::Corrupt => {
+            check_state(site, config, state, opener.is_some())?;
+            salvage(error, state, journal, random).await?
+        }
+        (found, _) => found?,
+    };
     if let Some(cut) = &recovery.cut {
         tracing::warn!(%site, newest = %recovery.newest, why = %cut, "the journal's tail was cut");
     }
@@ -107,7 +114,7 @@ async fn load_state(journal: &mut dyn JournalStore) -> Result<Option<SiteState>>
     Ok(Some(SiteState::decode(&bytes).map_err(beside)?))
 }
 
-async fn save(journal: &mut dyn JournalStore, state: &SiteState) -> Result<()> {
+pub(crate) async fn save(journal: &mut dyn JournalStore, state: &SiteState) -> Result<()> {
     journal.save_state(state.encode()?).await
 }
 

@@ -11,6 +11,7 @@
 //! tells a torn tail, which is cut, from damage, which is not.
 
 mod cut;
+mod damaged;
 mod direct;
 mod log;
 mod medium;
@@ -165,6 +166,15 @@ impl JournalStore for FileJournal {
         self.spares.want(1);
         recovery.suspect = self.poison.is_marked();
         self.suspect = recovery.suspect;
+        Ok(recovery)
+    }
+
+    async fn salvage(&mut self) -> Result<Recovery> {
+        self.poison.check()?;
+        let mut recovery = self.on_log(recovery::salvage).await?;
+        self.spares.want(1);
+        recovery.suspect = true;
+        self.suspect = self.poison.is_marked();
         Ok(recovery)
     }
 

@@ -1,5 +1,6 @@
 //! What a journal holds when it is opened: scanned segment by segment, never all at once.
 
+use super::damaged;
 use super::log::Log;
 use super::medium::SegmentFile;
 use super::segment::{Found, Segment, find_all};
@@ -16,7 +17,7 @@ use trefoil_core::record::{Record, scan};
 use trefoil_core::{Error, ErrorKind, Result};
 
 /// What earlier processes knew to be durable.
-struct Known {
+pub(super) struct Known {
     durable: UpdateNumber,
     /// The kernel has not been started since: a killed process can tear only its last append, and
     /// everything else that does not read is damage.
@@ -24,9 +25,9 @@ struct Known {
 }
 
 /// Where the good records end before the end of the files.
-struct Stop {
+pub(super) struct Stop {
     /// The first number that is not there.
-    number: UpdateNumber,
+    pub(super) number: UpdateNumber,
     /// What was found in its place, and where.
     why: String,
     /// Whether good records lie behind it.
@@ -35,14 +36,27 @@ struct Stop {
 
 /// Scans the journal, cuts a torn tail durably, syncs what it keeps.
 pub(super) fn recover(log: &mut Log) -> Result<Recovery> {
+    opened(log, cut)
+}
+
+/// As [`recover`], where that found damage with good records behind it: what lies before it is
+/// kept, the rest set aside first.
+pub(super) fn salvage(log: &mut Log) -> Result<Recovery> {
+    opened(log, damaged::cut)
+}
+
+/// Cuts what lies behind a stop; says what was cut.
+type Cut = fn(&Log, Stop, &[Found], &Known) -> Result<String>;
+
+fn opened(log: &mut Log, cut: Cut) -> Result<Recovery> {
     log.segments.clear();
-    scan_all(log).inspect_err(|_| {
+    scan_all(log, cut).inspect_err(|_| {
         // Nothing may be read from, or appended to, what is not whole.
         log.segments.clear();
     })
 }
 
-fn scan_all(log: &mut Log) -> Result<Recovery> {
+fn scan_all(log: &mut Log, cut: Cut) -> Result<Recovery> {
     let found = current(log)?;
     if found.is_empty() {
         create(log)?;
@@ -192,6 +206,11 @@ fn cut(log: &Log, stop: Stop, behind: &[Found], known: &Known) -> Result<String>
             ),
         ));
     }
+    drop_behind(log, &stop, behind)
+}
+
+/// Drops whatever lies behind a stop, durably; says what it was.
+pub(super) fn drop_behind(log: &Log, stop: &Stop, behind: &[Found]) -> Result<String> {
     // From the end, so that a crash in between leaves a shorter tail, not a gap.
     for found in behind.iter().rev() {
         std::fs::remove_file(&found.path).map_err(|source| {

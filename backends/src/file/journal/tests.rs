@@ -118,6 +118,33 @@ async fn a_bit_flipped_in_the_middle_is_damage_and_nothing_is_changed() {
 }
 
 #[tokio::test]
+async fn what_lies_before_damage_is_salvaged_and_the_files_are_kept_as_they_were() {
+    let (dir, all) = written(30, 100_000, true).await;
+    let paths = segments(dir.path());
+    let at = RECORDS_AT + 3 * all[0].encoded_bytes() as u64 + 500;
+    change(&paths[0], at, |bytes| bytes[0] ^= 4, 1);
+    let before: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    let mut journal = open(dir.path(), boot(1)).unwrap();
+    assert_eq!(journal.recover().await.unwrap_err().kind(), ErrorKind::Corrupt);
+    let found = journal.salvage().await.unwrap();
+    assert_eq!((found.newest, found.suspect), (all[2].position(), true));
+    let said = found.cut.unwrap();
+    let place = std::path::PathBuf::from(said.rsplit(" in ").next().unwrap());
+    assert!(place.ends_with("damaged/4"), "{said}");
+    for (path, before) in paths.iter().zip(before) {
+        assert!(std::fs::read(place.join(path.file_name().unwrap())).unwrap() == before);
+    }
+    // It goes on from there, and is whole for the next process.
+    journal.append(all[3..].to_vec()).await.unwrap();
+    drop(journal);
+    let mut journal = open(dir.path(), boot(1)).unwrap();
+    let found = journal.recover().await.unwrap();
+    assert_eq!((found.newest, found.cut), (all[29].position(), None));
+    let from = UpdateNumber::new(3);
+    assert_eq!(journal.read(from, 250_000).await.unwrap()[..2], all[2..4]);
+}
+
+#[tokio::test]
 async fn a_bit_flipped_while_it_is_open_is_found_by_the_read() {
     let (dir, all) = written(5, 1000, true).await;
     let mut journal = open(dir.path(), boot(1)).unwrap();

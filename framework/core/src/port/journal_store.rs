@@ -1,8 +1,8 @@
 //! Where a site's journal and its state lie.
 
-use crate::Result;
 use crate::model::{Position, UpdateNumber};
 use crate::record::Record;
+use crate::{Error, Result};
 use async_trait::async_trait;
 
 /// What a journal held when it was opened.
@@ -52,6 +52,15 @@ pub trait JournalStore: Send {
     /// What the journal holds: scans it once, cuts a torn tail durably, syncs what it keeps.
     /// Called once, first.
     async fn recover(&mut self) -> Result<Recovery>;
+
+    /// After `recover` found damage with good records behind it: keeps what lies before it, and is
+    /// recovered then. Everything else is first copied, whole and durably, to a place that no other
+    /// call touches; [`Recovery::cut`] names it. Where nothing can be kept, or the store cannot do
+    /// that, it fails, and nothing is changed.
+    async fn salvage(&mut self) -> Result<Recovery> {
+        let place = self.describe();
+        Err(Error::refused(format!("salvage {place}: it cannot keep what lies before damage")))
+    }
 
     /// Appends consecutive records.
     async fn append(&mut self, records: Vec<Record>) -> Result<()>;

@@ -15,6 +15,7 @@ mod answers;
 mod bites;
 mod calm;
 mod court;
+mod damage;
 mod dice;
 mod faults;
 mod forgets;

@@ -51,6 +51,12 @@ impl JournalStore for ObservedJournal {
         Ok(recovery)
     }
 
+    async fn salvage(&mut self) -> Result<Recovery> {
+        let recovery = self.inner.salvage().await?;
+        self.eye.lock().recovered(self.site);
+        Ok(recovery)
+    }
+
     async fn append(&mut self, mut records: Vec<Record>) -> Result<()> {
         if self.sabotage.stores_other_bytes(self.site) {
             crate::sabotage::falsify(&mut records);

@@ -53,7 +53,9 @@ impl Reign {
         let peer = self.peers.get(&charter.primary).filter(|peer| peer.up)?;
         let view = peer.view.as_ref()?;
         let silent_us = own.now.saturating_sub(peer.heard_at);
-        (view.promised == charter.generation && silent_us < self.config.lease_us).then(|| {
+        // Whoever owes does not lead, whatever the charter says: its journal was damaged.
+        let leads = view.promised == charter.generation && view.debt_bytes == 0;
+        (leads && silent_us < self.config.lease_us).then(|| {
             format!(
                 "site {} leads generation {} and is well (heard {} ms ago): stop it first (if \
                  it is stopped, say so: `trefoil takeover --at {site} --primary-is-fenced`); \
