@@ -343,7 +343,8 @@ pub const DOUBT_RANGES_MAX: usize = 64;
 /// Host writes that may or may not have been answered before a takeover.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InDoubt {
-    /// Everything up to here was answered, as far as this site has heard.
+    /// Up to here hosts were told what became of their writes, as far as this site has heard. (That
+    /// may be an error, where a write was given up; then the host knows that it is in doubt.)
     pub after: UpdateNumber,
     /// The newest of them may be this one.
     pub up_to: UpdateNumber,

@@ -90,6 +90,7 @@ async fn write(world: &World, site: usize, up: &Up, span: Span, zero: bool) -> b
     } else {
         volume.write_at(offset, content(tag, span)).await
     };
+    let told = answer.is_err() && world.is_life(site, up.life);
     let mut eye = world.eye.lock();
     match alive(world, site, up, answer) {
         Some(number) => {
@@ -99,6 +100,9 @@ async fn write(world: &World, site: usize, up: &Up, span: Span, zero: bool) -> b
         }
         None => {
             eye.note(format_args!("write {tag} at {} is in doubt", SITES[site]));
+            if told {
+                eye.failed.insert(tag);
+            }
             false
         }
     }

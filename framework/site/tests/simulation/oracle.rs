@@ -5,7 +5,7 @@ use crate::model::{Entry, Image, Registry, Tag, image};
 use crate::plan::Plan;
 use crate::rules::{self, Broken};
 use crate::trace::Trace;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use trefoil_backends::simulated::SimulatedDisk;
 use trefoil_core::engine::takeover::Verdict;
 use trefoil_core::model::{
@@ -147,6 +147,8 @@ pub struct Oracle {
     pub newest_answer: (Generation, u64),
     /// Host writes that are in flight or in doubt, by tag.
     pub pending: BTreeMap<Tag, crate::model::Span>,
+    /// Those of them whose host was told that they failed: it knows that they are in doubt.
+    pub failed: BTreeSet<Tag>,
     /// Takeovers that succeeded, by verdict.
     pub takeovers: [u64; 3],
     /// Takeovers that nobody started.
@@ -173,6 +175,7 @@ impl Oracle {
             begun: BTreeMap::new(),
             newest_answer: (Generation::NONE, 0),
             pending: BTreeMap::new(),
+            failed: BTreeSet::new(),
             takeovers: [0; 3],
             automatic: 0,
             swaps: 0,

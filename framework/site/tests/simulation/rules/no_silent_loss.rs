@@ -52,11 +52,11 @@ pub fn check(oracle: &Oracle, generation: Generation, verdict: &takeover::Verdic
 }
 
 /// Checks the writes in doubt of a certificate: of the reign before, whatever is kept and was not
-/// answered is among them (E29).
+/// answered is among them (E29), where its host was not told that it failed.
 pub fn check_doubt(oracle: &Oracle, site: usize, certificate: &Certificate) -> Verdict {
     let Some(doubt) = &certificate.in_doubt else { return Ok(()) };
     let newest = certificate.newest;
-    for tag in oracle.pending.keys() {
+    for tag in oracle.pending.keys().filter(|tag| !oracle.failed.contains(tag)) {
         let Some((generation, number)) = oracle.registry.of_tag(*tag) else { continue };
         let kept = oracle.sites[site].holds(generation, number) && number <= newest.number;
         if kept && generation == newest.generation && number <= doubt.after {
