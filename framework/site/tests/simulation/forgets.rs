@@ -3,7 +3,6 @@
 use crate::faults::restart;
 use crate::oracle::VOLUMES;
 use crate::rules;
-use crate::run::Options;
 use crate::seeds;
 use crate::world::World;
 use std::pin::Pin;
@@ -70,12 +69,6 @@ fn story(world: Rc<World>) -> Pin<Box<dyn Future<Output = ()>>> {
 
 #[test]
 fn a_comparison_that_is_interrupted_breaks_no_rule() {
-    let seeds: Vec<u64> = (1..=10).collect();
-    let options = Options { script: Some(story), ..Options::default() };
-    let outcomes = seeds::run_all(&seeds, options);
-    seeds::sum_up(&outcomes, 0.0);
-    let broken: Vec<_> = outcomes.iter().filter_map(|o| o.broken.as_ref()).collect();
-    broken.iter().for_each(|broken| eprintln!("{}: {}", broken.rule, broken.what));
-    assert!(broken.is_empty());
+    let outcomes = seeds::run_story(story);
     assert!(outcomes.iter().filter(|outcome| outcome.compared).count() >= 5);
 }
