@@ -56,14 +56,19 @@ async fn three(mut world: World, limits: Limits) -> World {
     world
 }
 
+/// All volumes are full, C has restored them, forgot and is away.
+async fn three_of_which_c_forgot() -> World {
+    let mut world = three(World::with_journals(64 << 20, 64 << 20), Limits::default()).await;
+    let filled = fill(&world).await;
+    world.restored(filled, "c").await;
+    c_forgets(&mut world).await;
+    world
+}
+
 #[test]
 fn a_site_that_lost_its_state_and_kept_its_volumes_is_sent_only_what_differs() {
     in_virtual_time(async {
-        let world = World::with_journals(64 << 20, 64 << 20);
-        let mut world = three(world, Limits::default()).await;
-        let filled = fill(&world).await;
-        world.restored(filled, "c").await;
-        c_forgets(&mut world).await;
+        let world = three_of_which_c_forgot().await;
         // While it is away three blocks change, far from each other.
         for index in [3, 300, 900] {
             world.write("a", index, 0xee).await;
@@ -87,11 +92,7 @@ fn a_site_that_lost_its_state_and_kept_its_volumes_is_sent_only_what_differs() {
 #[test]
 fn a_site_that_forgot_shows_nothing_of_its_volumes_until_it_was_told_what_becomes_of_them() {
     in_virtual_time(async {
-        let world = World::with_journals(64 << 20, 64 << 20);
-        let mut world = three(world, Limits::default()).await;
-        let filled = fill(&world).await;
-        world.restored(filled, "c").await;
-        c_forgets(&mut world).await;
+        let world = three_of_which_c_forgot().await;
         world.kill("a");
         world.kill("b");
         world.start("c").await;
