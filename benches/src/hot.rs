@@ -110,7 +110,7 @@ fn of_primary() -> Result<Vec<Case>> {
             black_box((made, volume.answerable()));
         }),
         case("journal_submit_and_append", BATCH, move || {
-            let mut journal = JournalEngine::new(policy, Position::START, 32 << 20, 0);
+            let mut journal = JournalEngine::new(policy, Position::START, 0);
             let _ = black_box(journal.submit(&submitted));
             black_box(journal.next_append());
             journal.appended();

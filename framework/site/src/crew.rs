@@ -2,8 +2,8 @@
 //! and the marks that everyone looks at.
 
 use crate::actor::{
-    Depose, Dismiss, FollowView, FollowerActor, JournalActor, PeerActor, ReignActor, RestorerActor,
-    SendControl, ShipperActor, VolumeActor,
+    Depose, Dismiss, FollowView, FollowerActor, JournalActor, OwnMarks, PeerActor, ReignActor,
+    RestorerActor, ShipperActor, VolumeActor,
 };
 use crate::history::History;
 use crate::journal_io::JournalIo;
@@ -22,12 +22,13 @@ use trefoil_core::engine::headroom::FillRate;
 use trefoil_core::engine::judge::Plan;
 use trefoil_core::engine::readiness::Forecast;
 use trefoil_core::engine::reign::{ArbiterSeen, LegReport, Own};
+use trefoil_core::engine::tail::Tail;
 use trefoil_core::model::{
     Durability, Generation, Lineage, Marks, Position, Replaced, Role, SiteName, SiteState,
     UpdateNumber, VolumeSpec,
 };
 use trefoil_core::port::{Arbiter, Frame};
-use trefoil_core::wire::{ControlMessage, MapView, SiteView};
+use trefoil_core::wire::{ControlMessage, MapView, SiteView, encode_control};
 use trefoil_core::{Error, Result};
 
 /// Room in an actor's mailbox. What may be in it is bounded by permits and credits long before.
@@ -151,6 +152,10 @@ pub(crate) struct Crew {
     pub shippers: RefCell<BTreeMap<SiteName, Addr<ShipperActor>>>,
     /// Where frames for the data lane of a site go; gone while its link is down.
     pub data_lanes: RefCell<BTreeMap<SiteName, mpsc::Sender<Vec<Frame>>>>,
+    /// The same for its control lane.
+    pub control_lanes: RefCell<BTreeMap<SiteName, mpsc::Sender<Frame>>>,
+    /// The newest records submitted to the journal: legs that keep up read them here.
+    pub tail: RefCell<Tail>,
     pub random: RefCell<StdRng>,
     /// The generation in which this site leads.
     pub leads: Cell<Option<Generation>>,
@@ -180,6 +185,8 @@ pub(crate) struct Crew {
     pub relay: Cell<Option<(Generation, UpdateNumber)>>,
     /// The follower is about to be stopped: it must not begin what takes long.
     pub stop_following: Cell<bool>,
+    /// Whether this site gives host writes their numbers, or could: its volumes lead.
+    pub numbers: Cell<bool>,
     /// Whether the charter of this site's reign is active.
     pub serves: Cell<bool>,
     /// Why the journal takes nothing more at present, if so.
@@ -353,6 +360,18 @@ impl Crew {
         self.history.borrow().since(restored, self.shared.clock.wall_us())
     }
 
+    /// Tells whom it concerns how far this site is. A message costs as much as an append to
+    /// memory: nobody gets one who would do nothing.
+    pub fn marks_moved(&self, now: Marks) {
+        self.stirred();
+        if self.numbers.get() {
+            self.to(&self.volume, OwnMarks(now));
+        }
+        if self.following.borrow().source.is_some() {
+            self.to(&self.follower, OwnMarks(now));
+        }
+    }
+
     /// Ends all actors.
     pub fn dismiss(&self) {
         self.to(&self.volume, Dismiss);
@@ -402,9 +421,13 @@ where
 }
 
 /// Sends a control message to a site, if its link is up.
-pub(crate) fn crew_send(crew: &CrewRef, to: &SiteName, message: ControlMessage) {
-    if let Some(peer) = crew.peers.borrow().get(to) {
-        post(peer, SendControl(message));
+pub(crate) fn crew_send(crew: &CrewRef, to: &SiteName, message: &ControlMessage) {
+    if let Some(lane) = crew.control_lanes.borrow().get(to) {
+        match encode_control(message) {
+            // A full lane belongs to a site that does not read: the link times out.
+            Ok(frame) => drop(lane.try_send(frame)),
+            Err(error) => tracing::error!(%error, "a message cannot be encoded"),
+        }
     }
 }
 

@@ -28,6 +28,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use trefoil_core::engine::overlay::Overlay;
+use trefoil_core::engine::tail::Tail;
 use trefoil_core::model::{Fence, Role, SiteName};
 use trefoil_core::wire::{ControlMessage, Greeting, PROTOCOL_VERSION, encode_control};
 use trefoil_core::{Error, Result};
@@ -258,6 +259,7 @@ fn crew(
     random: StdRng,
 ) -> Crew {
     let marks = Watermarks::default();
+    let tail_bytes = shared.config.limits.tail_bytes;
     marks.newest.set(found.newest);
     marks.submitted.set(found.newest);
     marks.durable.set(found.newest.number);
@@ -286,6 +288,8 @@ fn crew(
         peers: RefCell::default(),
         shippers: RefCell::default(),
         data_lanes: RefCell::default(),
+        control_lanes: RefCell::default(),
+        tail: RefCell::new(Tail::new(found.newest, tail_bytes)),
         random: RefCell::new(random),
         leads: Cell::new(None),
         role: Cell::new(Role::Secondary),
@@ -302,6 +306,7 @@ fn crew(
         status_rests: Cell::new(false),
         relay: Cell::new(None),
         stop_following: Cell::new(false),
+        numbers: Cell::new(false),
         serves: Cell::new(false),
         journal_full: RefCell::default(),
         fill_rate: RefCell::default(),

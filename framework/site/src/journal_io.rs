@@ -1,5 +1,6 @@
 //! The one task that owns a site's journal store: every operation passes here, in order.
 
+use tokio::sync::mpsc::error::{SendError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 use trefoil_core::model::{Changed, ExtentSet, Position, RANGES_MAX, UpdateNumber};
 use trefoil_core::port::{JournalStore, SyncFuture};
@@ -15,7 +16,7 @@ const SCAN_BYTES: usize = 4 << 20;
 type Reply<T> = oneshot::Sender<Result<T>>;
 
 enum Operation {
-    Append(Vec<Record>, oneshot::Sender<Appended>),
+    Append(Vec<Record>, Appended),
     Sync(oneshot::Sender<SyncFuture>),
     Read(UpdateNumber, usize, Reply<Vec<Record>>),
     Trim(UpdateNumber, Reply<Position>),
@@ -26,8 +27,17 @@ enum Operation {
     Usage(oneshot::Sender<(u64, u64)>),
 }
 
-/// How an append went, and the bytes in use after it, of how many.
-pub(crate) type Appended = (Result<()>, (u64, u64));
+/// Told what was to be appended, how that went, and the bytes in use after it, of how many.
+type Appended = Box<dyn FnOnce(Vec<Record>, Result<()>, (u64, u64))>;
+
+impl Operation {
+    /// The task is gone. Whoever waits for an answer sees that by itself.
+    fn refuse(self) {
+        if let Self::Append(records, then) = self {
+            then(records, Err(closed()), (0, 0));
+        }
+    }
+}
 
 /// A handle on the task. The store is closed when the last handle is dropped.
 #[derive(Clone)]
@@ -47,13 +57,25 @@ impl JournalIo {
         answer.await.map_err(|_| closed())?
     }
 
-    /// Appends consecutive records; also says what is in use then.
-    pub async fn append(&self, records: Vec<Record>) -> Appended {
-        let (reply, answer) = oneshot::channel();
-        if self.0.send(Operation::Append(records, reply)).await.is_err() {
-            return (Err(closed()), (0, 0));
+    /// Appends consecutive records; `then` is told on this thread: each write passes here, and an
+    /// answer that is waited for would cost it two more turns of the scheduler.
+    pub fn append(
+        &self,
+        records: Vec<Record>,
+        then: impl FnOnce(Vec<Record>, Result<()>, (u64, u64)) + 'static,
+    ) {
+        match self.0.try_send(Operation::Append(records, Box::new(then))) {
+            Ok(()) => {}
+            Err(TrySendError::Full(append)) => {
+                let queue = self.0.clone();
+                drop(tokio::task::spawn_local(async move {
+                    if let Err(SendError(append)) = queue.send(append).await {
+                        append.refuse();
+                    }
+                }));
+            }
+            Err(TrySendError::Closed(append)) => append.refuse(),
         }
-        answer.await.unwrap_or_else(|_| (Err(closed()), (0, 0)))
     }
 
     /// Makes durable what was appended before; does not hold up later operations.
@@ -124,9 +146,9 @@ fn closed() -> Error {
 async fn run(mut store: Box<dyn JournalStore>, mut operations: mpsc::Receiver<Operation>) {
     while let Some(operation) = operations.recv().await {
         match operation {
-            Operation::Append(records, reply) => {
-                let result = store.append(records).await;
-                let _ = reply.send((result, store.usage()));
+            Operation::Append(records, then) => {
+                let result = store.append(records.clone()).await;
+                then(records, result, store.usage());
             }
             Operation::Sync(reply) => {
                 let _ = reply.send(store.sync());

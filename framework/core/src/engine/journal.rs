@@ -1,6 +1,5 @@
 //! When records are appended and when they are made durable: group commit.
 
-use super::tail::Tail;
 use crate::model::{Position, UpdateNumber};
 use crate::record::Record;
 use crate::{Error, Result};
@@ -22,7 +21,7 @@ pub struct SyncPolicy {
 #[derive(Debug)]
 pub struct JournalEngine {
     policy: SyncPolicy,
-    tail: Tail,
+    submitted: Position,
     waiting: VecDeque<Record>,
     waiting_bytes: u64,
     appending: Option<Position>,
@@ -39,12 +38,11 @@ pub struct JournalEngine {
 }
 
 impl JournalEngine {
-    /// A journal that holds, durably, everything up to `newest`; it keeps at most about
-    /// `tail_bytes_max` of what it appends in memory.
-    pub fn new(policy: SyncPolicy, newest: Position, tail_bytes_max: u64, now: u64) -> Self {
+    /// A journal that holds, durably, everything up to `newest`.
+    pub fn new(policy: SyncPolicy, newest: Position, now: u64) -> Self {
         Self {
             policy,
-            tail: Tail::new(newest, tail_bytes_max),
+            submitted: newest,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             appending: None,
@@ -64,23 +62,23 @@ impl JournalEngine {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if they do not (rule `no_gap`).
     pub fn submit(&mut self, records: &[Record]) -> Result<()> {
         for record in records {
-            if record.number() != self.submitted().number.next() {
+            if record.number() != self.submitted.number.next() {
                 return Err(Error::invalid(format!(
                     "submit record {}: the newest is {} (rule no_gap)",
                     record.number(),
-                    self.submitted().number
+                    self.submitted.number
                 )));
             }
             self.waiting_bytes += record.encoded_bytes() as u64;
             self.waiting.push_back(record.clone());
-            self.tail.push(record.clone());
+            self.submitted = record.position();
         }
         Ok(())
     }
 
     /// The newest position submitted, appended or not.
     pub fn submitted(&self) -> Position {
-        self.tail.newest()
+        self.submitted
     }
 
     /// The newest position appended.
@@ -96,11 +94,6 @@ impl JournalEngine {
     /// Bytes that wait to be appended or are being appended: they have no room yet.
     pub fn waiting_bytes(&self) -> u64 {
         self.waiting_bytes
-    }
-
-    /// The newest records.
-    pub fn tail(&self) -> &Tail {
-        &self.tail
     }
 
     /// What to append now; then call [`JournalEngine::appended`].
@@ -179,7 +172,7 @@ impl JournalEngine {
 
     /// Begins anew after `base`, when the journal was reset there. Call it only when quiet.
     pub fn reset(&mut self, base: Position) {
-        self.tail.reset(base);
+        self.submitted = base;
         self.received = base;
         self.durable = base.number;
         self.wanted = UpdateNumber::ZERO;
@@ -206,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_gathers_during_an_append_is_the_next_one() {
-        let mut journal = JournalEngine::new(POLICY, Position::START, 1 << 20, 0);
+        let mut journal = JournalEngine::new(POLICY, Position::START, 0);
         journal.submit(&records(Position::START, 2)).unwrap();
         assert_eq!(journal.next_append().unwrap().len(), 2);
         journal.submit(&records(journal.submitted(), 3)).unwrap();
@@ -218,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_sync_covers_what_was_appended_before_it_began() {
-        let mut journal = JournalEngine::new(POLICY, Position::START, 1 << 20, 0);
+        let mut journal = JournalEngine::new(POLICY, Position::START, 0);
         journal.submit(&records(Position::START, 1)).unwrap();
         let _ = journal.next_append();
         assert!(!journal.next_sync(5000), "nothing is appended yet");
@@ -237,14 +230,14 @@ mod tests {
 
     #[test]
     fn a_gap_is_refused() {
-        let mut journal = JournalEngine::new(POLICY, Position::START, 1 << 20, 0);
+        let mut journal = JournalEngine::new(POLICY, Position::START, 0);
         let two = records(Position::START, 2);
         assert!(journal.submit(&two[1..]).is_err());
     }
 
     #[test]
     fn an_append_without_room_is_tried_again_by_halves_and_in_order() {
-        let mut journal = JournalEngine::new(POLICY, Position::START, 1 << 20, 0);
+        let mut journal = JournalEngine::new(POLICY, Position::START, 0);
         journal.submit(&records(Position::START, 4)).unwrap();
         let waiting = journal.waiting_bytes();
         let batch = journal.next_append().unwrap();

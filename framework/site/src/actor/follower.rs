@@ -174,7 +174,7 @@ impl FollowerActor {
         self.last_sent = None;
         self.streaming = false;
         self.show(LegState::Connecting);
-        crew_send(&self.crew, &source, ControlMessage::Follow(Box::new(follow)));
+        crew_send(&self.crew, &source, &ControlMessage::Follow(Box::new(follow)));
         // A source that never answers is asked again.
         let patience = self.crew.shared.config.timing.link_timeout;
         self.retry = Some(ctx.run_later(patience, |actor, ctx| {
@@ -206,7 +206,7 @@ impl FollowerActor {
         }
         if let Some(session) = self.session.take() {
             let (source, session) = (session.source().clone(), session.session());
-            crew_send(&self.crew, &source, ControlMessage::Unfollow { session });
+            crew_send(&self.crew, &source, &ControlMessage::Unfollow { session });
         }
         self.streaming = false;
         self.backlog.clear();
@@ -351,7 +351,7 @@ impl FollowerActor {
         self.last_credit = progress.credit;
         let source = session.source().clone();
         self.last_sent = Some(progress.clone());
-        crew_send(&self.crew, &source, ControlMessage::Progress(progress));
+        crew_send(&self.crew, &source, &ControlMessage::Progress(progress));
         self.show_streaming();
         self.roll_forward_if_done();
     }

@@ -6,7 +6,7 @@ mod view;
 pub(crate) use self::view::AskJournal;
 
 use super::tick::{Ticking, Ticks};
-use super::{JournalDurable, OwnMarks, Received};
+use super::{JournalDurable, Received};
 use crate::crew::{CrewRef, JOURNAL, MAILBOX_MAX};
 use crate::parts::micros;
 use crate::shared::add;
@@ -130,7 +130,7 @@ impl JournalActor {
         };
         let every = config.timing.sync_interval.clamp(Duration::from_millis(1), TICK_MAX);
         let now = crew.shared.clock.now_us();
-        let engine = JournalEngine::new(policy, newest, config.limits.tail_bytes, now);
+        let engine = JournalEngine::new(policy, newest, now);
         let state = crew.state.borrow();
         let retention = Retention::new(
             crew.site().clone(),
@@ -161,9 +161,8 @@ impl JournalActor {
         }
         let Ok(io) = self.crew.io() else { return };
         if let Some(batch) = self.engine.next_append() {
-            let (io, address) = (io.clone(), ctx.address());
-            actix::spawn(async move {
-                let (result, usage) = io.append(batch.clone()).await;
+            let address = ctx.address();
+            io.append(batch, move |batch, result, usage| {
                 crate::crew::post(&address, Appended { batch, result, usage });
             });
         }
@@ -181,18 +180,18 @@ impl JournalActor {
         }
     }
 
-    /// Tells everyone how far the journal has come.
+    /// Tells whom it concerns how far the journal has come.
     fn moved(&mut self) {
         let marks = &self.crew.marks;
+        let before = marks.durable.replace(self.engine.durable());
         marks.newest.set(self.engine.received());
-        marks.durable.set(self.engine.durable());
         let now = marks.marks();
         debug_assert!(now.in_order(), "rule watermark_order: {now:?}");
-        self.crew.stirred();
-        self.crew.to(&self.crew.volume, OwnMarks(now));
-        self.crew.to(&self.crew.restorer, JournalDurable(now.durable));
-        self.crew.to(&self.crew.follower, OwnMarks(now));
-        self.crew.kick_shippers();
+        self.crew.marks_moved(now);
+        if now.durable != before {
+            self.crew.to(&self.crew.restorer, JournalDurable(now.durable));
+            self.crew.kick_shippers();
+        }
     }
 
     fn set_usage(&self, (used, capacity): (u64, u64)) {
@@ -238,8 +237,10 @@ impl Handler<Submit> for JournalActor {
         add(&totals.appended_bytes, records.iter().map(|r| r.encoded_bytes() as u64).sum());
         {
             let mut overlay = self.crew.shared.overlay.write();
+            let mut tail = self.crew.tail.borrow_mut();
             for record in &records {
                 overlay.insert(record);
+                tail.push(record.clone());
             }
         }
         self.crew.marks.submitted.set(self.engine.submitted());
@@ -317,8 +318,11 @@ impl Handler<PositionAt> for JournalActor {
 
     fn handle(&mut self, PositionAt { number, reply }: PositionAt, _: &mut Context<Self>) {
         let base = self.crew.marks.base.get();
-        let known =
-            if number == base.number { Some(base) } else { self.engine.tail().position(number) };
+        let known = if number == base.number {
+            Some(base)
+        } else {
+            self.crew.tail.borrow().position(number)
+        };
         if known.is_some() || number < base.number || number > self.engine.received().number {
             let _ = reply.send(known);
             return;
@@ -347,7 +351,7 @@ impl Handler<ReadRecords> for JournalActor {
     fn handle(&mut self, read: ReadRecords, _: &mut Context<Self>) {
         let ReadRecords { from, up_to, bytes_max, reply } = read;
         let count_max = RECORD_BATCH_COUNT_MAX;
-        if let Some(records) = self.engine.tail().read(from, up_to, bytes_max, count_max) {
+        if let Some(records) = self.crew.tail.borrow().read(from, up_to, bytes_max, count_max) {
             let _ = reply.send(Ok(records));
             return;
         }

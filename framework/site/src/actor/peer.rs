@@ -9,7 +9,7 @@ use super::{
     Differs, FollowRequest, FollowerProgress, FromPeer, LinkChanged, PlanAsked, RaiseFloor,
     SourceEnded, StopShipping, SyncTo, Unfollowed,
 };
-use crate::crew::{CrewRef, MAILBOX_MAX, post};
+use crate::crew::{CrewRef, MAILBOX_MAX, crew_send, post};
 use crate::parts::{PeerLink, micros};
 use crate::shared::add;
 use crate::status::LinkSecurity;
@@ -18,8 +18,8 @@ use actix::prelude::*;
 use std::collections::BTreeMap;
 use tokio::sync::{mpsc, oneshot};
 use trefoil_core::model::{Position, SiteName};
-use trefoil_core::port::{Frame, Link};
-use trefoil_core::wire::{Answer, ControlMessage, Heartbeat, encode_control};
+use trefoil_core::port::Link;
+use trefoil_core::wire::{Answer, ControlMessage, Heartbeat};
 
 /// How many control frames may wait to be sent.
 const CONTROL_WAITING_MAX: usize = 4096;
@@ -62,7 +62,6 @@ pub(super) struct Up {
     /// The way that it was dialled by; `None` where the other site dialled.
     pub(super) way: Option<Way>,
     pub(super) ways: Ways,
-    control: mpsc::Sender<Frame>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -164,11 +163,12 @@ impl PeerActor {
         ];
         tracing::info!(site = %self.crew.site(), peer = %self.site, at = %link.peer, "link up");
         self.proven = way.clone().or(self.proven.take());
-        self.up = Some(Up { id, shared_id, way, ways, control, tasks });
+        self.up = Some(Up { id, shared_id, way, ways, tasks });
         self.attempts = 0;
         self.show_way(Some((shared_id, by)));
         self.heard_us = self.crew.shared.clock.now_us();
         self.crew.data_lanes.borrow_mut().insert(self.site.clone(), data);
+        self.crew.control_lanes.borrow_mut().insert(self.site.clone(), control);
         self.seen(true, LinkSecurity::from(&link.security));
         self.crew.to(&self.crew.reign, LinkChanged { site: self.site.clone(), up: true });
         self.beat();
@@ -180,6 +180,7 @@ impl PeerActor {
         }
         tracing::info!(site = %self.crew.site(), peer = %self.site, why, "link down");
         self.crew.data_lanes.borrow_mut().remove(&self.site);
+        self.crew.control_lanes.borrow_mut().remove(&self.site);
         self.show_way(None);
         self.seen(false, LinkSecurity::None);
         if let Some(shipper) = self.crew.shippers.borrow().get(&self.site) {
@@ -200,13 +201,8 @@ impl PeerActor {
         (seen.link_up, seen.security) = (link_up, security);
     }
 
-    pub(super) fn send(&mut self, message: &ControlMessage) {
-        let Some(up) = &self.up else { return };
-        match encode_control(message) {
-            // A full lane belongs to a site that does not read: the link times out.
-            Ok(frame) => drop(up.control.try_send(frame)),
-            Err(error) => tracing::error!(%error, "a message cannot be encoded"),
-        }
+    pub(super) fn send(&self, message: &ControlMessage) {
+        crew_send(&self.crew, &self.site, &message);
     }
 
     /// Sends this site's state; asks for the lease where it leads.

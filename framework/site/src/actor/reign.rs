@@ -234,17 +234,17 @@ impl ReignActor {
         match effect {
             Effect::RefusePromise { to, generation } => {
                 let reply = PromiseReply::Refused { promised: self.engine.promised() };
-                crew_send(crew, &to, ControlMessage::PromiseReply { generation, reply });
+                crew_send(crew, &to, &ControlMessage::PromiseReply { generation, reply });
             }
             Effect::AskPromise { to, generation } => {
-                crew_send(crew, &to, ControlMessage::PromiseRequest { generation });
+                crew_send(crew, &to, &ControlMessage::PromiseRequest { generation });
             }
             Effect::Propose { to, charter } => {
-                crew_send(crew, &to, ControlMessage::CharterProposal(charter));
+                crew_send(crew, &to, &ControlMessage::CharterProposal(charter));
             }
             Effect::AnswerProposal { to, generation, version, reply } => {
                 let message = ControlMessage::CharterReply { generation, version, reply };
-                crew_send(crew, &to, message);
+                crew_send(crew, &to, &message);
             }
             Effect::AnswerHeartbeat { to, echo, grants } => self.answer_beat(&to, echo, grants),
             Effect::Follow { source, generation, roll_forward } => {
@@ -295,7 +295,7 @@ impl ReignActor {
                     let evidence = actor.engine.evidence(&to, &actor.crew.own());
                     let reply = PromiseReply::Promised(Box::new(evidence));
                     let message = ControlMessage::PromiseReply { generation, reply };
-                    crew_send(&actor.crew, &to, message);
+                    crew_send(&actor.crew, &to, &message);
                 }
                 Err(error) => tracing::warn!(site = %actor.crew.site(), %error, "no evidence yet"),
             }
@@ -427,7 +427,7 @@ impl Handler<FollowRequest> for ReignActor {
         let (Ok(()), Some(lane)) = (&allowed, lane) else {
             let why = allowed.err().map_or_else(|| "no link".into(), |error| error.to_string());
             let end = StreamEnd { session: follow.session, why, again: true };
-            crew_send(&self.crew, &from, ControlMessage::StreamEnd(end));
+            crew_send(&self.crew, &from, &ControlMessage::StreamEnd(end));
             return;
         };
         let shipper = ShipperActor::new(self.crew.clone(), from.clone(), *follow, lane).start();

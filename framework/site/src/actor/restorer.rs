@@ -198,13 +198,11 @@ impl RestorerActor {
             }
         }
         marks.restored.set(restored);
-        self.crew.stirred();
         let totals = &self.crew.shared.totals;
         add(&totals.restored_updates, batch.updates);
         add(&totals.restored_batches, 1);
         add(&totals.coalesced_updates, batch.coalesced_updates);
-        self.crew.to(&self.crew.follower, OwnMarks(marks.marks()));
-        self.crew.to(&self.crew.volume, OwnMarks(marks.marks()));
+        self.crew.marks_moved(marks.marks());
     }
 
     /// Syncs the stores, then saves how far they are, and the debt that is left.

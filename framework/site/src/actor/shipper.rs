@@ -1,5 +1,6 @@
 //! One leg at its source: judges the follower, then sends what it lacks, within its credit.
 
+mod at_hand;
 mod compare;
 mod job;
 mod plan;
@@ -80,6 +81,8 @@ pub(crate) struct ShipperActor {
     copy_pace: Bucket,
     /// Since when updates are gathered for a batch.
     gathering: Option<u64>,
+    /// The link is to say when it takes more.
+    awaits_room: bool,
     ticks: Ticks,
 }
 
@@ -103,6 +106,7 @@ impl ShipperActor {
             reported_us: 0,
             copy_pace: Bucket::default(),
             gathering: None,
+            awaits_room: false,
             ticks: Ticks::every(OFTEN),
         }
     }
@@ -151,8 +155,15 @@ impl ShipperActor {
         self.copy_pace.set_rate(traffic.copy_rate, now);
         // A copy that has to wait is looked at again by the tick.
         let copies = self.copy_pace.wait_us(now) == 0;
-        let Some(engine) = &mut self.engine else { return };
-        let Some(work) = engine.next(limit, copies) else { return };
+        while let Some(work) = self.next_work(limit, copies, ctx) {
+            if !self.send_at_hand(&work, batch) {
+                self.begin(work, batch, ctx);
+            }
+        }
+    }
+
+    /// Does a piece of work that takes a while.
+    fn begin(&self, work: Work, batch: u64, ctx: &mut Context<Self>) {
         let job = Job {
             crew: self.crew.clone(),
             lane: self.lane.clone(),
@@ -209,7 +220,7 @@ impl ShipperActor {
     /// Ends the session and tells the follower why.
     fn end(&mut self, why: String, ctx: &mut Context<Self>) {
         let end = StreamEnd { session: self.follow.session, why, again: true };
-        crew_send(&self.crew, &self.peer, ControlMessage::StreamEnd(end));
+        crew_send(&self.crew, &self.peer, &ControlMessage::StreamEnd(end));
         ctx.stop();
     }
 
@@ -384,7 +395,7 @@ impl Handler<SyncTo> for ShipperActor {
         if acking && number > self.told_sync {
             self.told_sync = number;
             let session = self.follow.session;
-            crew_send(&self.crew, &self.peer, ControlMessage::SyncTo { session, number });
+            crew_send(&self.crew, &self.peer, &ControlMessage::SyncTo { session, number });
         }
     }
 }
@@ -428,11 +439,7 @@ impl Handler<Done> for ShipperActor {
         let Some(engine) = &mut self.engine else { return };
         let totals = &self.crew.shared.totals;
         match sent {
-            Ok(Sent::Records { last, count, bytes }) => {
-                engine.records_sent(last, bytes);
-                add(&totals.shipped_updates, count);
-                add(&totals.shipped_bytes, bytes);
-            }
+            Ok(Sent::Records { last, count, bytes }) => self.sent_records(last, count, bytes),
             Ok(Sent::Copy { extent, data, wire }) => {
                 engine.copy_sent(extent, wire);
                 self.copy_pace.take(data);

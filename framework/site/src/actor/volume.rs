@@ -2,17 +2,19 @@
 
 mod exchange;
 mod inbox;
+mod legs;
 mod patience;
 mod set;
 
 pub(crate) use self::exchange::{Close, Pause};
 pub(crate) use self::inbox::Inbox;
+pub(crate) use self::legs::{Join, Leave, LegProgress};
 pub(crate) use self::patience::HoldAnswers;
 pub(crate) use self::set::SetVolumes;
 
 use self::patience::Patience;
 use super::tick::{Ticking, Ticks};
-use super::{Awaited, Marked, Submit, SyncTo};
+use super::{Marked, Submit, SyncTo};
 use crate::crew::{CrewRef, MAILBOX_MAX};
 use crate::guest::RunBeside;
 use crate::parts::micros;
@@ -23,7 +25,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use trefoil_core::engine::volume::{Change, VolumeEngine};
-use trefoil_core::model::{Generation, Incarnation, Marks, Position, SiteName, UpdateNumber};
+use trefoil_core::model::{Generation, Marks, Position, UpdateNumber};
 use trefoil_core::record::Record;
 use trefoil_core::{Error, Result};
 
@@ -82,29 +84,6 @@ pub(crate) struct Serve;
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct OwnMarks(pub Marks);
-
-/// A follower moved.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct LegProgress {
-    pub site: SiteName,
-    pub incarnation: Incarnation,
-    pub marks: Marks,
-}
-
-/// Wait for a site from now on.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Join {
-    pub site: SiteName,
-    pub incarnation: Incarnation,
-    pub marks: Marks,
-}
-
-/// Do not wait for a site any more.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Leave(pub SiteName);
 
 /// The newest position assigned; `None` where this site does not serve.
 #[derive(Message)]
@@ -210,16 +189,16 @@ impl VolumeActor {
         let marks = &self.crew.marks;
         let (commit, horizon) = (engine.acking().commit(), engine.acking().horizon());
         debug_assert!(horizon <= commit, "rule watermark_order: horizon {horizon} > {commit}");
-        let moved = commit != marks.commit.get() || horizon != marks.horizon.get();
         marks.commit.set(commit);
-        marks.horizon.set(horizon);
+        let before = marks.horizon.replace(horizon);
         let acking = engine.acking();
         if let Some(mark) = self.mark.filter(|mark| acking.own().durable >= *mark) {
             self.mark = None;
             self.crew.to(&self.crew.reign, Marked(mark));
         }
         self.answer();
-        if moved {
+        if horizon != before {
+            // That is what legs go by that nobody waits for.
             self.crew.kick_shippers();
         }
     }
@@ -395,6 +374,7 @@ impl Handler<Lead> for VolumeActor {
         let shared = &self.crew.shared;
         let own = self.crew.marks.marks();
         let mut engine = VolumeEngine::new(shared.config.durability, parent, own);
+        self.crew.numbers.set(true);
         let first = engine.begin(generation, shared.site.clone(), shared.clock.wall_us());
         self.crew.marks.commit.set(own.received);
         self.crew.marks.horizon.set(own.durable);
@@ -416,6 +396,7 @@ impl Handler<Depose> for VolumeActor {
 
     fn handle(&mut self, _: Depose, _: &mut Context<Self>) {
         self.serving = false;
+        self.crew.numbers.set(false);
         self.paused = false;
         self.mark = None;
         self.patience = Patience::default();
@@ -450,50 +431,6 @@ impl Handler<OwnMarks> for VolumeActor {
             engine.advance_own(marks);
             self.moved();
             self.go_on(ctx);
-        }
-    }
-}
-
-impl Handler<LegProgress> for VolumeActor {
-    type Result = ();
-
-    fn handle(&mut self, progress: LegProgress, ctx: &mut Context<Self>) {
-        if let Some(engine) = &mut self.engine {
-            engine.advance(&progress.site, progress.incarnation, progress.marks);
-            self.moved();
-            self.go_on(ctx);
-        }
-    }
-}
-
-impl Handler<Join> for VolumeActor {
-    type Result = ();
-
-    fn handle(&mut self, join: Join, _: &mut Context<Self>) {
-        if let Some(engine) = &mut self.engine {
-            let mark = engine.assigned().number;
-            engine.join(join.site.clone(), join.incarnation, join.marks);
-            self.crew.marks.acking.borrow_mut().insert(join.site.clone());
-            if let Some(shipper) = self.crew.shippers.borrow().get(&join.site) {
-                crate::crew::post(shipper, SyncTo(mark));
-                crate::crew::post(shipper, Awaited(Some(mark)));
-            }
-            self.moved();
-        }
-    }
-}
-
-impl Handler<Leave> for VolumeActor {
-    type Result = ();
-
-    fn handle(&mut self, Leave(site): Leave, _: &mut Context<Self>) {
-        if let Some(engine) = &mut self.engine {
-            engine.leave(&site);
-            self.crew.marks.acking.borrow_mut().remove(&site);
-            if let Some(shipper) = self.crew.shippers.borrow().get(&site) {
-                crate::crew::post(shipper, Awaited(None));
-            }
-            self.moved();
         }
     }
 }

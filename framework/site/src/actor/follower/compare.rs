@@ -23,6 +23,6 @@ impl Handler<Differing> for FollowerActor {
             return;
         };
         let source = current.source().clone();
-        crew_send(&self.crew, &source, ControlMessage::Differs { session, extents });
+        crew_send(&self.crew, &source, &ControlMessage::Differs { session, extents });
     }
 }

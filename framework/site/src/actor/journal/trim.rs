@@ -235,6 +235,7 @@ impl Handler<ResetJournal> for JournalActor {
         let work = work.into_actor(self).map(move |result, actor, _| {
             let result = result.map(|usage| {
                 actor.engine.reset(base);
+                actor.crew.tail.borrow_mut().reset(base);
                 actor.set_usage(usage);
                 let marks = &actor.crew.marks;
                 if !keep {

@@ -47,11 +47,11 @@ impl ReignActor {
         let crew = &self.crew;
         match effect {
             ExchangeEffect::Ask { to, generation } => {
-                crew_send(crew, &to, ControlMessage::HandoverRequest { generation });
+                crew_send(crew, &to, &ControlMessage::HandoverRequest { generation });
             }
             ExchangeEffect::Answer { to, generation, reply } => {
                 tracing::info!(site = %crew.site(), %to, ?reply, "answers who asked to lead");
-                crew_send(crew, &to, ControlMessage::HandoverReply { generation, reply });
+                crew_send(crew, &to, &ControlMessage::HandoverReply { generation, reply });
             }
             ExchangeEffect::Pause => crew.to(&crew.volume, Pause(true)),
             ExchangeEffect::Resume => crew.to(&crew.volume, Pause(false)),

@@ -50,7 +50,7 @@ impl ReignActor {
             silent_us: crew.silent_us(),
             replaced: crew.replaced.borrow().clone(),
         };
-        crew_send(crew, to, ControlMessage::Heartbeat(Box::new(beat)));
+        crew_send(crew, to, &ControlMessage::Heartbeat(Box::new(beat)));
     }
 }
 

@@ -144,7 +144,7 @@ impl Handler<PlanAsked> for ReignActor {
         let PlanAsked { from, id, question } = asked;
         let Question::Follow(follow) = question else {
             let answer = self.would_hand_over(&from, &question);
-            crew_send(&self.crew, &from, ControlMessage::PlanReply { id, answer });
+            crew_send(&self.crew, &from, &ControlMessage::PlanReply { id, answer });
             return;
         };
         // Asked in the mind: the leg that is noted where it is allowed stays unnoted.
@@ -157,7 +157,7 @@ impl Handler<PlanAsked> for ReignActor {
                 Ok(()) => Answer::Plan(Box::new(judge_follower(&crew, &from, &follow).await)),
                 Err(error) => Answer::Refused { why: error.to_string() },
             };
-            crew_send(&crew, &from, ControlMessage::PlanReply { id, answer });
+            crew_send(&crew, &from, &ControlMessage::PlanReply { id, answer });
         });
     }
 }
