@@ -12,6 +12,8 @@ mod fence;
 mod lone;
 mod reign_automatic;
 mod reign_world;
+#[path = "reign/relay.rs"]
+mod relay;
 #[path = "reign/suspend.rs"]
 mod suspend;
 

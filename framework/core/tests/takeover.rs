@@ -143,16 +143,88 @@ fn a_site_in_debt_does_not_lead() {
     assert!(matches!(assessment, Assessment::GiveWay { .. }));
 }
 
+/// As [`judge`], where only these sites are taken to be registered.
+fn judge_among(
+    registered: &[SiteName],
+    own: &Evidence,
+    others: &[(&str, Evidence)],
+    charter: &Charter,
+) -> Assessment {
+    let evidence: BTreeMap<SiteName, Evidence> =
+        others.iter().map(|(name, evidence)| (site(name), evidence.clone())).collect();
+    assess(&Standing {
+        site: &site("a"),
+        view: &own.view,
+        lineage: &own.lineage,
+        evidence: &evidence,
+        charter: Some(charter),
+        registered,
+        began_blank: false,
+        handover: None,
+    })
+}
+
 #[test]
-fn when_all_lost_power_every_site_must_be_back() {
-    // H27
+fn h22_a_candidate_gives_way_to_a_site_whose_journal_no_longer_reaches_back_to_it() {
+    let charter = charter(&[("a", 1), ("b", 2)]);
+    let a = evidence(71, &[1], 3);
+    let mut b = evidence(72, &[1], 9);
+    b.view.base = UpdateNumber::new(6);
+    let others = [("b", b.clone()), ("c", evidence(3, &[1], 2))];
+    let given = judge("a", &a, &others, Some(&charter), false);
+    assert!(matches!(&given, Assessment::GiveWay { to: Some(to), .. } if *to == site("b")));
+    // And B goes on: nobody has more.
+    let others = [("a", a.clone()), ("c", evidence(3, &[1], 2))];
+    assert_eq!(
+        judge("b", &b, &others, Some(&charter), false),
+        Assessment::Eligible(Verdict::Flushed)
+    );
+    // The hole: had B not said where its journal begins, A would ask for records that are gone,
+    // again and again, and never give way.
+    b.view.base = UpdateNumber::ZERO;
+    let others = [("b", b), ("c", evidence(3, &[1], 2))];
+    let stuck = judge("a", &a, &others, Some(&charter), false);
+    assert_eq!(stuck, Assessment::RollForward { from: site("b"), to: UpdateNumber::new(9) });
+}
+
+#[test]
+fn h23_of_two_members_that_lost_power_on_two_branches_the_newer_generation_leads() {
+    // A: 1.1 to 1.5, a tail that nobody was told of; B: 1.1, 1.2, 2.3, 2.4. Neither is a prefix.
+    let members = charter(&[("a", 1), ("b", 2)]);
+    let charter = Charter { generation: generation(2), settled: generation(2), ..members };
+    let (a, b) = (evidence(71, &[1], 5), evidence(72, &[1, 3], 4));
+    let c = ("c", evidence(3, &[1], 2));
+    let to_a = [("b", b.clone()), c.clone()];
+    let given = judge("a", &a, &to_a, Some(&charter), false);
+    assert!(matches!(&given, Assessment::GiveWay { to: Some(to), .. } if *to == site("b")));
+    let to_b = [("a", a.clone()), c.clone()];
+    let leads = judge("b", &b, &to_b, Some(&charter), false);
+    assert_eq!(leads, Assessment::Eligible(Verdict::Flushed), "A's tail was lost before");
+    // The hole: had nobody noted that B's reign became active, the longer journal would lead, and
+    // what B answered in it would be certified to be there.
+    let by_number = Charter { settled: generation(1), ..charter };
+    let given = judge("b", &b, &to_b, Some(&by_number), false);
+    assert!(matches!(&given, Assessment::GiveWay { to: Some(to), .. } if *to == site("a")));
+    let longer = judge("a", &a, &to_a, Some(&by_number), false);
+    assert_eq!(longer, Assessment::Eligible(Verdict::Flushed));
+}
+
+#[test]
+fn h27_when_all_lost_power_every_registered_site_must_be_back() {
     let charter = charter(&[("a", 1), ("b", 2)]);
     let a = evidence(71, &[1], 10);
     let (b, c) = (("b", evidence(72, &[1], 10)), ("c", evidence(73, &[1], 8)));
     let some = judge("a", &a, std::slice::from_ref(&b), Some(&charter), false);
     assert!(is_unknown(&some), "c may hold what both lost");
-    let all = judge("a", &a, &[b, c], Some(&charter), false);
+    let all = judge("a", &a, &[b.clone(), c], Some(&charter), false);
     assert_eq!(all, Assessment::Eligible(Verdict::Flushed));
+    // The hole: did the members alone count, it would be certified while C holds more.
+    let members = [site("a"), site("b")];
+    let certified = judge_among(&members, &a, std::slice::from_ref(&b), &charter);
+    assert_eq!(certified, Assessment::Eligible(Verdict::Flushed));
+    let back = [b, ("c", evidence(73, &[1], 12))];
+    let read = judge("a", &a, &back, Some(&charter), false);
+    assert_eq!(read, Assessment::RollForward { from: site("c"), to: UpdateNumber::new(12) });
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::actor::{Repoint, SetVolumes, Suspend, Swap, Takeover};
 use crate::handle::{Group, hand};
 use crate::status::Certificate;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 use trefoil_core::engine::reign::TakeoverOptions;
 #[cfg(doc)]
@@ -11,6 +12,9 @@ use trefoil_core::model::changed_volumes;
 use trefoil_core::model::{LegState, Role, SiteName, UpdateNumber, VolumeChange};
 use trefoil_core::topology::Topology;
 use trefoil_core::{Error, Result};
+
+/// The status shows within this what was certified, or the reign that it is about is over.
+const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 
 impl Group {
     /// Makes this site lead the group, in the two phases of a takeover.
@@ -136,11 +140,18 @@ impl Group {
     ) -> Result<Certificate> {
         let stopping = |_| Error::closed("take over: the site is stopping");
         let certificate = answer.await.map_err(stopping)??;
-        // Whoever reads the status next shall see what the certificate says.
-        let mut watch = self.watch();
-        while self.status().generation < certificate.generation || !self.status().serving {
-            watch.changed().await?;
+        // Whoever reads the status next shall see what the certificate says; unless the reign is
+        // over already. What was lost is told in any case: to nobody else it ever will be.
+        let shown = async {
+            let mut watch = self.watch();
+            while self.status().generation < certificate.generation || !self.status().serving {
+                watch.changed().await?;
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(SHOWN_WITHIN, shown).await {
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(())) | Err(_) => Ok(certificate),
         }
-        Ok(certificate)
     }
 }

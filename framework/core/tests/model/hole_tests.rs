@@ -320,6 +320,30 @@ fn h24_a_member_is_out_before_it_is_copied() {
 }
 
 #[test]
+fn h25_a_second_site_keeps_its_image_while_the_first_is_copied() {
+    let behind_a = || {
+        let mut world = World::ordinary();
+        world.suspend(A, &[B, C]).rounds(4);
+        world.writes(A, 1);
+        world.go(&[Action::Checkpoint(A), Action::Trim(A), Action::Trim(A), Action::Trim(A)]);
+        world
+    };
+    hole(Off::SecondDebt, &["one_whole_copy"], behind_a, |world| {
+        // B asks again, and comes into debt; nothing of that is done before C asks as well.
+        for suspended in [&[C][..], &[]] {
+            world.suspend(A, suspended).go(&[Action::Ask(B), Action::Ask(C), Action::Settle]);
+            world.go(&[Action::Beat(B), Action::Settle]);
+        }
+        assert!(world.sites[B].debt_bytes() > 0, "{}", world.tell());
+        world.go(&[Action::Destroy(A)]);
+        let whole = |at: usize| world.sites[at].debt_bytes() == 0 && world.sites[at].holds(1);
+        if !whole(B) && !whole(C) {
+            world.broke("one_whole_copy", "A is gone, and B and C are in debt".into());
+        }
+    });
+}
+
+#[test]
 fn h26_a_joiner_whose_inclusion_is_unknown_is_waited_for() {
     hole(Off::DroppedWithoutCharter, &["acking_covers_charter"], World::without_b, |world| {
         world.go(&[Action::Heal(A, B), Action::Settle, Action::Sync(B)]);

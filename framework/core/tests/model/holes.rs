@@ -51,6 +51,8 @@ pub enum Off {
     ClearedOnArrival,
     /// H24: a member is copied.
     MembersInDebt,
+    /// H25: a consistent site is put in debt though another one is.
+    SecondDebt,
     /// R17: the word of a site that does not know what it promised counts.
     WordOfNovices,
     /// R18: nobody notices that a site was set back.

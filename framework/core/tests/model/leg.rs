@@ -118,7 +118,7 @@ impl World {
 
     /// A site beside `from` that owes something, by its last word to `at` (rule R14).
     fn owing(&self, at: usize, from: usize) -> Option<SiteName> {
-        let run = self.run(at)?;
+        let run = self.run(at).filter(|_| self.setup.off != Off::SecondDebt)?;
         let owes = |other: &usize| {
             run.reign.view_of(&site(*other)).is_some_and(|view| view.debt_bytes > 0)
         };

@@ -294,3 +294,28 @@ fn one_question_about_the_charter_is_under_way_at_a_time() {
     }
     assert!(under_way <= 1, "{under_way}");
 }
+
+#[test]
+fn a_first_primary_that_dies_before_it_vouched_for_anybody_leads_again_by_the_word_of_all() {
+    let mut world = World::under_arbiter();
+    world.novices(&ALL);
+    world.arbiter_away_from(&["b", "c"]);
+    for _ in 0..200 {
+        if world.serves("a") {
+            break;
+        }
+        world.run(20);
+    }
+    assert!(world.serves("a"));
+    // Nobody else heard of the reign; only the arbiter has it.
+    world.kill("a");
+    world.novices(&["b", "c"]);
+    world.restart("a");
+    world.cut("a", "c");
+    world.run(8000);
+    assert!(!world.serves("a"), "C may have promised to somebody");
+    world.heal("a", "c");
+    world.run(8000);
+    assert!(world.answers("a"), "{:?}", world.engine("a").trouble());
+    assert!(!world.engine("b").is_novice() && !world.engine("c").is_novice(), "vouched for");
+}

@@ -79,6 +79,15 @@ impl World {
         Self::with_court(None, Fence::Status, Some(Court::default()))
     }
 
+    /// These sites begin with nothing, and nobody vouched for them.
+    pub fn novices(&mut self, names: &[&str]) {
+        for name in names {
+            self.kill(name);
+            self.nodes.get_mut(&site(name)).unwrap().novice = true;
+            self.restart(name);
+        }
+    }
+
     fn court(&mut self) -> &mut Court {
         self.court.as_mut().unwrap()
     }

@@ -53,6 +53,8 @@ struct Node {
     paused: bool,
     /// Host writes are not answered, as nobody else holds them.
     held: bool,
+    /// Its word counts for nothing yet.
+    novice: bool,
     /// What its engine wanted done so far.
     effects: Vec<Effect>,
 }
@@ -133,6 +135,7 @@ impl World {
                 closed: None,
                 paused: false,
                 held: false,
+                novice: false,
                 effects: Vec::new(),
             };
             (site(name), node)
@@ -173,11 +176,8 @@ impl World {
 
     fn with_b_in_sync(self) -> Self {
         let mut world = self;
-        for name in ["b", "c"] {
-            let (newest, lineage) = (world.node("a").newest, world.node("a").lineage.clone());
-            let node = world.nodes.get_mut(&site(name)).unwrap();
-            (node.newest, node.lineage) = (newest, lineage);
-        }
+        world.catch_up("b", "a");
+        world.catch_up("c", "a");
         let report = LegReport {
             connected: true,
             incarnation: world.incarnation("b"),
@@ -201,6 +201,13 @@ impl World {
 
     pub fn set_newest(&mut self, name: &str, number: u64) {
         self.nodes.get_mut(&site(name)).unwrap().newest = number;
+    }
+
+    /// A site holds all that another one does.
+    pub fn catch_up(&mut self, name: &str, with: &str) {
+        let (newest, lineage) = (self.node(with).newest, self.node(with).lineage.clone());
+        let node = self.nodes.get_mut(&site(name)).unwrap();
+        (node.newest, node.lineage) = (newest, lineage);
     }
 
     pub fn set_base(&mut self, name: &str, number: u64) {
@@ -281,6 +288,7 @@ impl World {
         let node = self.nodes.get_mut(&site(name)).unwrap();
         let charter = node.charter.clone();
         let engine = Reign::new(config, node.incarnation, node.promised, charter, now);
+        let engine = engine.with_novice(node.novice);
         node.engine = if self.court.is_some() { engine.with_arbiter() } else { engine };
         node.alive = true;
         node.joined.clear();
@@ -402,7 +410,8 @@ impl World {
             Effect::Hold(hold) => node.held = hold,
             Effect::AskArbiter { id, question } => self.ask_court(at, id, question),
             Effect::Serve | Effect::StopServing(_) | Effect::Lease { .. } => {}
-            Effect::Vouched | Effect::SetBack { .. } => {}
+            Effect::Vouched => node.novice = false,
+            Effect::SetBack { .. } => {}
         }
     }
 

@@ -202,7 +202,7 @@ impl PeerActor {
     }
 
     pub(super) fn send(&self, message: &ControlMessage) {
-        crew_send(&self.crew, &self.site, &message);
+        crew_send(&self.crew, &self.site, message);
     }
 
     /// Sends this site's state; asks for the lease where it leads.

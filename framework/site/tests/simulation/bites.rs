@@ -1,6 +1,7 @@
 //! The simulation bites: each rule that is broken on purpose is caught, by that rule.
 
 use crate::faults::{restart, take_over_with};
+use crate::layout::Layout;
 use crate::run::{Options, Script};
 use crate::sabotage::Sabotage;
 use crate::seeds;
@@ -30,7 +31,8 @@ fn is_caught_within(
     rules: &'static [&'static str],
 ) {
     let seeds: Vec<u64> = (1..=count).collect();
-    let options = Options { sabotage, script, watched: rules, ..Options::default() };
+    let layout = Some(Layout::ThreeSite);
+    let options = Options { sabotage, script, watched: rules, layout, ..Options::default() };
     let outcomes = seeds::run_all(&seeds, options);
     let found: Vec<(u64, &str)> = outcomes
         .iter()

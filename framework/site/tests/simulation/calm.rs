@@ -1,6 +1,6 @@
 //! The calm after the faults: everything heals, the host writes, what can be paired is.
 
-use crate::faults::{resume, take_over_with};
+use crate::faults::{resume, take_over_or_why};
 use crate::host::{prove, read_all};
 use crate::oracle::SITES;
 use crate::rules::{self, heals};
@@ -13,6 +13,8 @@ use trefoil_site::TakeoverOptions;
 
 /// How long nobody may lead before the operator steps in.
 const PATIENCE_MS: u64 = 5_000;
+/// So often an operator who accepts no loss tries again before there is nothing else left.
+const RELUCTANCE: u32 = 4;
 /// How long everything may take.
 const LIMIT_MS: u64 = 60_000;
 /// How often is looked.
@@ -38,7 +40,7 @@ pub async fn heal(world: &Rc<World>) {
         resume(world, site).await;
     }
     let number = world.eye.lock().sites[leader].newest();
-    for site in (0..3).filter(|site| *site != leader) {
+    for site in world.sites().filter(|site| *site != leader) {
         pairs(world, site, leader, number).await;
     }
     finish(world, leader, number).await;
@@ -46,7 +48,7 @@ pub async fn heal(world: &Rc<World>) {
 
 /// Starts every site that does not run.
 fn revive(world: &Rc<World>) {
-    for site in (0..3).filter(|site| !world.is_alive(*site)) {
+    for site in world.sites().filter(|site| !world.is_alive(*site)) {
         let world = world.clone();
         spawn_local(async move { world.start(site).await });
     }
@@ -54,7 +56,7 @@ fn revive(world: &Rc<World>) {
 
 /// The site that leads; an operator helps where nobody stands by itself.
 async fn leader(world: &Rc<World>) -> Option<(usize, Up)> {
-    let (mut waited, mut alone) = (0, 0);
+    let (mut waited, mut alone, mut helped) = (0, 0, 0);
     while !world.is_broken() {
         let writable = world.writable();
         let serving = writable.into_iter().find(|(_, up)| up.group.status().serving);
@@ -67,11 +69,8 @@ async fn leader(world: &Rc<World>) -> Option<(usize, Up)> {
         alone += 50;
         if alone >= PATIENCE_MS {
             alone = 0;
-            for site in [1, 0, 2] {
-                if take_over_with(world, site, TakeoverOptions::default()).await {
-                    break;
-                }
-            }
+            help(world, helped).await;
+            helped += 1;
         }
         if waited >= LIMIT_MS {
             let verdict = heals::nobody_leads(waited, &troubles(world));
@@ -80,6 +79,27 @@ async fn leader(world: &Rc<World>) -> Option<(usize, Up)> {
         }
     }
     None
+}
+
+/// The operator lets a site take over. Where everything is back and it is refused nevertheless, the
+/// operator does what the refusal says: accepts the loss, at once if this one ever does, or if the
+/// level is `never`, at which nothing is proved without a planned exchange (H8).
+async fn help(world: &Rc<World>, helped: u32) {
+    let ready = world.plan.accepts_loss || world.plan.fence == Fence::Never;
+    let accepts = helped >= if ready { 1 } else { RELUCTANCE };
+    for site in [1, 0, 2] {
+        let options = TakeoverOptions::default();
+        let Err(why) = take_over_or_why(world, site, options).await else { return };
+        let consent = format!("`trefoil takeover --at {} --accept-loss --group", SITES[site]);
+        let options = TakeoverOptions { accept_loss: true, ..options };
+        if !accepts || !why.contains(&consent) {
+            continue;
+        }
+        if take_over_or_why(world, site, options).await.is_ok() {
+            world.eye.lock().last_resorts += 1;
+            return;
+        }
+    }
 }
 
 /// What every site says of its trouble.
@@ -173,7 +193,6 @@ fn rejoin(world: &World, site: usize, up: &Up) {
 
 /// Whether a mirror is in the in-sync set; nobody else needs to be.
 fn is_member(world: &World, site: usize, leader: usize) -> bool {
-    let mirrors = site != 2 && leader != 2;
     let Some(up) = world.up(leader) else { return false };
     if world.plan.fence == Fence::Never {
         // It is waited for while it is there, and never named.
@@ -183,7 +202,7 @@ fn is_member(world: &World, site: usize, leader: usize) -> bool {
     let named = status.charter.as_ref().is_some_and(|charter| {
         charter.in_sync.iter().any(|member| member.site.as_str() == SITES[site])
     });
-    named || !mirrors
+    named || !world.plan.layout.mirrors(site, leader)
 }
 
 /// The last look: all that was answered is readable, and volumes are what their journals say.

@@ -37,6 +37,7 @@ pub async fn happen(world: Rc<World>, mut dice: Dice) {
 async fn happens(world: &Rc<World>, fault: Fault, mut dice: Dice) {
     let site = dice.below(3) as usize;
     let other = (site + 1 + dice.below(2) as usize) % 3;
+    let (site, other) = world.plan.layout.two_of(site, other);
     let (one, two) = (SITES[site], SITES[other]);
     world.eye.lock().note(format_args!("fault {fault:?} at {one} (and {two})"));
     let network = &world.network;
@@ -144,15 +145,27 @@ pub async fn take_over(world: &Rc<World>, site: usize, dice: &mut Dice) -> bool 
     let accept_loss = world.plan.accepts_loss && dice.percent(50);
     let primary_is_fenced = dice.percent(40) && others_are_fenced(world, site);
     // Both words together let a site lead alone: then no other may be linked before it is to this
-    // one, which faults do not keep to.
-    let primary_is_fenced = primary_is_fenced && !accept_loss;
+    // one, which faults do not keep to. Of two sites the other has nobody else to be linked to.
+    // (But where both led alone in turn, unseen by each other, neither reign is the newer one.)
+    let alone = world.sites().all(|other| other == site || world.up(other).is_none());
+    let pair = world.sites().end == 2 && alone && world.eye.lock().knows_newest_reign(site);
+    let primary_is_fenced = pair || primary_is_fenced && !accept_loss;
     let options = TakeoverOptions { accept_loss, primary_is_fenced };
     take_over_with(world, site, options).await
 }
 
 /// The operator takes over at a site, with these options.
 pub async fn take_over_with(world: &Rc<World>, site: usize, options: TakeoverOptions) -> bool {
-    let Some(up) = world.up(site) else { return false };
+    take_over_or_why(world, site, options).await.is_ok()
+}
+
+/// The same; what the operator is told where it is refused.
+pub async fn take_over_or_why(
+    world: &Rc<World>,
+    site: usize,
+    options: TakeoverOptions,
+) -> Result<(), String> {
+    let Some(up) = world.up(site) else { return Err("it does not run".into()) };
     {
         let mut eye = world.eye.lock();
         eye.note(format_args!("operator: takeover at {} {options:?}", SITES[site]));
@@ -163,13 +176,13 @@ pub async fn take_over_with(world: &Rc<World>, site: usize, options: TakeoverOpt
     match took {
         Ok(Ok(certificate)) => {
             eye.certified(site, &certificate);
-            true
+            Ok(())
         }
         Ok(Err(error)) => {
             eye.note(format_args!("operator: takeover at {}: {error}", SITES[site]));
-            false
+            Err(error.to_string())
         }
-        Err(_) => false,
+        Err(_) => Err("it takes too long".into()),
     }
 }
 
@@ -183,6 +196,7 @@ async fn lose_primary(world: &Rc<World>, dice: &mut Dice) {
         0 => isolate(world, *leader, lasts).await,
         1 => {
             let other = (leader + 1 + dice.below(2) as usize) % 3;
+            let (_, other) = world.plan.layout.two_of(*leader, other);
             world.network.cut(SITES[*leader], SITES[other]);
             tokio::time::sleep(lasts).await;
             world.network.heal(SITES[*leader], SITES[other]);
@@ -239,6 +253,7 @@ pub async fn resume(world: &Rc<World>, site: usize) {
 async fn swap_and_crash(world: &Rc<World>, site: usize, dice: &mut Dice) {
     let leader = world.writable().first().map_or(dice.below(3) as usize, |(leader, _)| *leader);
     let target = if leader == site { (site + 1) % 3 } else { site };
+    let target = if world.sites().contains(&target) { target } else { 1 - leader };
     let verb = {
         let world = world.clone();
         spawn_local(async move { swap(&world, target).await })
@@ -263,7 +278,8 @@ async fn swap_and_crash(world: &Rc<World>, site: usize, dice: &mut Dice) {
 /// The leading process dies; the operator takes over elsewhere; it comes back.
 async fn failover(world: &Rc<World>, dice: &mut Dice) {
     let writable = world.writable();
-    let (leader, target) = pair(&writable.iter().map(|(site, _)| *site).collect::<Vec<_>>(), dice);
+    let leaders: Vec<usize> = writable.iter().map(|(site, _)| *site).collect();
+    let (leader, target) = pair(world, &leaders, dice);
     world.die(leader, dice.percent(30));
     tokio::time::sleep(dice.ms(0..=300)).await;
     take_over(world, target, dice).await;
@@ -274,7 +290,8 @@ async fn failover(world: &Rc<World>, dice: &mut Dice) {
 /// The leading site is cut off from one or both others; the operator takes over elsewhere.
 async fn cut_and_take_over(world: &Rc<World>, dice: &mut Dice) {
     let writable = world.writable();
-    let (leader, target) = pair(&writable.iter().map(|(site, _)| *site).collect::<Vec<_>>(), dice);
+    let leaders: Vec<usize> = writable.iter().map(|(site, _)| *site).collect();
+    let (leader, target) = pair(world, &leaders, dice);
     let third = 3 - leader - target;
     world.network.cut(SITES[leader], SITES[target]);
     if dice.percent(50) {
@@ -288,9 +305,10 @@ async fn cut_and_take_over(world: &Rc<World>, dice: &mut Dice) {
 }
 
 /// A leader, and the site that is to take over: its mirror mostly.
-fn pair(writable: &[usize], dice: &mut Dice) -> (usize, usize) {
+fn pair(world: &World, writable: &[usize], dice: &mut Dice) -> (usize, usize) {
     let leader = writable.first().copied().unwrap_or(dice.below(2) as usize);
     let third = if leader == 2 { 0 } else { 2 };
     let mirror = if leader == 2 { 1 } else { 1 - leader };
-    (leader, if dice.percent(80) { mirror } else { third })
+    let target = if dice.percent(80) { mirror } else { third };
+    (leader, if world.sites().contains(&target) { target } else { mirror })
 }

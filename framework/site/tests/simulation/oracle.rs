@@ -155,6 +155,8 @@ pub struct Oracle {
     pub automatic: u64,
     /// Exchanges of roles that succeeded.
     pub swaps: u64,
+    /// Takeovers by consent, once everything was back: nothing else was left.
+    pub last_resorts: u64,
     /// Whether anything was compared by hashes.
     pub compared: bool,
     pub reads: u64,
@@ -179,6 +181,7 @@ impl Oracle {
             takeovers: [0; 3],
             automatic: 0,
             swaps: 0,
+            last_resorts: 0,
             compared: false,
             reads: 0,
             flushes: 0,
@@ -345,6 +348,12 @@ impl Oracle {
         (seen.state, seen.promised_ms) = (None, 0);
         seen.history.clear();
         seen.forgot = true;
+    }
+
+    /// Whether no other site knows of a newer reign than this one.
+    pub fn knows_newest_reign(&self, site: usize) -> bool {
+        let of = |seen: &Seen| seen.charter().map(|charter| charter.generation);
+        self.sites.iter().all(|other| of(other) <= of(&self.sites[site]))
     }
 
     /// What a volume of a site holds now, for the rules.

@@ -1,6 +1,7 @@
 //! What a seed makes of a run: sizes, times, the host's pace, and which kinds of fault happen.
 
 use crate::dice::Dice;
+use crate::layout::Layout;
 use std::time::Duration;
 use trefoil_core::engine::retention::OnFull;
 use trefoil_core::model::{Durability, Fence};
@@ -98,6 +99,8 @@ pub struct Court {
 /// What a run is made of.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// How many sites there are, and who follows whom.
+    pub layout: Layout,
     /// The size of each volume, in bytes.
     pub volumes: Vec<u64>,
     /// What each site's journal holds, in bytes.
@@ -141,7 +144,7 @@ impl Plan {
     pub fn draw(dice: &Dice) -> Self {
         let (mut later, mut levels) = (dice.part(5), dice.part(6));
         // Drawn apart, so that seeds without one stay what they are.
-        let mut court = dice.part(8);
+        let (mut court, mut layout) = (dice.part(8), dice.part(9));
         let mut dice = dice.part(1);
         let kib = |dice: &mut Dice, of: &[u64]| dice.pick(of) << 10;
         let volumes = vec![kib(&mut dice, &[64, 128, 256]), kib(&mut dice, &[64, 128])];
@@ -165,6 +168,7 @@ impl Plan {
         let drift_ppm = [0; 3].map(|_: i64| dice.within(0..=1800) as i64 - 900);
         let timing = timing(&mut dice);
         let plan = Self {
+            layout: Layout::draw(&mut layout),
             volumes,
             journals,
             durability,

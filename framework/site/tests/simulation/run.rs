@@ -1,6 +1,7 @@
 //! One run: a world, hosts, faults, calm, from one seed; and what came of it.
 
 use crate::dice::Dice;
+use crate::layout::Layout;
 use crate::plan::Plan;
 use crate::rules::Broken;
 use crate::sabotage::Sabotage;
@@ -21,6 +22,7 @@ thread_local! {
 #[derive(Debug)]
 pub struct Outcome {
     pub seed: u64,
+    pub layout: Layout,
     pub broken: Option<Broken>,
     /// The last events.
     pub last: Vec<String>,
@@ -35,6 +37,7 @@ pub struct Outcome {
     pub takeovers: [u64; 3],
     pub automatic: u64,
     pub swaps: u64,
+    pub last_resorts: u64,
     pub compared: bool,
     /// Changes of the charter whose outcome an arbiter did not tell; `None` without one.
     pub unknown_changes: Option<u64>,
@@ -52,6 +55,8 @@ pub struct Options {
     pub aloud: bool,
     /// Faults in the place of those that the seed draws; they are the same for all seeds.
     pub script: Option<Script>,
+    /// The layout, in the place of the one that the seed draws.
+    pub layout: Option<Layout>,
     /// The only rules that count; all if it is empty.
     pub watched: &'static [&'static str],
 }
@@ -85,7 +90,8 @@ fn remember_panics() {
 }
 
 async fn live(seed: u64, options: Options) -> Outcome {
-    let plan = Plan::draw(&Dice::new(seed));
+    let mut plan = Plan::draw(&Dice::new(seed));
+    plan.layout = options.layout.unwrap_or(plan.layout);
     let world = World::new(seed, plan, options.sabotage, options.aloud);
     world.eye.lock().note(format_args!("seed {seed}: {:?}", world.plan));
     world.eye.lock().watched = options.watched;
@@ -141,6 +147,7 @@ fn outcome(seed: u64, world: &World) -> Outcome {
     let eye = world.eye.lock();
     Outcome {
         seed,
+        layout: world.plan.layout,
         broken: eye.broken.clone(),
         last: eye.trace.last(),
         hash: eye.trace.hash(),
@@ -153,6 +160,7 @@ fn outcome(seed: u64, world: &World) -> Outcome {
         takeovers: eye.takeovers,
         automatic: eye.automatic,
         swaps: eye.swaps,
+        last_resorts: eye.last_resorts,
         compared: eye.compared,
         unknown_changes: world.court.as_ref().map(|court| court.unknown()),
         virtual_ms: eye.trace.now_ms(),

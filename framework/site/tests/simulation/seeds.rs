@@ -1,5 +1,6 @@
 //! Many seeds on all cores, and how a failing one is told.
 
+use crate::layout::Layout;
 use crate::run::{Options, Outcome, Script, run};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +15,11 @@ const FIRST: u64 = 1;
 /// The seed to replay, if one is asked for.
 pub fn asked() -> Option<u64> {
     std::env::var("TREFOIL_SEED").ok().map(|seed| seed.parse().unwrap())
+}
+
+/// The layout to use in the place of the one that is drawn, if one is asked for.
+pub fn layout() -> Option<Layout> {
+    std::env::var("TREFOIL_LAYOUT").ok().map(|name| Layout::named(&name).unwrap())
 }
 
 /// The seeds to run.
@@ -46,13 +52,13 @@ pub fn run_all(seeds: &[u64], options: Options) -> Vec<Outcome> {
 /// Tells of a failing seed: the last events, the rule, and the line that replays it.
 pub fn tell(outcome: &Outcome) {
     let Some(broken) = &outcome.broken else { return };
-    let seed = outcome.seed;
+    let (seed, layout) = (outcome.seed, outcome.layout);
     eprintln!("\nseed {seed}: the last events");
     outcome.last.iter().for_each(|line| eprintln!("  {line}"));
     eprintln!("seed {seed} broke rule {}: {}", broken.rule, broken.what);
     eprintln!(
-        "replay with: TREFOIL_SEED={seed} cargo test --profile sim -p trefoil-site \
-         --test simulation -- --nocapture seeds"
+        "replay with: TREFOIL_SEED={seed} TREFOIL_LAYOUT={layout:?} cargo test --profile sim \
+         -p trefoil-site --test simulation -- --nocapture seeds"
     );
 }
 
@@ -62,9 +68,10 @@ pub fn sum_up(outcomes: &[Outcome], seconds: f64) {
     let takeovers = |kind: usize| outcomes.iter().map(|o| o.takeovers[kind]).sum::<u64>();
     eprintln!(
         "{} seeds in {seconds:.1} s: {} virtual s, {} events, {} writes answered ({} given up), \
-         {} flushes, {} reads, {} reigns, takeovers {} ZERO {} FLUSHED {} UNKNOWN {} automatic, \
-         {} swaps, {} with blocks compared, {} under an arbiter that left {} changes untold, \
-         {} failed",
+         {} flushes, {} reads, {} reigns, takeovers {} ZERO {} FLUSHED {} UNKNOWN \
+         ({} once all were back) {} automatic, {} swaps, \
+         {} with blocks compared, {} under an arbiter that left {} changes untold, \
+         {} failed; {} of a cascade, {} of two sites",
         outcomes.len(),
         sum(|o| o.virtual_ms) / 1000,
         sum(|o| o.events),
@@ -76,19 +83,23 @@ pub fn sum_up(outcomes: &[Outcome], seconds: f64) {
         takeovers(0),
         takeovers(1),
         takeovers(2),
+        sum(|o| o.last_resorts),
         sum(|o| o.automatic),
         sum(|o| o.swaps),
         outcomes.iter().filter(|outcome| outcome.compared).count(),
         outcomes.iter().filter(|outcome| outcome.unknown_changes.is_some()).count(),
         sum(|o| o.unknown_changes.unwrap_or(0)),
         outcomes.iter().filter(|outcome| outcome.broken.is_some()).count(),
+        outcomes.iter().filter(|outcome| outcome.layout == Layout::Cascade).count(),
+        outcomes.iter().filter(|outcome| outcome.layout.sites().end == 2).count(),
     );
 }
 
 /// Runs a script in place of drawn faults, with ten seeds; none of them may break any rule.
 pub fn run_story(story: Script) -> Vec<Outcome> {
     let seeds: Vec<u64> = (1..=10).collect();
-    let options = Options { script: Some(story), ..Options::default() };
+    let (script, layout) = (Some(story), Some(Layout::ThreeSite));
+    let options = Options { script, layout, ..Options::default() };
     let outcomes = run_all(&seeds, options);
     sum_up(&outcomes, 0.0);
     let broken: Vec<_> = outcomes.iter().filter_map(|o| o.broken.as_ref()).collect();

@@ -22,7 +22,6 @@ use tokio::time::Instant;
 use trefoil_backends::simulated::{Latency, SimulatedDisk};
 use trefoil_core::model::{GroupName, SiteName, VolumeName, VolumeSpec};
 use trefoil_core::port::BlockStore;
-use trefoil_core::topology::ThreeSite;
 use trefoil_core::{ErrorKind, Result};
 use trefoil_site::{
     Clock, Group, GroupConfig, GroupParts, LocalSite, PeerLink, SiteBuilder, Timing, Volume,
@@ -141,6 +140,11 @@ impl World {
         tag
     }
 
+    /// The sites that there are, by index.
+    pub fn sites(&self) -> std::ops::Range<usize> {
+        self.plan.layout.sites()
+    }
+
     /// The running process of a site, if it is started.
     pub fn up(&self, site: usize) -> Option<Up> {
         self.machines[site].up.borrow().clone()
@@ -178,7 +182,6 @@ impl World {
     }
 
     fn config(&self) -> GroupConfig {
-        let [a, b, c] = SITES.map(name);
         let volume = |(name, size): (&&str, &u64)| VolumeSpec {
             name: VolumeName::new(name).unwrap(),
             size: *size,
@@ -187,7 +190,7 @@ impl World {
         GroupConfig {
             group: GroupName::new("orders").unwrap(),
             volumes: VOLUMES.iter().zip(&self.plan.volumes).map(volume).collect(),
-            topology: Arc::new(ThreeSite::new(a, b, c).unwrap()),
+            topology: self.plan.layout.topology(),
             durability: self.plan.durability,
             fence: self.plan.fence,
             on_full: self.plan.on_full,
@@ -198,7 +201,7 @@ impl World {
 
     fn builder(&self, site: usize, life: u64) -> Result<SiteBuilder> {
         let transport = Arc::new(self.network.transport_for(SITES[site]));
-        let others = (0..3).filter(|other| *other != site);
+        let others = self.sites().filter(|other| *other != site);
         let link = |other: usize| {
             let link = PeerLink::new(transport.clone(), SITES[other]);
             (name(SITES[other]), link)
@@ -235,7 +238,7 @@ impl World {
 
     /// Starts the process of a site; true once it is up, false if it did not come up.
     pub async fn start(self: &Rc<Self>, site: usize) -> bool {
-        if self.is_alive(site) {
+        if !self.sites().contains(&site) || self.is_alive(site) {
             return false;
         }
         let machine = &self.machines[site];
@@ -313,6 +316,9 @@ impl World {
     /// The process of a site dies, or its machine loses power. Nothing of it runs any more when
     /// this returns.
     pub fn die(&self, site: usize, power: bool) {
+        if !self.sites().contains(&site) {
+            return;
+        }
         let machine = &self.machines[site];
         if power {
             self.disks[site].lose_power();

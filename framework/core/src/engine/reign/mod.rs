@@ -139,6 +139,10 @@ pub struct Reign {
     suspended: BTreeSet<SiteName>,
     /// For each site that may lead: whom this one reads from instead of it.
     relays: BTreeMap<SiteName, SiteName>,
+    /// Since when the one of them that counts now lacks the beginning of the reign.
+    relay_lacks_since: Option<u64>,
+    /// It does for so long that this site reads from the leading one.
+    relay_is_late: bool,
     /// The arbiter outside of the sites, if there is one.
     external: Option<External>,
     /// Its word counts for nothing yet.
@@ -175,6 +179,8 @@ impl Reign {
             asked: None,
             suspended: BTreeSet::new(),
             relays: BTreeMap::new(),
+            relay_lacks_since: None,
+            relay_is_late: false,
             external: None,
             novice: false,
             trouble: None,
@@ -343,6 +349,7 @@ impl Reign {
         self.renew_alone(own, effects);
         self.go_on_exchanging(own, effects);
         self.stop_suspended(effects);
+        self.watch_relay(own);
         self.follow_charter(effects);
         self.ask_arbiter(own, effects);
     }

@@ -6,7 +6,9 @@
 //! three" that know of no exclusion, and would lose what was answered since. So promises, records
 //! of charters and leases of a novice are not counted, its own candidacy needs both others, and it
 //! proves nothing, until a site that leads with a valid lease vouches for it: no newer reign can
-//! have begun behind that one's back. At the very first start nobody knows more than anybody.
+//! have begun behind that one's back. At the very first start nobody knows more than anybody. Where
+//! an arbiter keeps the record, the promises of all registered sites are enough: each of them has
+//! then ended whatever it led, and what it forgot of reigns is recorded.
 
 use super::{Effect, Own, Reign, Standing};
 use crate::model::{Charter, Incarnation, SiteName, listed};

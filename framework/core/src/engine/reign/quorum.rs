@@ -28,7 +28,16 @@ impl Reign {
     pub(super) fn has_quorum(&self) -> bool {
         let (voters, before) = self.both_rules();
         let promised = |site: &SiteName| self.has_promised(site) && self.counts(site);
-        self.is_quorum(voters, promised) && self.is_quorum(before, promised)
+        let agreed = self.is_quorum(voters, promised) && self.is_quorum(before, promised);
+        agreed || self.all_promised_under_a_record()
+    }
+
+    /// Whether every registered site promised, and an arbiter keeps the record. Then nothing hangs
+    /// on what any of them knew before: each of them has ended what it led, and whatever reign was
+    /// begun behind the back of one that forgot is recorded.
+    fn all_promised_under_a_record(&self) -> bool {
+        let recorded = self.recorded_charter().is_some();
+        recorded && self.peers.keys().all(|site| self.has_promised(site))
     }
 
     /// Who must agree by the newest charter, and by the one before it.

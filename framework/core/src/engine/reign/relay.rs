@@ -1,7 +1,7 @@
 //! Whom a follower reads from, where that need not be the leading site: another follower may pass
 //! on what it holds. It is no vote and no evidence; who leads is decided without looking here.
 
-use super::{Reign, Standing};
+use super::{Own, Reign, Standing};
 use crate::model::{Charter, Generation, SiteName};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -11,6 +11,20 @@ impl Reign {
     #[must_use]
     pub fn with_relays(self, relays: BTreeMap<SiteName, SiteName>) -> Self {
         Self { relays, ..self }
+    }
+
+    /// Notes since when the relay under a charter lacks the beginning of that reign: until it has
+    /// that it passes nothing on, and it may wait for this site to take what it holds.
+    pub(super) fn watch_relay(&mut self, own: &Own) {
+        let charter = self.charter.as_ref();
+        let relay = charter.and_then(|charter| self.relays.get(&charter.primary));
+        let view = relay.and_then(|site| self.peers.get(site)?.view.as_ref());
+        let lacks = charter.zip(view).is_some_and(|(charter, view)| {
+            charter.active && view.newest.generation < charter.generation
+        });
+        self.relay_lacks_since = lacks.then(|| self.relay_lacks_since.unwrap_or(own.now));
+        let late = |since: u64| own.now.saturating_sub(since) >= self.config.leg_grace_us;
+        self.relay_is_late = self.relay_lacks_since.is_some_and(late);
     }
 
     /// Whom this site reads from under a charter, if it can be reached: the relay where it is well,
@@ -30,7 +44,8 @@ impl Reign {
         let knows = view.charter.as_ref().map(|theirs| theirs.generation);
         let same = knows == Some(charter.generation) && view.promised == charter.generation;
         let silent_us = peer.silent_us.get(&charter.primary).copied().unwrap_or(u64::MAX);
-        same && view.debt_bytes == 0 && !view.blank && silent_us < self.config.leg_grace_us
+        let late = self.relay_is_late;
+        same && !late && view.debt_bytes == 0 && !view.blank && silent_us < self.config.leg_grace_us
     }
 
     /// Whether `from` may read here what this site, a follower itself, holds of `generation`.

@@ -18,7 +18,8 @@ pub fn check(oracle: &Oracle, site: usize, up_to: UpdateNumber) -> Verdict {
         return Err(broken(format!("{name} trims {up_to}, its saved checkpoint is {checkpoint}")));
     }
     let Some(entry) = seen.at(up_to) else { return Ok(()) };
-    for (index, other) in oracle.sites.iter().enumerate().filter(|(index, _)| *index != site) {
+    for index in oracle.plan.layout.sites().filter(|index| *index != site) {
+        let other = &oracle.sites[index];
         let mapped = state.maps.iter().any(|(x, _)| x.as_str() == SITES[index]);
         let held = other.holds(entry.generation, up_to)
             && (other.disk.durable().number >= up_to || other.tail_lost);
