@@ -9,6 +9,7 @@ flood, 10,000 volumes) instead of small ones. Works with real processes, as scri
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -176,36 +177,76 @@ def totals(trio, site="a"):
 
 
 def takeover():
-    """From the verb to the first answered host write, with many volumes."""
-    count, times = (1000, []) if FULL else (100, [])
-    for _ in range(5 if FULL else 3):
-        volumes = {f"v{n}": "4MiB" for n in range(count)}
-        with Trio(Layout(volumes=volumes, journal={site: "256MiB" for site in "abc"})) as trio:
-            trio.start()
-            trio.quiet("a", "b")
-            system = Measured(trio, "ab", 4 * MIB, volume="v7")
-            jobs.run(job("w4k-q16"), system, 1)
-            trio.kill("a")
-            host = nbd.NBD()
-            host.connect_uri(trio.uri("b", "v7"))
+    """From the verb to the first answered host write: many volumes, and an overlay that is full."""
+    count, times, verbs, held, created = 1000 if FULL else 300, [], [], [], []
+    for _ in range(10 if FULL else 3):
+        volumes = {"disk": "256MiB"} | {f"v{n}": "4MiB" for n in range(count - 1)}
+        with Trio(Layout(volumes=volumes, journal={site: "1GiB" for site in "abc"})) as trio:
             begun = time.monotonic()
-            verb = threading.Thread(
-                target=trio.takeover, args=("b", "--primary-is-fenced"), daemon=True
-            )
-            verb.start()
-            while True:
-                try:
-                    host.pwrite(b"x" * 4096, 0)
-                    break
-                except nbd.Error:
-                    # A refusal may end the connection; the next one is to the leading site.
-                    host = nbd.NBD()
-                    host.connect_uri(trio.uri("b", "v7"))
-            times.append((time.monotonic() - begun) * 1000)
-            verb.join()
-    slowest = max(times)
+            trio.run("a", "b", "c")
+            trio.until_serving("a", patience=120)
+            created.append(time.monotonic() - begun)
+            trio.until_paired("a", "b", "c", patience=120)
+            trio.quiet("a", "b", "c")
+            held.append(fill_overlay(trio, "b"))
+            trio.kill("a")
+            total, verb = first_write(trio, "b", "v7")
+            times.append(total)
+            verbs.append(verb)
     shown = ", ".join(f"{t:.0f}" for t in sorted(times))
-    line("takeover", f"{count} volumes: {shown} ms (goal 100; the verb's process in it)", slowest <= 100)
+    figures = (
+        f"{count} volumes, {min(held) / MIB:.0f} MiB or more in the overlay: {shown} ms (goal 100), "
+        f"the verb's process in it, which ended after {statistics.median(verbs):.0f} ms; sites with "
+        f"such volumes are new, start and serve within {statistics.median(created):.1f} s"
+    )
+    line("takeover", figures, max(times) <= 100)
+
+
+def fill_overlay(trio, site):
+    """Host writes that `site` journals and cannot restore; bytes in its overlay then.
+
+    A volume is added for which it finds a file of another size: until that is moved away, which is
+    looked for once a second, it journals and restores nothing.
+    """
+    (strange,) = (trio.dir / site).glob("**/orders.disk.img")
+    strange = strange.with_name("orders.more.img")
+    strange.write_bytes(b"x" * 512)
+    done = trio.trefoil("volume", "add", "more", "--size", "1MiB", "--group", "orders")
+    if done.returncode != 0:
+        raise RuntimeError(f"volume add: {done.stderr}")
+    # As much as a follower takes into an overlay of 256 MiB.
+    words = ("--name=fill", "--rw=randwrite", "--bs=4k", "--iodepth=64", "--io_size=200M")
+    fio = ["fio", "--ioengine=nbd", f"--uri={trio.uri('a', 'disk')}", "--size=240M", *words]
+    subprocess.run(fio, check=True, capture_output=True, timeout=120)
+    held = trio.status(site)["overlay_bytes"]
+    strange.unlink()
+    return held
+
+
+def first_write(trio, site, volume):
+    """Milliseconds from the start of the verb to the first answered write, and to the verb's end."""
+    host = nbd.NBD()
+    host.connect_uri(trio.uri(site, volume))
+    ended, begun = [], time.monotonic()
+
+    def operator():
+        trio.takeover(site, "--primary-is-fenced")
+        ended.append((time.monotonic() - begun) * 1000)
+
+    verb = threading.Thread(target=operator, daemon=True)
+    verb.start()
+    while True:
+        try:
+            host.pwrite(b"x" * 4096, 0)
+            break
+        except nbd.Error:
+            # A refusal may end the connection; the next one is to the leading site.
+            time.sleep(0.002)
+            host = nbd.NBD()
+            host.connect_uri(trio.uri(site, volume))
+    total = (time.monotonic() - begun) * 1000
+    verb.join()
+    return total, ended[0]
 
 
 def recovery():

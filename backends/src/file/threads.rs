@@ -32,8 +32,9 @@ impl IoThreads {
             let name = format!("trefoil-io-{i}");
             std::thread::Builder::new().name(name).spawn(|| pool.work()).map(drop)
         };
-        // The count is asked of the system, which reads files: once, not with every job.
-        let count = || std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8));
+        // The count is asked of the system, which reads files: once, not with every job. Most jobs
+        // wait for the disk and not for a core: a volume's sync must not keep a promise waiting.
+        let count = || std::thread::available_parallelism().map_or(4, |n| n.get().clamp(4, 8));
         match STARTED.get_or_init(|| (0..count()).try_for_each(start).map_err(|e| e.to_string())) {
             Ok(()) => Ok(pool),
             Err(why) => {

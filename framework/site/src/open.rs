@@ -4,6 +4,7 @@ use crate::group::Surroundings;
 use crate::parts::GroupConfig;
 use crate::salvage::salvage;
 use crate::volumes::{OpenVolumes, VolumeOpener, reopen};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use trefoil_core::engine::restorer::{RestorerEngine, RestorerLimits};
 use trefoil_core::model::{Generation, Incarnation, Intent, Position, SiteName, SiteState};
@@ -33,7 +34,7 @@ pub(crate) struct Opened {
 /// another version's, or the volumes are configured otherwise; `Corrupt` if they contradict each
 /// other.
 pub(crate) async fn open(
-    Surroundings { site, boot, .. }: &Surroundings,
+    Surroundings { site, boot, threads, .. }: &Surroundings,
     config: &GroupConfig,
     journal: &mut dyn JournalStore,
     (stores, opener): (Vec<Arc<dyn BlockStore>>, Option<&dyn VolumeOpener>),
@@ -62,7 +63,7 @@ pub(crate) async fn open(
         None => begin(site, config, journal, &recovery, boot, random).await?,
     };
     let volumes = match opener {
-        Some(opener) => reopen(opener, &state.volumes, state.checkpoint).await?,
+        Some(opener) => reopen(opener, &state.volumes, state.checkpoint, *threads).await?,
         None => OpenVolumes::given(config.volumes.clone(), stores),
     };
     let holds = hold_data(&volumes).await?;
@@ -275,7 +276,7 @@ async fn replay(
     let mut restorer = RestorerEngine::new(RestorerLimits::default(), state.checkpoint, 0);
     restorer.durable(recovery.newest.number);
     let mut next = state.checkpoint.next();
-    let mut time = 0;
+    let (mut time, mut written) = (0, BTreeSet::new());
     while next <= recovery.newest.number {
         let records = journal.read(next, REPLAY_BYTES).await?;
         for record in records {
@@ -285,12 +286,12 @@ async fn replay(
         }
         while let Some(batch) = restorer.next_batch() {
             crate::actor::write_batch(volumes, &batch).await?;
+            written.extend(batch.writes.keys().copied());
             restorer.applied(batch.last);
         }
     }
-    for store in volumes.stores() {
-        store.sync().await?;
-    }
+    // What else was written since the checkpoint is in debt, and counts for nothing.
+    volumes.sync(written).await?;
     if time == 0 && recovery.newest.number > recovery.base.number {
         let newest = journal.read(recovery.newest.number, 1).await?;
         time = newest.first().map_or(0, trefoil_core::record::Record::time);

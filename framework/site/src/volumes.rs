@@ -1,11 +1,20 @@
 //! The volumes of a group that are open at a site, and how they become others.
 
+mod reopen;
+
+pub(crate) use self::reopen::reopen;
+
 use crate::parts::GroupParts;
 use crate::shared::Shared;
+use futures_util::{TryStreamExt, stream};
 use std::sync::Arc;
-use trefoil_core::model::{Extent, UpdateNumber, VolumeSets, VolumeSpec};
+use trefoil_core::model::{Extent, UpdateNumber, VolumeId, VolumeSpec};
 use trefoil_core::port::{BlockStore, BlockWrite, Content};
-use trefoil_core::{Error, ErrorKind, Result};
+use trefoil_core::{Error, Result};
+
+/// So many volumes are synced at once: the disk is flushed for all of them together, and other work
+/// still finds a thread that does file I/O.
+const SYNCED_AT_ONCE: usize = 3;
 
 /// Opens the block stores of volumes that come while a group lives. May block.
 pub trait VolumeOpener: Send + Sync {
@@ -65,57 +74,26 @@ impl OpenVolumes {
         self.stores.iter().flatten()
     }
 
+    /// Makes durable what was written to those of `volumes` that are open.
+    ///
+    /// # Errors
+    /// What the first store says that fails.
+    pub async fn sync(&self, volumes: impl IntoIterator<Item = VolumeId>) -> Result<()> {
+        let open = |volume: VolumeId| self.stores.get(volume.0 as usize).cloned().flatten();
+        let stores = volumes.into_iter().filter_map(open).map(Ok);
+        let sync = |store: Arc<dyn BlockStore>| async move { store.sync().await };
+        stream::iter(stores).try_for_each_concurrent(SYNCED_AT_ONCE, sync).await
+    }
+
+    /// All that have an index.
+    pub fn ids(&self) -> impl Iterator<Item = VolumeId> + use<> {
+        (0..self.stores.len() as u32).map(VolumeId)
+    }
+
     /// The sizes, by index.
     pub fn sizes(&self) -> Vec<u64> {
         self.specs.iter().map(|volume| volume.size).collect()
     }
-}
-
-/// Opens what a site had open when it ended: each volume by whichever of its sizes the files still
-/// have, and grown to what it is now. What was added after `checkpoint` may hold anything, and is
-/// replayed from zeroes.
-///
-/// # Errors
-/// What the stores say.
-pub(crate) async fn reopen(
-    opener: &dyn VolumeOpener,
-    sets: &VolumeSets,
-    checkpoint: UpdateNumber,
-) -> Result<OpenVolumes> {
-    let (specs, before) = (sets.current().to_vec(), sets.at(checkpoint).len());
-    let mut stores = Vec::with_capacity(specs.len());
-    for (index, volume) in specs.iter().enumerate() {
-        if volume.is_removed() {
-            stores.push(None);
-            continue;
-        }
-        let store = open_at_any(opener, volume, &sets.sizes_of(index, checkpoint))?;
-        store.grow(volume.size).await?;
-        if index >= before {
-            zero(&store, volume.size).await?;
-        }
-        stores.push(Some(store));
-    }
-    Ok(OpenVolumes { specs, stores, since: sets.since(UpdateNumber::MAX) })
-}
-
-/// Opens a volume by the first of its sizes that its place agrees to.
-fn open_at_any(
-    opener: &dyn VolumeOpener,
-    volume: &VolumeSpec,
-    sizes: &[u64],
-) -> Result<Arc<dyn BlockStore>> {
-    let mut refused = None;
-    for size in sizes {
-        match opener.open(&VolumeSpec { name: volume.name.clone(), size: *size }) {
-            Ok(store) => return Ok(store),
-            Err(error) if error.kind() == ErrorKind::Invalid => refused = Some(error),
-            Err(error) => return Err(error),
-        }
-    }
-    Err(refused.unwrap_or_else(|| {
-        Error::invalid(format!("open volume {}: it never had a size", volume.name))
-    }))
 }
 
 /// Makes the open volumes `wanted`, as of `since`: grows, adds and closes. Nothing is changed for

@@ -117,7 +117,9 @@ impl FollowerActor {
     /// Bytes that this site takes at once.
     fn room(&self) -> u64 {
         let limits = &self.crew.shared.config.limits;
-        let overlay = limits.overlay_bytes.saturating_sub(self.crew.shared.overlay.read().bytes());
+        // Some is left free: a site that takes over has room for hosts before it restored anything.
+        let overlay = limits.overlay_bytes - limits.overlay_bytes / 16;
+        let overlay = overlay.saturating_sub(self.crew.shared.overlay.read().bytes());
         let room = limits.credit_bytes.min(overlay).min(self.crew.marks.journal_room());
         room.saturating_sub(self.crew.marks.copies_waiting.get())
     }

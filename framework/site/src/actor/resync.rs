@@ -246,9 +246,8 @@ impl Resync<'_> {
             self.crew.to(&self.crew.restorer, Unsettle);
             return Ok(false);
         }
-        for store in self.crew.shared.volumes().stores() {
-            store.sync().await?;
-        }
+        let volumes = self.crew.shared.volumes();
+        volumes.sync(volumes.ids()).await?;
         Ok(true)
     }
 
