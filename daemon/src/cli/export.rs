@@ -16,7 +16,8 @@ pub(super) struct Args {
     /// The group; the only one, if there is one only
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
-    /// As of this update, between restored and received; the newest restored one if not said
+    /// As of this update, between restored and received; if not said, the newest answered
+    /// where the site leads, else the newest restored one
     #[arg(long, value_name = "N")]
     update: Option<u64>,
     /// The form of the output

@@ -133,7 +133,7 @@ pub(super) async fn images(
     Err(last)
 }
 
-/// An image of what one site has restored, and one of the other at the same number.
+/// An image of what one site has, and one of the other at the same number.
 async fn at_one_position(one: &Group, other: &Group) -> Result<(UpdateNumber, Snapshot, Snapshot)> {
     let one = one.snapshot(None).await?;
     let number = one.position().number;

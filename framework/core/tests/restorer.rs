@@ -197,33 +197,33 @@ fn what_a_later_update_replaces_is_not_written() {
 
 #[test]
 fn a_batch_is_due_by_time_by_bytes_and_at_once_for_what_gains_nothing_by_waiting() {
-    let limits = RestorerLimits { linger_ms: 500, ..RestorerLimits::default() };
-    let (mut engine, mut at) = engine(limits);
-    assert!(!engine.batch_due(5000, 200), "nothing waits");
+    let (mut engine, mut at) = engine(RestorerLimits::default());
+    assert!(!engine.batch_due(5000, 500, 200), "nothing waits");
     write(&mut engine, &mut at, 0, 8);
-    assert!(!engine.batch_due(6000, 200), "it has only come");
-    assert!(!engine.batch_due(6499, 200));
-    assert!(engine.batch_due(6500, 200), "by time");
+    assert!(!engine.batch_due(6000, 500, 200), "it has only come");
+    assert!(!engine.batch_due(6499, 500, 200));
+    assert!(engine.batch_due(6499, 400, 200), "whoever waits less sees it sooner");
+    assert!(engine.batch_due(6500, 500, 200), "by time");
     write(&mut engine, &mut at, 0, 100);
-    assert!(engine.batch_due(6000, 200), "by bytes");
+    assert!(engine.batch_due(6000, 500, 200), "by bytes");
     engine.durable(at.number);
     let batch = engine.next_batch().unwrap();
     engine.applied(batch.last);
-    assert!(!engine.batch_due(7000, 200), "nothing is left");
+    assert!(!engine.batch_due(7000, 500, 200), "nothing is left");
     write(&mut engine, &mut at, 0, 8);
-    assert!(!engine.batch_due(9000, 200), "time counts anew");
+    assert!(!engine.batch_due(9000, 500, 200), "time counts anew");
     let content = Content::Data(vec![5; 8].into());
     engine.push_copied(CopiedBlock { volume: VolumeId(0), offset: 32, content });
-    assert!(engine.batch_due(9000, 1000), "a copied block does not wait");
+    assert!(engine.batch_due(9000, 500, 1000), "a copied block does not wait");
     engine.forget_copied();
-    assert!(!engine.batch_due(9001, 1000));
+    assert!(!engine.batch_due(9001, 500, 1000));
 }
 
 #[test]
 fn a_checkpoint_is_due_by_bytes_or_by_time_and_only_for_something() {
     let limits = RestorerLimits { checkpoint_bytes: 16, ..RestorerLimits::default() };
     let (mut engine, mut at) = engine(limits);
-    assert!(!engine.checkpoint_due(5000), "nothing was applied");
+    assert!(!engine.checkpoint_due(5000, 1000), "nothing was applied");
     let mut restore = |engine: &mut RestorerEngine, bytes| {
         write(engine, &mut at, 0, bytes);
         engine.durable(at.number);
@@ -231,16 +231,17 @@ fn a_checkpoint_is_due_by_bytes_or_by_time_and_only_for_something() {
         engine.applied(batch.last)
     };
     restore(&mut engine, 8);
-    assert!(!engine.checkpoint_due(999));
-    assert!(engine.checkpoint_due(1000), "by time");
+    assert!(!engine.checkpoint_due(999, 1000));
+    assert!(engine.checkpoint_due(999, 500), "whoever is in a hurry does it sooner");
+    assert!(engine.checkpoint_due(1000, 1000), "by time");
     restore(&mut engine, 8);
-    assert!(engine.checkpoint_due(0), "by bytes");
+    assert!(engine.checkpoint_due(0, 1000), "by bytes");
     let begun = engine.checkpoint_begin();
     let newest = restore(&mut engine, 16);
-    assert!(!engine.checkpoint_due(9000), "one is under way");
+    assert!(!engine.checkpoint_due(9000, 1000), "one is under way");
     engine.checkpointed(begun, 2000);
     assert_eq!(engine.checkpoint(), begun);
-    assert!(newest > begun && engine.checkpoint_due(2000), "what came meanwhile counts");
+    assert!(newest > begun && engine.checkpoint_due(2000, 1000), "what came meanwhile counts");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::actor::{
     AcceptLink, FollowerActor, JournalActor, PeerActor, ReignActor, RestorerActor, StopFollowing,
-    StopShipping, VolumeActor, greeting, quiesce,
+    StopShipping, VolumeActor, greeting, last_checkpoint, quiesce,
 };
 use crate::clock::Clock;
 use crate::courier::{GroupLinks, Linked};
@@ -209,7 +209,8 @@ impl Running {
             post(shipper, StopShipping(Some("the source is stopping".into())));
         }
         tokio::task::yield_now().await;
-        let saved = if crew.failed.borrow().is_none() { crew.save().await } else { Ok(()) };
+        let saved =
+            if crew.failed.borrow().is_none() { last_checkpoint(crew).await } else { Ok(()) };
         self.end().await;
         settled.and(saved)
     }

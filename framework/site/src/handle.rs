@@ -1,8 +1,8 @@
 //! Handles for hosts and operators: groups and their volumes, from any thread and any runtime.
 
 use crate::actor::{
-    AskAssigned, AskNewest, FollowerActor, HostFlush, HostWrite, JournalActor, NewWay, PeerActor,
-    ReadRecords, ReignActor, RestorerActor, VolumeActor, Waiter, refusal,
+    AskAssigned, AskCommit, AskNewest, FollowerActor, HostFlush, HostWrite, JournalActor, NewWay,
+    PeerActor, ReadRecords, ReignActor, RestorerActor, VolumeActor, Waiter, refusal,
 };
 use crate::parts::PeerLink;
 use crate::shared::{Gate, Shared, add};
@@ -124,6 +124,13 @@ impl Group {
         StatusWatch(self.shared.status.subscribe())
     }
 
+    /// Up to where hosts may have been answered by this site, if it leads.
+    pub(crate) async fn commit(&self) -> Result<Option<UpdateNumber>> {
+        let (reply, answer) = oneshot::channel();
+        hand(&self.volume, AskCommit(reply))?;
+        Ok(answer.await.ok().flatten())
+    }
+
     /// The newest position of the group: this site's if it leads, else what the leading site says
     /// when asked now.
     ///
@@ -181,9 +188,10 @@ impl Group {
         }
     }
 
-    /// A consistent image of all volumes at one position: `update`, or what is restored now. The
-    /// block stores do not change while it is held; updates still come in, up to the overlay's
-    /// limit. Reads of it are unlimited in time, so hold it no longer than needed.
+    /// A consistent image of all volumes at one position: `update`, or else what hosts were
+    /// answered by a site that leads, and what is restored at any other. The block stores do not
+    /// change while it is held; updates still come in, up to the overlay's limit. Reads of it are
+    /// unlimited in time, so hold it no longer than needed.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] if `update` is older than what is restored or newer than what was

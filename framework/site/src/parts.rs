@@ -80,9 +80,10 @@ pub struct Timing {
     pub sync_interval: Duration,
     /// Updates gather for so long at most before they are restored, and for less when many come:
     /// what is written again meanwhile is written once. An export at a secondary is about so much
-    /// older than its journal. Default 500 ms.
+    /// older than its journal. A site that nobody waits for takes 50 ms at most. Default 500 ms.
     pub linger: Duration,
-    /// The block store is checkpointed at least this often. Default 1 s.
+    /// The block store is checkpointed at least this often: a site that was killed restores at
+    /// most so much again. Default 5 s.
     pub checkpoint: Duration,
     /// Host writes wait so long at most for an exchange of roles; then it is called off. Default
     /// 10 s.
@@ -110,7 +111,7 @@ impl Default for Timing {
             carry_grace: Duration::from_secs(1),
             sync_interval: Duration::from_millis(100),
             linger: Duration::from_millis(500),
-            checkpoint: Duration::from_secs(1),
+            checkpoint: Duration::from_secs(5),
             handover: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
             follow_again: Duration::from_millis(200),

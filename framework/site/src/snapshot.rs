@@ -36,7 +36,11 @@ impl Snapshot {
         let mut snapshot = Self { group, position: Position::START, overlay: Overlay::new() };
         let stopped = |_| Error::closed("take image: the site is stopping");
         let restored = held.await.map_err(stopped)?;
-        let wanted = update.unwrap_or(restored);
+        let wanted = match update {
+            Some(update) => update,
+            // A host looks for what it was answered, restored or not.
+            None => snapshot.group.commit().await?.map_or(restored, |commit| commit.max(restored)),
+        };
         if wanted < restored {
             return Err(Error::invalid(format!(
                 "take image as of update {wanted}: site {} has restored {restored} already",

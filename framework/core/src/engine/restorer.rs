@@ -23,22 +23,11 @@ pub struct RestorerLimits {
     /// A checkpoint is due after so many bytes of content were taken into batches since the
     /// last one.
     pub checkpoint_bytes: u64,
-    /// A checkpoint is due this many milliseconds after the last one, if anything was restored.
-    pub checkpoint_ms: u64,
-    /// Updates gather for so many milliseconds before a batch is due: what is written again
-    /// meanwhile is written once, and the more lie together, the better they sort.
-    pub linger_ms: u64,
 }
 
 impl Default for RestorerLimits {
     fn default() -> Self {
-        Self {
-            batch_updates_max: 65536,
-            batch_bytes_max: 256 << 20,
-            checkpoint_bytes: 64 << 20,
-            checkpoint_ms: 1000,
-            linger_ms: 500,
-        }
+        Self { batch_updates_max: 65536, batch_bytes_max: 256 << 20, checkpoint_bytes: 64 << 20 }
     }
 }
 
@@ -224,9 +213,10 @@ impl RestorerEngine {
         self.durable = self.durable.max(number);
     }
 
-    /// Whether a batch should be begun now: something waits for long enough, or more than
-    /// `bytes_max` bytes do, or something that gains nothing by waiting.
-    pub fn batch_due(&mut self, now_ms: u64, bytes_max: u64) -> bool {
+    /// Whether a batch should be begun now: something waits for `linger_ms`, or more than
+    /// `bytes_max` bytes do, or something that gains nothing by waiting. What is written again
+    /// meanwhile is written once, and the more lie together, the better they sort.
+    pub fn batch_due(&mut self, now_ms: u64, linger_ms: u64, bytes_max: u64) -> bool {
         if self.waiting.is_empty() {
             self.since_ms = None;
             return false;
@@ -234,7 +224,7 @@ impl RestorerEngine {
         let since = *self.since_ms.get_or_insert(now_ms);
         self.urgent > 0
             || self.waiting_bytes > bytes_max
-            || now_ms.saturating_sub(since) >= self.limits.linger_ms
+            || now_ms.saturating_sub(since) >= linger_ms
     }
 
     /// The next batch, to be made; `None` while one is in flight, while held, or when nothing that
@@ -327,14 +317,15 @@ impl RestorerEngine {
         self.holds > 0 && self.in_flight.is_none()
     }
 
-    /// Whether a checkpoint should be begun now. Never while one is under way, and never when
-    /// nothing was applied since the last one.
-    pub fn checkpoint_due(&self, now_ms: u64) -> bool {
+    /// Whether a checkpoint should be begun now: `after_ms` after the last one, or after so many
+    /// bytes as the limits say. Never while one is under way, and never when nothing was applied
+    /// since the last one.
+    pub fn checkpoint_due(&self, now_ms: u64, after_ms: u64) -> bool {
         let checkpoint = &self.checkpoint;
         checkpoint.dirty
             && !checkpoint.begun
             && (checkpoint.bytes_since >= self.limits.checkpoint_bytes
-                || now_ms.saturating_sub(checkpoint.at_ms) >= self.limits.checkpoint_ms)
+                || now_ms.saturating_sub(checkpoint.at_ms) >= after_ms)
     }
 
     /// Begins a checkpoint: sync the block stores, save the returned number in the state, then

@@ -39,15 +39,15 @@ pub(crate) use reign::{
 };
 pub(crate) use restorer::{
     CompareIn, CopyIn, Hold, JournalDurable, Received, Release, ResetRestorer, RestorerActor,
-    Settle, Unsettle, write_batch,
+    Settle, Unsettle, last_checkpoint, write_batch,
 };
 pub(crate) use shipper::{
     Awaited, Differs, FollowerProgress, Kick, ShipperActor, StopRelaying, StopShipping, Unfollowed,
     judge_follower,
 };
 pub(crate) use volume::{
-    AskAssigned, Close, Depose, HoldAnswers, HostFlush, HostWrite, Inbox, Join, Lead, Leave,
-    LegProgress, OwnMarks, Pause, Serve, SetVolumes, VolumeActor, Waiter, refusal,
+    AskAssigned, AskCommit, Close, Depose, HoldAnswers, HostFlush, HostWrite, Inbox, Join, Lead,
+    Leave, LegProgress, OwnMarks, Pause, Serve, SetVolumes, VolumeActor, Waiter, refusal,
 };
 pub(crate) use way::{AcceptLink, NewWay};
 

@@ -1,15 +1,17 @@
 //! The restorer: what is durable in the journal goes to the block stores, in order, in batches.
 
+mod checkpoint;
 mod compare;
+mod gather;
 mod ticks;
 mod volumes;
 
+pub(crate) use checkpoint::last_checkpoint;
 pub(crate) use compare::CompareIn;
 
 use super::tick::{Ticking, Ticks};
 use super::{Checkpointed, OwnMarks};
 use crate::crew::{CrewRef, MAILBOX_MAX, VOLUMES};
-use crate::parts::micros;
 use crate::shared::{Shared, add};
 use crate::volumes::OpenVolumes;
 use actix::prelude::*;
@@ -18,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use trefoil_core::engine::copy::CopyFollower;
 use trefoil_core::engine::restorer::{Batch, CopiedBlock, Making, RestorerEngine, RestorerLimits};
-use trefoil_core::model::{Debt, Extent, UpdateNumber};
+use trefoil_core::model::{Extent, UpdateNumber};
 use trefoil_core::record::Record;
 use trefoil_core::wire::CopyBlock;
 use trefoil_core::{Error, ErrorKind, Result};
@@ -111,9 +113,8 @@ pub(crate) struct RestorerActor {
 
 impl RestorerActor {
     pub fn new(crew: CrewRef) -> Self {
-        let checkpoint_ms = micros(crew.shared.config.timing.checkpoint) / 1000;
-        let linger_ms = micros(crew.shared.config.timing.linger) / 1000;
-        let limits = RestorerLimits { checkpoint_ms, linger_ms, ..RestorerLimits::default() };
+        let checkpoint_bytes = checkpoint::bytes(crew.marks.journal_capacity.get());
+        let limits = RestorerLimits { checkpoint_bytes, ..RestorerLimits::default() };
         let now_ms = crew.shared.clock.now_us() / 1000;
         let engine = RestorerEngine::new(limits, crew.marks.restored.get(), now_ms);
         let copies = crew.state.borrow().debt.clone().map(CopyFollower::new);
@@ -154,20 +155,13 @@ impl RestorerActor {
         }
         let now_ms = self.crew.shared.clock.now_us() / 1000;
         // A debt ends with what is restored: nothing gathers until then.
-        let due = self.copies.is_some() || self.engine.batch_due(now_ms, self.may_gather());
+        let due = self.copies.is_some()
+            || self.engine.batch_due(now_ms, self.lingers_ms(), self.may_gather());
         if due && let Some(making) = self.engine.begin_batch() {
             self.begin(making, ctx);
         }
         self.crew.marks.copies_waiting.set(self.engine.copies_bytes());
         self.checkpoint_if_due(ctx);
-    }
-
-    /// How many bytes may gather before they are restored: a part of what bounds them, so that
-    /// neither the host nor a source waits for the restorer before it has begun.
-    fn may_gather(&self) -> u64 {
-        let overlay = self.crew.shared.config.limits.overlay_bytes;
-        let journal = self.crew.marks.journal_capacity.get();
-        (overlay / 4).min(journal / 8)
     }
 
     /// Makes a batch, step by step, then applies it.
@@ -208,8 +202,8 @@ impl RestorerActor {
     /// Syncs the stores, then saves how far they are, and the debt that is left.
     fn checkpoint_if_due(&mut self, ctx: &mut Context<Self>) {
         let now_ms = self.crew.shared.clock.now_us() / 1000;
-        if self.ending_debt || self.settled || self.changing || !self.engine.checkpoint_due(now_ms)
-        {
+        let due = self.engine.checkpoint_due(now_ms, self.checkpoint_after_ms());
+        if self.ending_debt || self.settled || self.changing || !due {
             return;
         }
         self.checkpointing = true;
@@ -217,7 +211,7 @@ impl RestorerActor {
         let debt = self.copies.as_mut().map(CopyFollower::checkpoint_begin);
         let (crew, address) = (self.crew.clone(), ctx.address());
         actix::spawn(async move {
-            let result = checkpoint(&crew, number, debt).await;
+            let result = checkpoint::make(&crew, number, debt).await;
             crate::crew::post(&address, Saved { number, result });
         });
     }
@@ -294,23 +288,6 @@ pub(crate) async fn write_batch(volumes: &OpenVolumes, batch: &Batch) -> Result<
         store.write(writes.clone()).await?;
     }
     Ok(())
-}
-
-async fn checkpoint(crew: &CrewRef, number: UpdateNumber, debt: Option<Debt>) -> Result<()> {
-    for store in crew.shared.volumes().stores() {
-        store.sync().await?;
-    }
-    {
-        let mut state = crew.state.borrow_mut();
-        // A reset of the journal meanwhile has set both anew.
-        if state.intent.is_none() && number <= crew.marks.restored.get() {
-            state.checkpoint = state.checkpoint.max(number);
-            if state.debt.is_some() && debt.is_some() {
-                state.debt = debt;
-            }
-        }
-    }
-    crew.save().await
 }
 
 impl Actor for RestorerActor {

@@ -90,6 +90,11 @@ pub(crate) struct OwnMarks(pub Marks);
 #[rtype(result = "()")]
 pub(crate) struct AskAssigned(pub oneshot::Sender<Option<Position>>);
 
+/// Up to where hosts may have been answered; `None` where this site does not serve.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct AskCommit(pub oneshot::Sender<Option<UpdateNumber>>);
+
 /// The volumes of a group.
 pub(crate) struct VolumeActor {
     crew: CrewRef,
@@ -351,6 +356,15 @@ impl Handler<AskAssigned> for VolumeActor {
     fn handle(&mut self, AskAssigned(reply): AskAssigned, _: &mut Context<Self>) {
         let assigned = self.engine.as_ref().filter(|_| self.serving).map(VolumeEngine::assigned);
         let _ = reply.send(assigned);
+    }
+}
+
+impl Handler<AskCommit> for VolumeActor {
+    type Result = ();
+
+    fn handle(&mut self, AskCommit(reply): AskCommit, _: &mut Context<Self>) {
+        let engine = self.engine.as_ref().filter(|_| self.serving);
+        let _ = reply.send(engine.map(|engine| engine.acking().commit()));
     }
 }
 
