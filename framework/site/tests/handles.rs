@@ -2,13 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use trefoil_backends::memory::MemoryDisk;
 use trefoil_core::ErrorKind;
 use trefoil_core::engine::retention::OnFull;
-use trefoil_core::model::{Durability, Fence, GroupName, SiteName, VolumeName, VolumeSpec};
+use trefoil_core::model::{Durability, Extent, Fence, GroupName, SiteName, VolumeName, VolumeSpec};
+use trefoil_core::port::{BlockStore, BlockWrite};
 use trefoil_core::topology::ThreeSite;
 use trefoil_site::{GroupConfig, GroupParts, Limits, PeerLink, Point, Site, Timing, Volume};
 use trefoil_transports::memory::MemoryNetwork;
@@ -20,19 +23,34 @@ fn name(name: &str) -> SiteName {
 }
 
 fn start(own: &str, network: &MemoryNetwork) -> Site {
-    let volume = VolumeSpec { name: VolumeName::new("db").unwrap(), size: VOLUME_BYTES };
+    start_with(own, network, &["db"], |store| store)
+}
+
+/// A site with these volumes, each of which is `wrapped`.
+fn start_with(
+    own: &str,
+    network: &MemoryNetwork,
+    volumes: &[&str],
+    mut wrapped: impl FnMut(Arc<dyn BlockStore>) -> Arc<dyn BlockStore>,
+) -> Site {
+    let spec =
+        |name: &&str| VolumeSpec { name: VolumeName::new(name).unwrap(), size: VOLUME_BYTES };
+    let volumes: Vec<VolumeSpec> = volumes.iter().map(spec).collect();
     let disk = MemoryDisk::new(64 << 20);
     let transport = Arc::new(network.transport());
     let others = ["a", "b", "c"].into_iter().filter(|other| *other != own);
     let link = |other| PeerLink::new(transport.clone(), other);
+    let mut store = |volume: &VolumeSpec| {
+        wrapped(Arc::new(disk.volume(&volume.name, volume.size).unwrap()) as Arc<dyn BlockStore>)
+    };
     let parts = GroupParts {
         journal: Box::new(disk.journal().unwrap()),
-        stores: vec![Arc::new(disk.volume(&volume.name, volume.size).unwrap())],
+        stores: volumes.iter().map(&mut store).collect(),
         peers: others.map(|other| (name(other), link(other))).collect(),
         arbiter: None,
         config: GroupConfig {
             group: GroupName::new("orders").unwrap(),
-            volumes: vec![volume],
+            volumes,
             topology: Arc::new(ThreeSite::new(name("a"), name("b"), name("c")).unwrap()),
             durability: Durability::Flush,
             fence: Fence::Status,
@@ -48,14 +66,76 @@ fn start(own: &str, network: &MemoryNetwork) -> Site {
 fn sites() -> (Vec<Site>, Volume) {
     let network = MemoryNetwork::new();
     let sites: Vec<Site> = ["a", "b", "c"].iter().map(|own| start(own, &network)).collect();
+    let volume = served(&sites);
+    (sites, volume)
+}
+
+/// The volume `db`, once the first of `sites` answers hosts.
+fn served(sites: &[Site]) -> Volume {
     let group = sites[0].group(&GroupName::new("orders").unwrap()).unwrap();
     let begun = Instant::now();
     while !group.status().serving {
         assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", group.status());
         std::thread::sleep(Duration::from_millis(10));
     }
-    let volume = group.volume(&VolumeName::new("db").unwrap()).unwrap();
-    (sites, volume)
+    group.volume(&VolumeName::new("db").unwrap()).unwrap()
+}
+
+/// A store that counts how often it is synced.
+struct Counting(Arc<dyn BlockStore>, Arc<AtomicU64>);
+
+#[async_trait]
+impl BlockStore for Counting {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    async fn read(&self, offset: u64, length: usize) -> trefoil_core::Result<Bytes> {
+        self.0.read(offset, length).await
+    }
+
+    async fn write(&self, batch: Vec<BlockWrite>) -> trefoil_core::Result<()> {
+        self.0.write(batch).await
+    }
+
+    async fn sync(&self) -> trefoil_core::Result<()> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.sync().await
+    }
+
+    async fn allocated_from(&self, offset: u64) -> trefoil_core::Result<Option<Extent>> {
+        self.0.allocated_from(offset).await
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
+
+#[test]
+fn a_checkpoint_syncs_the_volumes_that_were_written_and_no_others() {
+    let (network, volumes) = (MemoryNetwork::new(), ["db", "idle"]);
+    let synced = volumes.map(|_| Arc::new(AtomicU64::new(0)));
+    let mut counters = synced.clone().into_iter();
+    let a = start_with("a", &network, &volumes, |store| {
+        Arc::new(Counting(store, counters.next().unwrap()))
+    });
+    let others = ["b", "c"].map(|own| start_with(own, &network, &volumes, |store| store));
+    let mut sites = vec![a];
+    sites.extend(others);
+    let volume = served(&sites);
+    let group = sites[0].group(&GroupName::new("orders").unwrap()).unwrap();
+    futures_executor::block_on(async {
+        let number = volume.write_at(0, Bytes::from_static(b"kept")).await.unwrap();
+        let begun = Instant::now();
+        while group.status().marks.checkpointed < number {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", group.status());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+    assert!(synced[0].load(Ordering::SeqCst) > 0, "what was written is durable");
+    assert_eq!(synced[1].load(Ordering::SeqCst), 0, "nothing was written to it");
+    drop(sites);
 }
 
 #[test]

@@ -15,12 +15,13 @@ use crate::crew::{CrewRef, MAILBOX_MAX, VOLUMES};
 use crate::shared::{Shared, add};
 use crate::volumes::OpenVolumes;
 use actix::prelude::*;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use trefoil_core::engine::copy::CopyFollower;
 use trefoil_core::engine::restorer::{Batch, CopiedBlock, Making, RestorerEngine, RestorerLimits};
-use trefoil_core::model::{Extent, UpdateNumber};
+use trefoil_core::model::{Extent, UpdateNumber, VolumeId};
 use trefoil_core::record::Record;
 use trefoil_core::wire::CopyBlock;
 use trefoil_core::{Error, ErrorKind, Result};
@@ -83,13 +84,6 @@ struct Applied {
     result: Result<Vec<Vec<Extent>>>,
 }
 
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Saved {
-    number: UpdateNumber,
-    result: Result<()>,
-}
-
 /// The restorer of a site.
 pub(crate) struct RestorerActor {
     crew: CrewRef,
@@ -108,6 +102,8 @@ pub(crate) struct RestorerActor {
     checkpointing: bool,
     /// Settled for a resync: until its reset nothing is checkpointed, and the debt is the resync's.
     settled: bool,
+    /// What was written since the last checkpoint, or found as it should be.
+    unsynced: BTreeSet<VolumeId>,
     ticks: Ticks,
 }
 
@@ -130,6 +126,7 @@ impl RestorerActor {
             changing: false,
             checkpointing: false,
             settled: false,
+            unsynced: BTreeSet::new(),
             ticks: Ticks::every(ticks::OFTEN),
         }
     }
@@ -181,6 +178,7 @@ impl RestorerActor {
     }
 
     fn applied(&mut self, batch: &Batch) {
+        self.note_unsynced(batch);
         let marks = &self.crew.marks;
         let restored = self.engine.applied(batch.last);
         if let Some(copies) = &mut self.copies {
@@ -197,23 +195,6 @@ impl RestorerActor {
         add(&totals.restored_batches, 1);
         add(&totals.coalesced_updates, batch.coalesced_updates);
         self.crew.marks_moved(marks.marks());
-    }
-
-    /// Syncs the stores, then saves how far they are, and the debt that is left.
-    fn checkpoint_if_due(&mut self, ctx: &mut Context<Self>) {
-        let now_ms = self.crew.shared.clock.now_us() / 1000;
-        let due = self.engine.checkpoint_due(now_ms, self.checkpoint_after_ms());
-        if self.ending_debt || self.settled || self.changing || !due {
-            return;
-        }
-        self.checkpointing = true;
-        let number = self.engine.checkpoint_begin();
-        let debt = self.copies.as_mut().map(CopyFollower::checkpoint_begin);
-        let (crew, address) = (self.crew.clone(), ctx.address());
-        actix::spawn(async move {
-            let result = checkpoint::make(&crew, number, debt).await;
-            crate::crew::post(&address, Saved { number, result });
-        });
     }
 
     /// Ends the debt, as a whole, once everything is fetched and restored past the highest tag
@@ -436,29 +417,5 @@ impl Handler<Applied> for RestorerActor {
             }
             Err(error) => self.crew.fail(&error),
         }
-    }
-}
-
-impl Handler<Saved> for RestorerActor {
-    type Result = ();
-
-    fn handle(&mut self, Saved { number, result }: Saved, ctx: &mut Context<Self>) {
-        self.checkpointing = false;
-        if let Err(error) = result {
-            self.crew.fail(&error);
-            return;
-        }
-        let now_ms = self.crew.shared.clock.now_us() / 1000;
-        self.engine.checkpointed(number, now_ms);
-        if let Some(copies) = &mut self.copies {
-            copies.checkpointed();
-        }
-        self.crew.marks.checkpointed.set(self.engine.checkpoint());
-        if !self.settled {
-            self.publish_debt();
-        }
-        self.crew.to(&self.crew.journal, Checkpointed);
-        self.end_debt_if_paid(ctx);
-        self.pump(ctx);
     }
 }
