@@ -187,6 +187,8 @@ pub(crate) struct Crew {
     pub stop_following: Cell<bool>,
     /// Whether this site gives host writes their numbers, or could: its volumes lead.
     pub numbers: Cell<bool>,
+    /// The overlay does not have what is on its way to the block stores: nothing is read here.
+    pub overlay_lacks: Cell<bool>,
     /// Whether the charter of this site's reign is active.
     pub serves: Cell<bool>,
     /// Why the journal takes nothing more at present, if so.

@@ -308,6 +308,7 @@ fn crew(
         relay: Cell::new(None),
         stop_following: Cell::new(false),
         numbers: Cell::new(false),
+        overlay_lacks: Cell::new(false),
         serves: Cell::new(false),
         journal_full: RefCell::default(),
         fill_rate: RefCell::default(),

@@ -170,6 +170,18 @@ impl JournalEngine {
             && self.durable == self.received.number
     }
 
+    /// Drops what was submitted and not appended: nobody was told that it is here. Not while an
+    /// append is under way; returns the end of the history.
+    pub fn forget_waiting(&mut self) -> Position {
+        if self.appending.is_none() {
+            self.waiting.clear();
+            self.waiting_bytes = 0;
+            self.submitted = self.received;
+            self.append_bytes_max = APPEND_BYTES_MAX;
+        }
+        self.received
+    }
+
     /// Begins anew after `base`, when the journal was reset there. Call it only when quiet.
     pub fn reset(&mut self, base: Position) {
         self.submitted = base;
@@ -233,6 +245,27 @@ mod tests {
         let mut journal = JournalEngine::new(POLICY, Position::START, 0);
         let two = records(Position::START, 2);
         assert!(journal.submit(&two[1..]).is_err());
+    }
+
+    #[test]
+    fn what_found_no_room_may_be_forgotten_and_the_same_number_comes_again() {
+        let mut journal = JournalEngine::new(POLICY, Position::START, 0);
+        journal.submit(&records(Position::START, 1)).unwrap();
+        let _ = journal.next_append();
+        journal.appended();
+        journal.submit(&records(journal.submitted(), 3)).unwrap();
+        let batch = journal.next_append().unwrap();
+        assert_eq!(journal.forget_waiting().number.value(), 1);
+        assert_eq!(journal.submitted().number.value(), 4, "it may still be appended");
+        journal.append_again(batch);
+        let end = journal.forget_waiting();
+        assert_eq!((end.number.value(), journal.waiting_bytes()), (1, 0));
+        assert_eq!(journal.submitted(), end);
+        assert!(journal.next_sync(5000));
+        journal.synced(5000);
+        assert!(journal.is_quiet(), "nothing waits any more");
+        journal.submit(&records(end, 2)).unwrap();
+        assert_eq!(journal.next_append().unwrap().len(), 2);
     }
 
     #[test]

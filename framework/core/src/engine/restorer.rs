@@ -312,6 +312,11 @@ impl RestorerEngine {
         self.holds == 0 && self.in_flight.is_none()
     }
 
+    /// Whether a batch is in flight.
+    pub fn is_applying(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
     /// Whether the block stores do not change: held, and no batch in flight.
     pub fn is_still(&self) -> bool {
         self.holds > 0 && self.in_flight.is_none()
@@ -367,6 +372,31 @@ impl RestorerEngine {
             }
             keep
         });
+    }
+
+    /// Drops the records after `number` that wait: the journal never took them. What is copied
+    /// stays, for it is owed until the records that it belongs to are here.
+    pub fn forget_after(&mut self, number: UpdateNumber) {
+        let (bytes, urgent) = (&mut self.waiting_bytes, &mut self.urgent);
+        let updates = &mut self.waiting_updates;
+        self.waiting.retain(|entry| {
+            let gone = matches!(entry, Waiting::Record(record) if record.number() > number);
+            if gone {
+                *bytes = bytes.saturating_sub(entry.bytes());
+                *urgent = urgent.saturating_sub(u64::from(entry.is_urgent()));
+                *updates = updates.saturating_sub(1);
+            }
+            !gone
+        });
+        self.received = self.received.min(number);
+    }
+
+    /// The records that wait, in order.
+    pub fn waiting_records(&self) -> impl Iterator<Item = &Record> {
+        self.waiting.iter().filter_map(|entry| match entry {
+            Waiting::Record(record) => Some(record),
+            _ => None,
+        })
     }
 
     /// Everything up to here is in the block stores.

@@ -8,7 +8,7 @@ pub(crate) use compare::Differing;
 pub(crate) use plan::{AskFollow, Rejoin};
 
 use super::tick::{Ticking, Ticks};
-use super::{CompareIn, CopyIn, OwnMarks, RolledForward, Submit, quiesce};
+use super::{CompareIn, CopyIn, OwnMarks, RolledForward, Submit, settle_journal};
 use crate::crew::{CrewRef, MAILBOX_MAX, crew_send};
 use crate::parts::micros;
 use crate::shared::add;
@@ -132,7 +132,7 @@ impl FollowerActor {
             return;
         }
         let crew = self.crew.clone();
-        let settle = async move { quiesce(&crew, Duration::from_secs(5)).await };
+        let settle = async move { settle_journal(&crew, Duration::from_secs(5)).await };
         // What is on its way into the journal belongs to the position that is told.
         ctx.wait(settle.into_actor(self).map(move |settled, actor, ctx| {
             if settled.is_err() {

@@ -1,5 +1,6 @@
 //! The journal of a site: group commit, marks, retention.
 
+mod forget;
 mod trim;
 mod view;
 
@@ -38,7 +39,11 @@ pub(crate) struct SyncTo(pub UpdateNumber);
 /// Answer when everything submitted is durable.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Quiesce(pub oneshot::Sender<()>);
+struct Quiesce {
+    /// What finds no room is forgotten instead of waited for.
+    forgets: bool,
+    reply: oneshot::Sender<()>,
+}
 
 /// Where the history was at that number, if the journal can tell; and newest records up to there.
 #[derive(Message)]
@@ -112,7 +117,7 @@ pub(crate) struct JournalActor {
     crew: CrewRef,
     engine: JournalEngine,
     retention: Retention,
-    quiesce: Vec<oneshot::Sender<()>>,
+    quiesce: Vec<Quiesce>,
     /// Up to where a trim is under way.
     trimming: Option<UpdateNumber>,
     /// A reset waits for the trim that is under way; and none begins before the reset is done.
@@ -175,7 +180,7 @@ impl JournalActor {
         }
         if self.engine.is_quiet() {
             for waiter in self.quiesce.drain(..) {
-                let _ = waiter.send(());
+                let _ = waiter.reply.send(());
             }
         }
     }
@@ -271,7 +276,9 @@ impl Handler<Appended> for JournalActor {
                 self.crew.no_room.borrow_mut().insert(JOURNAL, error.to_string());
                 self.engine.append_again(batch);
                 self.trim(ctx);
-                ctx.run_later(Duration::from_millis(50), |actor, ctx| actor.pump(ctx));
+                if !self.forget_if_wanted(ctx) {
+                    ctx.run_later(Duration::from_millis(50), |actor, ctx| actor.pump(ctx));
+                }
             }
             Err(error) => self.crew.fail(&error),
         }
@@ -306,9 +313,9 @@ impl Handler<SyncTo> for JournalActor {
 impl Handler<Quiesce> for JournalActor {
     type Result = ();
 
-    fn handle(&mut self, Quiesce(reply): Quiesce, ctx: &mut Context<Self>) {
+    fn handle(&mut self, quiesce: Quiesce, ctx: &mut Context<Self>) {
         self.engine.want(self.engine.submitted().number);
-        self.quiesce.push(reply);
+        self.quiesce.push(quiesce);
         self.pump(ctx);
     }
 }
@@ -376,8 +383,18 @@ pub(crate) async fn position_at(crew: &CrewRef, number: UpdateNumber) -> Option<
 
 /// Waits until everything submitted to the journal is durable, for at most `limit`.
 pub(crate) async fn quiesce(crew: &CrewRef, limit: Duration) -> Result<()> {
+    still(crew, limit, false).await
+}
+
+/// The same, but what finds no room is forgotten: this site neither leads nor follows now, and
+/// nobody was told that it has it. So a journal that is full keeps nothing from going on.
+pub(crate) async fn settle_journal(crew: &CrewRef, limit: Duration) -> Result<()> {
+    still(crew, limit, true).await
+}
+
+async fn still(crew: &CrewRef, limit: Duration, forgets: bool) -> Result<()> {
     let (reply, quiet) = oneshot::channel();
-    crew.to(&crew.journal, Quiesce(reply));
+    crew.to(&crew.journal, Quiesce { forgets, reply });
     match tokio::time::timeout(limit, quiet).await {
         Ok(Ok(())) => Ok(()),
         _ => Err(Error::new(ErrorKind::Timeout, "settle journal: it did not become quiet in time")),

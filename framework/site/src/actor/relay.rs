@@ -46,7 +46,7 @@ impl Crew {
             return Ok(());
         }
         let streams = self.relay.get().map(|(generation, _)| generation);
-        let whole = self.marks.debt_bytes.get() == 0;
+        let whole = self.marks.debt_bytes.get() == 0 && !self.overlay_lacks.get();
         if streams == Some(request.follow.generation) && whole {
             return Ok(());
         }

@@ -4,10 +4,12 @@ mod checkpoint;
 mod compare;
 mod gather;
 mod ticks;
+mod unjournaled;
 mod volumes;
 
 pub(crate) use checkpoint::last_checkpoint;
 pub(crate) use compare::CompareIn;
+pub(crate) use unjournaled::ForgetAfter;
 
 use super::tick::{Ticking, Ticks};
 use super::{Checkpointed, OwnMarks};
@@ -181,6 +183,7 @@ impl RestorerActor {
         self.note_unsynced(batch);
         let marks = &self.crew.marks;
         let restored = self.engine.applied(batch.last);
+        self.crew.overlay_lacks.set(false);
         if let Some(copies) = &mut self.copies {
             copies.applied(&batch.copied);
         }

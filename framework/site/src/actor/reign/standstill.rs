@@ -1,6 +1,6 @@
 //! Standing still before a reign ends, is promised or begins: what was taken is durable first.
 
-use crate::actor::{Beat, Depose, Lead, StopFollowing, quiesce};
+use crate::actor::{Beat, Depose, Lead, StopFollowing, settle_journal};
 use crate::crew::{CrewRef, post};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -18,6 +18,9 @@ pub(super) async fn depose(crew: &CrewRef) -> Result<()> {
     Ok(())
 }
 
+/// How often is looked whether everything can be read again.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 async fn stop_following(crew: &CrewRef) -> Result<()> {
     let (done, stopped) = oneshot::channel();
     crew.stop_following.set(true);
@@ -31,7 +34,7 @@ async fn stop_following(crew: &CrewRef) -> Result<()> {
 /// Stops taking records, and waits until what was taken is durable.
 pub(super) async fn settle(crew: &CrewRef) -> Result<()> {
     stop_following(crew).await?;
-    quiesce(crew, SETTLE_TIMEOUT).await
+    settle_journal(crew, SETTLE_TIMEOUT).await
 }
 
 /// Begins the reign after everything that is here.
@@ -41,6 +44,9 @@ pub(super) async fn lead(crew: &CrewRef, generation: Generation) -> Result<()> {
         if error.kind() != ErrorKind::Timeout || crew.failed.borrow().is_some() {
             return Err(error);
         }
+    }
+    while crew.overlay_lacks.get() && crew.failed.borrow().is_none() {
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
     let parent = crew.marks.newest.get();
     {
