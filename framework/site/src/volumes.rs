@@ -21,7 +21,8 @@ pub trait VolumeOpener: Send + Sync {
     /// The blocks of that volume, which are created if they are not there.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] if they are there with another size; what the place says.
+    /// [`ErrorKind::Invalid`](trefoil_core::ErrorKind::Invalid) if they are there with another
+    /// size; what the place says.
     fn open(&self, volume: &VolumeSpec) -> Result<Arc<dyn BlockStore>>;
 }
 
