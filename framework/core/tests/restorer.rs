@@ -337,3 +337,40 @@ fn a_batch_ends_with_a_record_of_volumes() {
         engine.applied(batch.last);
     }
 }
+
+#[test]
+fn what_the_journal_forgets_is_not_restored_and_its_numbers_come_again() {
+    let (n, (mut engine, mut at)) = (UpdateNumber::new, engine(RestorerLimits::default()));
+    write(&mut engine, &mut at, 0, 8);
+    write(&mut engine, &mut at, 8, 8);
+    let mut kept = at;
+    write(&mut engine, &mut at, 16, 8);
+    write(&mut engine, &mut at, 24, 8);
+    engine.durable(n(2));
+    let before = engine.pending_bytes();
+    engine.forget_after(n(2));
+    let left: Vec<_> = engine.waiting_records().map(Record::number).collect();
+    assert_eq!(left, [n(1), n(2)]);
+    assert_eq!((engine.pending_updates(), engine.pending_bytes()), (2, before / 2));
+    write(&mut engine, &mut kept, 0, 8);
+    engine.durable(n(3));
+    let batch = engine.next_batch().unwrap();
+    assert_eq!((batch.last, batch.updates), (n(3), 3));
+    assert!(engine.is_applying());
+    assert_eq!(engine.applied(n(3)), n(3));
+}
+
+#[test]
+fn what_was_copied_outlives_the_records_before_it_that_the_journal_forgets() {
+    let (n, (mut engine, mut at)) = (UpdateNumber::new, engine(RestorerLimits::default()));
+    write(&mut engine, &mut at, 0, 8);
+    write(&mut engine, &mut at, 8, 8);
+    let content = Content::Zero(8);
+    engine.push_copied(CopiedBlock { volume: VolumeId(0), offset: 32, content });
+    engine.durable(n(1));
+    engine.forget_after(n(1));
+    // It is owed until the records that it belongs to are here, whatever is in the volume.
+    let batch = engine.next_batch().unwrap();
+    assert_eq!((batch.last, batch.copied.len()), (n(1), 1));
+    assert_eq!(engine.copies_bytes(), 0);
+}

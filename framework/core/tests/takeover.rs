@@ -69,6 +69,17 @@ fn judge(
     charter: Option<&Charter>,
     began_blank: bool,
 ) -> Assessment {
+    judge_among(&["a", "b", "c"].map(site), name, own, others, (charter, began_blank))
+}
+
+/// The same, where these sites are taken to be registered.
+fn judge_among(
+    registered: &[SiteName],
+    name: &str,
+    own: &Evidence,
+    others: &[(&str, Evidence)],
+    (charter, began_blank): (Option<&Charter>, bool),
+) -> Assessment {
     let evidence: BTreeMap<SiteName, Evidence> =
         others.iter().map(|(name, evidence)| (site(name), evidence.clone())).collect();
     assess(&Standing {
@@ -77,7 +88,7 @@ fn judge(
         lineage: &own.lineage,
         evidence: &evidence,
         charter,
-        registered: &[site("a"), site("b"), site("c")],
+        registered,
         began_blank,
         handover: None,
     })
@@ -143,27 +154,6 @@ fn a_site_in_debt_does_not_lead() {
     assert!(matches!(assessment, Assessment::GiveWay { .. }));
 }
 
-/// As [`judge`], where only these sites are taken to be registered.
-fn judge_among(
-    registered: &[SiteName],
-    own: &Evidence,
-    others: &[(&str, Evidence)],
-    charter: &Charter,
-) -> Assessment {
-    let evidence: BTreeMap<SiteName, Evidence> =
-        others.iter().map(|(name, evidence)| (site(name), evidence.clone())).collect();
-    assess(&Standing {
-        site: &site("a"),
-        view: &own.view,
-        lineage: &own.lineage,
-        evidence: &evidence,
-        charter: Some(charter),
-        registered,
-        began_blank: false,
-        handover: None,
-    })
-}
-
 #[test]
 fn h22_a_candidate_gives_way_to_a_site_whose_journal_no_longer_reaches_back_to_it() {
     let charter = charter(&[("a", 1), ("b", 2)]);
@@ -220,7 +210,8 @@ fn h27_when_all_lost_power_every_registered_site_must_be_back() {
     assert_eq!(all, Assessment::Eligible(Verdict::Flushed));
     // The hole: did the members alone count, it would be certified while C holds more.
     let members = [site("a"), site("b")];
-    let certified = judge_among(&members, &a, std::slice::from_ref(&b), &charter);
+    let certified =
+        judge_among(&members, "a", &a, std::slice::from_ref(&b), (Some(&charter), false));
     assert_eq!(certified, Assessment::Eligible(Verdict::Flushed));
     let back = [b, ("c", evidence(73, &[1], 12))];
     let read = judge("a", &a, &back, Some(&charter), false);

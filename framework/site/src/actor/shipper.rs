@@ -138,6 +138,12 @@ impl ShipperActor {
         state.charter.as_ref().is_some_and(|charter| charter.member(&self.peer).is_some())
     }
 
+    /// Whether everything up to `limit`, and all that is owed, was sent.
+    fn is_level(&self, limit: UpdateNumber) -> bool {
+        let engine = self.engine.as_ref();
+        engine.is_some_and(|engine| !engine.copying() && engine.sent() >= limit)
+    }
+
     fn pump(&mut self, ctx: &mut Context<Self>) {
         let limit = self.limit();
         let lane = self.crew.shared.lane(&self.peer);
@@ -323,9 +329,8 @@ impl Ticking for ShipperActor {
     }
 
     fn rests(&self) -> bool {
-        let level = |engine: &ShipperEngine| !engine.copying() && engine.sent() >= self.limit();
         let awaits_inclusion = self.mark.is_some() && !self.is_named();
-        !self.unreported && !awaits_inclusion && self.engine.as_ref().is_some_and(level)
+        !self.unreported && !awaits_inclusion && self.is_level(self.limit())
     }
 }
 
@@ -439,7 +444,7 @@ impl Handler<Done> for ShipperActor {
         let Some(engine) = &mut self.engine else { return };
         let totals = &self.crew.shared.totals;
         match sent {
-            Ok(Sent::Records { last, count, bytes }) => self.sent_records(last, count, bytes),
+            Ok(Sent::Records(shipped)) => self.shipped(&shipped),
             Ok(Sent::Copy { extent, data, wire }) => {
                 engine.copy_sent(extent, wire);
                 self.copy_pace.take(data);

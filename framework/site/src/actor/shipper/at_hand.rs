@@ -2,15 +2,13 @@
 //! for nobody and takes one turn of its thread.
 
 use super::ShipperActor;
+use super::job::{Shipped, frame_bytes_max, framed};
 use crate::crew::post;
 use crate::shared::add;
 use actix::prelude::*;
 use trefoil_core::engine::shipper::Work;
 use trefoil_core::model::UpdateNumber;
-use trefoil_core::record::Record;
-use trefoil_core::wire::{
-    DataMessage, RECORD_BATCH_BYTES_MAX, RECORD_BATCH_COUNT_MAX, encode_data,
-};
+use trefoil_core::wire::RECORD_BATCH_COUNT_MAX;
 
 /// The link takes more, or is gone.
 #[derive(Message)]
@@ -25,10 +23,10 @@ impl ShipperActor {
         copies: bool,
         ctx: &mut Context<Self>,
     ) -> Option<Work> {
-        let engine = self.engine.as_mut()?;
-        if self.awaits_room || (engine.sent() >= limit && !engine.copying()) {
+        if self.awaits_room || self.is_level(limit) {
             return None;
         }
+        let engine = self.engine.as_mut()?;
         if self.lane.capacity() > 0 {
             return engine.next(limit, copies);
         }
@@ -44,30 +42,25 @@ impl ShipperActor {
     /// Sends records that are in memory; false: this is other work.
     pub(super) fn send_at_hand(&mut self, work: &Work, batch: u64) -> bool {
         let Work::Records { from, up_to, bytes_max } = *work else { return false };
-        let room = usize::try_from(bytes_max.min(batch)).unwrap_or(usize::MAX);
-        let (bytes_max, count_max) = (room.min(RECORD_BATCH_BYTES_MAX), RECORD_BATCH_COUNT_MAX);
+        let (bytes_max, count_max) = (frame_bytes_max(bytes_max, batch), RECORD_BATCH_COUNT_MAX);
         let records = self.crew.tail.borrow().read(from, up_to, bytes_max, count_max);
-        let Some(records) = records.filter(|records| !records.is_empty()) else { return false };
-        let count = records.len() as u64;
-        let bytes = records.iter().map(|record| record.encoded_bytes() as u64).sum();
-        let last = records.last().map_or(from, Record::number);
-        let message = DataMessage::Records { session: self.follow.session, records };
+        let Some(records) = records else { return false };
         // Whatever goes wrong is found again, and told, by the slow way.
-        let Ok(frame) = encode_data(message) else { return false };
+        let Ok(Some((frame, shipped))) = framed(self.follow.session, records) else { return false };
         if self.lane.try_send(vec![frame]).is_err() {
             return false;
         }
-        self.sent_records(last, count, bytes);
+        self.shipped(&shipped);
         true
     }
 
-    /// Records up to `last` were handed to the link.
-    pub(super) fn sent_records(&mut self, last: UpdateNumber, count: u64, bytes: u64) {
+    /// Records were handed to the link.
+    pub(super) fn shipped(&mut self, Shipped { last, count, bytes }: &Shipped) {
         if let Some(engine) = &mut self.engine {
-            engine.records_sent(last, bytes);
+            engine.records_sent(*last, *bytes);
             let totals = &self.crew.shared.totals;
-            add(&totals.shipped_updates, count);
-            add(&totals.shipped_bytes, bytes);
+            add(&totals.shipped_updates, *count);
+            add(&totals.shipped_bytes, *bytes);
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use trefoil_core::engine::copy::COPY_CHUNK_BYTES_MAX;
 use trefoil_core::model::{Extent, SessionId, UpdateNumber};
 use trefoil_core::port::{Content, Frame};
-use trefoil_core::record::HEADER_BYTES;
+use trefoil_core::record::{HEADER_BYTES, Record};
 use trefoil_core::wire::{
     CompareBlock, CopyBlock, DataMessage, RECORD_BATCH_BYTES_MAX, encode_data,
 };
@@ -16,11 +16,7 @@ use trefoil_core::{Error, Result};
 
 /// What one piece of work sent.
 pub(super) enum Sent {
-    Records {
-        last: UpdateNumber,
-        count: u64,
-        bytes: u64,
-    },
+    Records(Shipped),
     Copy {
         extent: Extent,
         data: u64,
@@ -34,6 +30,27 @@ pub(super) enum Sent {
     Nothing,
 }
 
+/// Records that were handed to the link.
+pub(super) struct Shipped {
+    pub last: UpdateNumber,
+    pub count: u64,
+    pub bytes: u64,
+}
+
+/// How many bytes of records go into one frame, where `credit` and `batch` bytes may.
+pub(super) fn frame_bytes_max(credit: u64, batch: u64) -> usize {
+    let room = usize::try_from(credit.min(batch)).unwrap_or(usize::MAX);
+    room.min(RECORD_BATCH_BYTES_MAX)
+}
+
+/// Records in a frame of their own, and what that ships; `None` where there are no records.
+pub(super) fn framed(session: SessionId, records: Vec<Record>) -> Result<Option<(Frame, Shipped)>> {
+    let Some(last) = records.last().map(Record::number) else { return Ok(None) };
+    let bytes = records.iter().map(|record| record.encoded_bytes() as u64).sum();
+    let shipped = Shipped { last, count: records.len() as u64, bytes };
+    Ok(Some((encode_data(DataMessage::Records { session, records })?, shipped)))
+}
+
 /// One piece of work of a leg, off the actor.
 pub(super) struct Job {
     pub crew: CrewRef,
@@ -45,7 +62,10 @@ pub(super) struct Job {
 
 impl Job {
     async fn send(&self, message: DataMessage) -> Result<()> {
-        let frame = encode_data(message)?;
+        self.send_frame(encode_data(message)?).await
+    }
+
+    async fn send_frame(&self, frame: Frame) -> Result<()> {
         let gone = |_| Error::unavailable("send to follower: the link is gone");
         self.lane.send(vec![frame]).await.map_err(gone)
     }
@@ -56,23 +76,19 @@ impl Job {
         up_to: UpdateNumber,
         bytes_max: u64,
     ) -> Result<Sent> {
-        let bytes_max = bytes_max.min(self.bytes_max);
-        let room = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-        let bytes_max = room.min(RECORD_BATCH_BYTES_MAX);
+        let bytes_max = frame_bytes_max(bytes_max, self.bytes_max);
         let (reply, answer) = oneshot::channel();
         self.crew.to(&self.crew.journal, ReadRecords { from, up_to, bytes_max, reply });
         let gone = |_| Error::closed("read journal: it stopped");
         let records = answer.await.map_err(gone)??;
-        let Some(last) = records.last().map(|record| record.number()) else {
-            return Ok(Sent::Nothing);
-        };
         if records.first().is_some_and(|first| first.number() != from) {
             return Err(Error::corrupt(format!("read journal: {from} is not where it begins")));
         }
-        let count = records.len() as u64;
-        let bytes = records.iter().map(|record| record.encoded_bytes() as u64).sum();
-        self.send(DataMessage::Records { session: self.session, records }).await?;
-        Ok(Sent::Records { last, count, bytes })
+        let Some((frame, shipped)) = framed(self.session, records)? else {
+            return Ok(Sent::Nothing);
+        };
+        self.send_frame(frame).await?;
+        Ok(Sent::Records(shipped))
     }
 
     /// Sends the beginning of `run`: as many zeroes as it begins with, or one chunk of data.
