@@ -131,12 +131,18 @@ async fn what_a_plan_prints_is_run_and_ends_as_it_said() {
 fn journal(trio: &Trio) {
     let document = json(&trio.trefoil(&["journal", "--at", "c", "--limit", "3", "-o", "json"]));
     let records = document["records"].as_array().unwrap();
-    assert_eq!(records.len(), 3, "{document}");
+    assert!((1..=3).contains(&records.len()), "{document}");
     assert_eq!(document["floors"].as_object().unwrap().len(), 2, "{document}");
-    let first = json(&trio.trefoil(&["journal", "--at", "c", "--from", "1", "-o", "json"]));
-    assert_eq!(first["records"][0]["kind"], "generation", "{first}");
-    let here = json(&trio.trefoil(&["journal", "--at", "b", "--from", "1", "-o", "json"]));
-    assert_eq!(here["records"], first["records"], "the same record at both, chain included");
+    assert_eq!(records.last().unwrap()["kind"], "generation", "{document}");
+    // The newest that C has: what is older may be trimmed at one of the two and not at the other.
+    let number = records.last().unwrap()["position"]["number"].to_string();
+    let here = ["journal", "--at", "b", "--from", &number, "--limit", "1", "-o", "json"];
+    let here = json(&trio.trefoil(&here));
+    assert_eq!(
+        here["records"][0],
+        records[records.len() - 1],
+        "the same record at both, chain included"
+    );
     let text = stdout(&trio.trefoil(&["journal", "--at", "b", "--limit", "2"]));
     assert!(text.contains("c holds everything up to"), "{text}");
     assert!(text.contains("UPDATE"), "{text}");
