@@ -40,8 +40,9 @@ pub struct Limits {
     pub overlay_bytes: u64,
     /// Newest records kept in memory for the legs. Default 32 MiB.
     pub tail_bytes: u64,
-    /// What a source may send ahead of a follower's acknowledgement. Default 32 MiB: 1 Gbit/s over
-    /// a round trip of 100 ms is 12 MiB under way, and as much again is being taken in.
+    /// What a source may send ahead of a follower's acknowledgement. Default 64 MiB: 1 Gbit/s over
+    /// a round trip of 100 ms is 12 MiB under way, 24 MiB where it is packed to half, and as much
+    /// again is being packed, queued and taken in.
     pub credit_bytes: u64,
 }
 
@@ -51,7 +52,7 @@ impl Default for Limits {
             window_bytes: 16 << 20,
             overlay_bytes: 256 << 20,
             tail_bytes: 32 << 20,
-            credit_bytes: 32 << 20,
+            credit_bytes: 64 << 20,
         }
     }
 }
