@@ -274,10 +274,23 @@ fn following(status: &GroupStatus, follows: &FollowStatus) -> String {
         let _ = write!(text, "\n  {}", alarm(&format!("suspended: {why}")));
     }
     if status.debt_bytes > 0 {
-        let debt = format!("{} still to be copied: not consistent", bytes(status.debt_bytes));
-        let _ = write!(text, "\n  {}", alarm(&debt));
+        let _ = write!(text, "\n  {}", alarm(&owed(status)));
     }
     text
+}
+
+/// What is still to be copied, and what the volumes are until then.
+fn owed(status: &GroupStatus) -> String {
+    let left = bytes(status.debt_bytes);
+    match (status.image, status.inconsistent_until) {
+        (Some(image), _) => format!(
+            "{left} still to be copied: staged, the volumes are those of update {image} until then"
+        ),
+        (None, Some(until)) => {
+            format!("{left} still to be copied: in place, inconsistent until {until}")
+        }
+        (None, None) => format!("{left} still to be copied: not consistent"),
+    }
 }
 
 fn compared(count: u64) -> String {

@@ -78,6 +78,17 @@ fn a_suspended_follower_tells_why_and_what_can_be_done() {
 }
 
 #[test]
+fn a_site_that_owes_says_what_its_volumes_are_until_then() {
+    let mut status = primary();
+    status.debt_bytes = 4096;
+    status.image = Some(UpdateNumber::new(77));
+    assert!(owed(&status).contains("staged, the volumes are those of update 77"));
+    status.image = None;
+    status.inconsistent_until = Some(UpdateNumber::new(99));
+    assert!(owed(&status).contains("in place, inconsistent until 99"));
+}
+
+#[test]
 fn a_site_that_was_never_heard_is_said_to_be() {
     let mut status = primary();
     for leg in status.legs.values_mut() {

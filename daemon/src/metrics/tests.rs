@@ -142,6 +142,8 @@ pub(crate) fn group_status() -> GroupStatus {
         overlay_bytes: 8192,
         overlay_bytes_max: 64 << 20,
         debt_bytes: 0,
+        image: None,
+        inconsistent_until: None,
         lease_left_ms: 1900,
         follows: None,
         legs: BTreeMap::from([

@@ -270,3 +270,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn all_has_arrived_only_when_nothing_missing_is_elsewhere_than_in_the_restorer() {
+    let parts = [extent(0, 0, 512), extent(1, 512, 512)];
+    let mut follower = follower(&parts);
+    assert_eq!(follower.all_arrived(), None);
+    assert!(follower.arrived(parts[0], n(3), at(5), n(3)));
+    assert_eq!(follower.all_arrived(), None, "the other part is missing");
+    assert!(follower.arrived(parts[1], n(4), at(4), n(4)));
+    assert_eq!(follower.all_arrived(), Some(n(5)), "the highest as of which any was read");
+    follower.compared(parts[0], &[parts[0]]);
+    assert_eq!(follower.all_arrived(), None, "what differs has to come again");
+}
+
+#[test]
+fn a_debt_that_goes_on_in_place_names_no_image_in_any_later_checkpoint() {
+    let missing = extent(0, 0, 512);
+    let source = SiteName::new("b").unwrap();
+    let debt = Debt { image: Some(at(2)), ..Debt::of(source, set(&[missing])) };
+    let mut follower = CopyFollower::new(debt);
+    assert!(follower.arrived(missing, n(3), at(3), n(3)));
+    assert_eq!(follower.debt().image, Some(at(2)));
+    follower.in_place();
+    follower.applied(&[missing]);
+    assert_eq!(follower.checkpoint_begin().image, None);
+}

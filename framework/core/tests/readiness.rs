@@ -84,6 +84,7 @@ impl World {
                 marks: Marks::at(newest),
                 base: UpdateNumber::ZERO,
                 debt_bytes: 0,
+                image: None,
                 blank: false,
                 novice: false,
             };

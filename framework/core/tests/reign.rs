@@ -8,6 +8,8 @@ mod arbiter;
 mod exchange;
 #[path = "reign/fence.rs"]
 mod fence;
+#[path = "reign/go_back.rs"]
+mod go_back;
 #[path = "reign/lone.rs"]
 mod lone;
 mod reign_automatic;

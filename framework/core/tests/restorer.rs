@@ -245,6 +245,22 @@ fn a_checkpoint_is_due_by_bytes_or_by_time_and_only_for_something() {
 }
 
 #[test]
+fn nothing_is_applied_while_staged_whatever_is_durable_or_reset() {
+    let (mut engine, mut at) = engine(RestorerLimits::default());
+    engine.stage(true);
+    write(&mut engine, &mut at, 0, 8);
+    engine.durable(at.number);
+    assert!(engine.next_batch().is_none() && !engine.may_begin());
+    engine.reset(at.number, 7);
+    write(&mut engine, &mut at, 0, 8);
+    engine.durable(at.number);
+    assert_eq!(engine.next_batch(), None, "a reset ends no stage");
+    assert_eq!(engine.told_durable(), at.number);
+    engine.stage(false);
+    assert_eq!(engine.next_batch().unwrap().last, at.number);
+}
+
+#[test]
 fn a_reset_drops_what_waits_and_keeps_holds() {
     let (mut engine, mut at) = engine(RestorerLimits::default());
     write(&mut engine, &mut at, 0, 8);

@@ -37,6 +37,7 @@ fn evidence(incarnation: u64, reigns: &[u64], number: u64) -> Evidence {
         marks: Marks::at(newest),
         base: UpdateNumber::ZERO,
         debt_bytes: 0,
+        image: None,
         blank: number == 0,
         novice: false,
     };

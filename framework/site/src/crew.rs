@@ -253,6 +253,7 @@ impl Crew {
             marks: self.marks.marks(),
             base: self.marks.base.get().number,
             debt_bytes: self.debt_bytes(&state),
+            image: state.debt.as_ref().and_then(|debt| debt.image),
             blank: self.knows_nothing() && state.debt.is_none(),
         }
     }
@@ -269,6 +270,7 @@ impl Crew {
             marks: own.marks,
             base: own.base,
             debt_bytes: own.debt_bytes,
+            image: own.image,
             blank: own.blank,
             novice: state.novice,
         }
@@ -309,6 +311,11 @@ impl Crew {
     /// data that a site which knows nothing cannot explain, until a plan says what becomes of it.
     pub fn owes(&self) -> bool {
         self.marks.debt_bytes.get() > 0 || self.holds && self.knows_nothing()
+    }
+
+    /// As of where the volumes of a site in debt still are a consistent image.
+    pub fn image(&self) -> Option<Position> {
+        self.state.borrow().debt.as_ref().and_then(|debt| debt.image)
     }
 
     /// The volumes are what the journal says: they are read again at once.

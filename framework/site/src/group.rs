@@ -1,8 +1,8 @@
 //! A group at work on the current thread: its actors, started and stopped in order.
 
 use crate::actor::{
-    AcceptLink, FollowerActor, JournalActor, PeerActor, ReignActor, RestorerActor, StopFollowing,
-    StopShipping, VolumeActor, greeting, last_checkpoint, quiesce,
+    AcceptLink, FollowerActor, JournalActor, JournalDurable, PeerActor, Received, ReignActor,
+    RestorerActor, StopFollowing, StopShipping, VolumeActor, greeting, last_checkpoint, quiesce,
 };
 use crate::clock::Clock;
 use crate::courier::{GroupLinks, Linked};
@@ -30,6 +30,7 @@ use tokio::sync::{Semaphore, watch};
 use trefoil_core::engine::overlay::Overlay;
 use trefoil_core::engine::tail::Tail;
 use trefoil_core::model::{Fence, Role, SiteName};
+use trefoil_core::record::Record;
 use trefoil_core::wire::{ControlMessage, Greeting, PROTOCOL_VERSION, encode_control};
 use trefoil_core::{Error, Result};
 
@@ -71,6 +72,8 @@ impl Running {
         let id = rand::RngCore::next_u64(&mut random);
         let found =
             open(&around, &config, journal.as_mut(), (stores, opener.as_deref()), id).await?;
+        let mut found = found;
+        let staged = std::mem::take(&mut found.staged);
         tracing::info!(
             site = %around.site, group = %config.group, newest = %found.newest,
             base = %found.base, incarnation = %found.state.incarnation, "opened"
@@ -106,7 +109,7 @@ impl Running {
             // Before anybody can ask: nothing is read of what nobody can explain.
             crew.shared.gate.send_replace(Gate::Owing(None));
         }
-        start_actors(&crew);
+        start_actors(&crew, staged);
         for (site, way) in peers {
             let peer = PeerActor::new(crew.clone(), site.clone(), way).start();
             crew.peers.borrow_mut().insert(site, peer);
@@ -264,8 +267,8 @@ fn crew(
     marks.newest.set(found.newest);
     marks.submitted.set(found.newest);
     marks.durable.set(found.newest.number);
-    marks.restored.set(found.newest.number);
-    marks.checkpointed.set(found.newest.number);
+    marks.restored.set(found.state.checkpoint);
+    marks.checkpointed.set(found.state.checkpoint);
     marks.base.set(found.base);
     marks.recovery_point_us.set(found.newest_time_us);
     marks.journal_used.set(used);
@@ -325,10 +328,16 @@ fn lane_of((site, way): (&SiteName, &PeerLink)) -> (SiteName, Arc<Lane>) {
     (site.clone(), Arc::new(Lane::new(way.rates.clone())))
 }
 
-fn start_actors(crew: &CrewRef) {
+/// Starts the actors; what is `staged` waits beside the volumes, as it did before.
+fn start_actors(crew: &CrewRef, staged: Vec<Record>) {
     let newest = crew.marks.newest.get();
     let _ = crew.volume.set(VolumeActor::new(crew.clone()).start());
     let _ = crew.restorer.set(RestorerActor::new(crew.clone()).start());
+    for record in &staged {
+        crew.shared.overlay.write().insert(record);
+    }
+    crew.to(&crew.restorer, Received(staged));
+    crew.to(&crew.restorer, JournalDurable(newest.number));
     let _ = crew.journal.set(JournalActor::new(crew.clone(), newest).start());
     let _ = crew.follower.set(FollowerActor::new(crew.clone()).start());
     let _ = crew.reign.set(ReignActor::new(crew.clone()).start());

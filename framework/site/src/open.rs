@@ -1,5 +1,6 @@
 //! Opening a group: what the files say, made whole again, before any actor runs.
 
+use crate::actor::stage_bytes;
 use crate::group::Surroundings;
 use crate::parts::GroupConfig;
 use crate::salvage::salvage;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use trefoil_core::engine::restorer::{RestorerEngine, RestorerLimits};
 use trefoil_core::model::{Generation, Incarnation, Intent, Position, SiteName, SiteState};
 use trefoil_core::port::{BlockStore, JournalStore, Recovery};
+use trefoil_core::record::Record;
 use trefoil_core::{Error, ErrorKind, Result};
 
 /// Records are read back in pieces of so many bytes.
@@ -22,6 +24,9 @@ pub(crate) struct Opened {
     pub holds: bool,
     pub base: Position,
     pub newest: Position,
+    /// What the journal holds beyond the volumes' content, which stays an image until the debt is
+    /// here.
+    pub staged: Vec<Record>,
     /// Of the newest record, by the primary's clock.
     pub newest_time_us: u64,
 }
@@ -67,13 +72,16 @@ pub(crate) async fn open(
         None => OpenVolumes::given(config.volumes.clone(), stores),
     };
     let holds = hold_data(&volumes).await?;
-    let newest_time_us = replay(&state, journal, &volumes, &recovery).await?;
     let mut state = state;
-    state.checkpoint = recovery.newest.number;
+    let staged = staged(config, &mut state, journal, &recovery).await?;
+    let newest_time_us = match staged.last() {
+        Some(newest) => newest.time(),
+        None => replay(&mut state, journal, &volumes, &recovery).await?,
+    };
     state.durable_mark = recovery.newest.number;
     save(journal, &state).await?;
     let (base, newest) = (recovery.base, recovery.newest);
-    Ok(Opened { state, volumes, holds, base, newest, newest_time_us })
+    Ok(Opened { state, volumes, holds, base, newest, staged, newest_time_us })
 }
 
 fn check_stores(config: &GroupConfig, stores: &[Arc<dyn BlockStore>]) -> Result<()> {
@@ -265,14 +273,48 @@ fn clip(state: &mut SiteState, newest: Position) {
     }
 }
 
-/// Brings the block stores from the checkpoint to the end of the journal, which is durable.
-/// Returns the time of the newest record.
+/// What waits beside volumes that are to stay as they are: the records since their checkpoint. If
+/// they are too many the volumes stay so no longer, and nothing waits.
+async fn staged(
+    config: &GroupConfig,
+    state: &mut SiteState,
+    journal: &mut dyn JournalStore,
+    recovery: &Recovery,
+) -> Result<Vec<Record>> {
+    let (mut staged, mut bytes) = (Vec::new(), 0);
+    if state.debt.as_ref().is_none_or(|debt| debt.image.is_none()) {
+        return Ok(staged);
+    }
+    let mut next = state.checkpoint.next();
+    while next <= recovery.newest.number && bytes <= stage_bytes(&config.limits) {
+        for record in journal.read(next, REPLAY_BYTES).await? {
+            next = record.number().next();
+            bytes += record.encoded_bytes() as u64;
+            staged.push(record);
+        }
+    }
+    if bytes > stage_bytes(&config.limits) {
+        staged.clear();
+        if let Some(debt) = &mut state.debt {
+            debt.image = None;
+        }
+        // Durable before the first of them is applied.
+        save(journal, state).await?;
+    }
+    Ok(staged)
+}
+
+/// Brings the block stores from the checkpoint to the end of the journal, which is durable, unless
+/// they are to stay as they are. Returns the time of the newest record.
 async fn replay(
-    state: &SiteState,
+    state: &mut SiteState,
     journal: &mut dyn JournalStore,
     volumes: &OpenVolumes,
     recovery: &Recovery,
 ) -> Result<u64> {
+    if state.debt.as_ref().is_some_and(|debt| debt.image.is_some()) {
+        return Ok(0);
+    }
     let mut restorer = RestorerEngine::new(RestorerLimits::default(), state.checkpoint, 0);
     restorer.durable(recovery.newest.number);
     let mut next = state.checkpoint.next();
@@ -292,9 +334,10 @@ async fn replay(
     }
     // What else was written since the checkpoint is in debt, and counts for nothing.
     volumes.sync(written).await?;
+    state.checkpoint = recovery.newest.number;
     if time == 0 && recovery.newest.number > recovery.base.number {
         let newest = journal.read(recovery.newest.number, 1).await?;
-        time = newest.first().map_or(0, trefoil_core::record::Record::time);
+        time = newest.first().map_or(0, Record::time);
     }
     Ok(time)
 }

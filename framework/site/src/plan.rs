@@ -116,6 +116,13 @@ impl Group {
                 let site = self.site();
                 plan.next = vec![self.command(&format!("takeover --at {site}{consent}{fenced}"))];
                 plan.why = format!("site {site} would lead");
+                if found.goes_back {
+                    plan.why = format!(
+                        "site {site} would drop what it has fetched of an unfinished copy, and lead \
+                         from update {}, which its volumes still are",
+                        found.newest.number
+                    );
+                }
             }
         }
         Ok(plan)

@@ -1,6 +1,6 @@
 //! A consistent image of all volumes of a group at one position.
 
-use crate::actor::{Hold, ReadRecords, Release};
+use crate::actor::{Hold, HoldImage, ReadRecords, Release};
 use crate::handle::{Group, hand};
 use crate::shared::Gate;
 use bytes::Bytes;
@@ -25,11 +25,9 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub(crate) async fn take(group: Group, update: Option<UpdateNumber>) -> Result<Self> {
-        if let Gate::Owing(_) = *group.shared.gate.borrow() {
-            return Err(Error::refused(format!(
-                "take image at site {}: it is still being filled, its volumes are not consistent",
-                group.site()
-            )));
+        let owing = matches!(*group.shared.gate.borrow(), Gate::Owing(_));
+        if owing {
+            return Self::staged(group, update).await;
         }
         let (reply, held) = oneshot::channel();
         hand(&group.restorer, Hold(reply))?;
@@ -49,6 +47,29 @@ impl Snapshot {
         }
         snapshot.roll(restored, wanted).await?;
         Ok(snapshot)
+    }
+
+    /// The image that a site in debt keeps until all of it is there.
+    async fn staged(group: Group, update: Option<UpdateNumber>) -> Result<Self> {
+        let (reply, held) = oneshot::channel();
+        hand(&group.restorer, HoldImage(reply))?;
+        let stopped = |_| Error::closed("take image: the site is stopping");
+        let site = group.site().clone();
+        let Some(position) = held.await.map_err(stopped)? else {
+            return Err(Error::refused(format!(
+                "take image at site {site}: it is still being filled, its volumes are not \
+                 consistent"
+            )));
+        };
+        let image = Self { group, position, overlay: Overlay::new() };
+        match update {
+            Some(update) if update != position.number => Err(Error::invalid(format!(
+                "take image as of update {update}: site {site} keeps that of {} until what it \
+                 lacks is there",
+                position.number
+            ))),
+            _ => Ok(image),
+        }
     }
 
     /// Lays the updates after `restored` up to `wanted` over the stores' content.

@@ -61,6 +61,12 @@ pub struct GroupStatus {
     pub overlay_bytes_max: u64,
     /// Bytes that the block store owes; 0 when it is consistent.
     pub debt_bytes: u64,
+    /// While it owes: the update as of which the volumes still are a consistent image, kept until
+    /// all that is owed is here. `None`: they are changed in place.
+    pub image: Option<UpdateNumber>,
+    /// While it owes and the volumes are changed in place: the update up to which they are not
+    /// consistent, as far as is known yet.
+    pub inconsistent_until: Option<UpdateNumber>,
     /// The lease on answering the host, in milliseconds; 0 when not leading.
     pub lease_left_ms: u64,
     /// The source that this site follows, and the plan by which it does.

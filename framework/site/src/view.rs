@@ -42,6 +42,8 @@ pub(crate) fn blank_status(site: &SiteName, config: &GroupConfig) -> GroupStatus
         overlay_bytes: 0,
         overlay_bytes_max: config.limits.overlay_bytes,
         debt_bytes: 0,
+        image: None,
+        inconsistent_until: None,
         lease_left_ms: 0,
         follows: None,
         legs: BTreeMap::new(),
@@ -98,6 +100,7 @@ fn status(crew: &CrewRef) -> GroupStatus {
     let lease = shared.lease_until.load(Ordering::Acquire);
     let serving = *shared.gate.borrow() == Gate::Primary && now < lease;
     let open = shared.volumes();
+    let (image, inconsistent_until) = consistency(crew);
     let legs = legs(crew);
     let room = readiness::room(crew, &legs);
     GroupStatus {
@@ -116,6 +119,8 @@ fn status(crew: &CrewRef) -> GroupStatus {
         journal_capacity_bytes: marks.journal_capacity.get(),
         overlay_bytes: shared.overlay.read().bytes(),
         debt_bytes: marks.debt_bytes.get(),
+        image,
+        inconsistent_until,
         lease_left_ms: lease.saturating_sub(now) / 1000,
         follows: follows(crew),
         legs,
@@ -135,6 +140,19 @@ fn status(crew: &CrewRef) -> GroupStatus {
         totals: shared.totals.read(),
         ..blank_status(&shared.site, &shared.config)
     }
+}
+
+/// Of a site in debt: the image that its volumes still are; or else up to where they are not
+/// consistent: where the plan's source was, or as of where anything was copied since.
+fn consistency(crew: &Crew) -> (Option<UpdateNumber>, Option<UpdateNumber>) {
+    let state = crew.state.borrow();
+    let Some(debt) = &state.debt else { return (None, None) };
+    if let Some(image) = debt.image {
+        return (Some(image.number), None);
+    }
+    let following = crew.following.borrow();
+    let target = following.plan.as_ref().map_or(UpdateNumber::ZERO, |plan| plan.target);
+    (None, Some(target.max(debt.until.number)))
 }
 
 /// The arbiter, where there is one.

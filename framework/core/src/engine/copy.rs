@@ -212,6 +212,19 @@ impl CopyFollower {
         }
     }
 
+    /// Whether all that is missing is here, and waits in the restorer: then the highest number as
+    /// of which any of it was read.
+    pub fn all_arrived(&self) -> Option<UpdateNumber> {
+        let whole = self.debt.missing.bytes() == self.on_the_way.bytes();
+        whole.then(|| self.arrived.iter().map(|(_, high)| high.number).max().unwrap_or_default())
+    }
+
+    /// From here on the volumes are no image of before the debt any more: what arrived may be
+    /// applied. The state says so already, durably.
+    pub fn in_place(&mut self) {
+        self.debt.image = None;
+    }
+
     /// Begins a checkpoint, together with the restorer's: what is applied up to here is in it.
     /// Returns the debt to save in the state once the block stores are synced.
     pub fn checkpoint_begin(&mut self) -> Debt {

@@ -54,6 +54,8 @@ pub struct RestorerEngine {
     restored: UpdateNumber,
     in_flight: Option<InFlight>,
     holds: u32,
+    /// Nothing is applied: the stores are kept as an image until all of a debt is here.
+    staged: bool,
     checkpoint: Checkpoint,
 }
 
@@ -160,6 +162,7 @@ impl RestorerEngine {
             restored: checkpoint,
             in_flight: None,
             holds: 0,
+            staged: false,
             checkpoint: Checkpoint {
                 number: checkpoint,
                 at_ms: now_ms,
@@ -231,7 +234,7 @@ impl RestorerEngine {
     /// waits is durable. Apply it whole, then call [`RestorerEngine::applied`]; if that fails the
     /// site must not go on with the group.
     pub fn begin_batch(&mut self) -> Option<Making> {
-        if self.in_flight.is_some() || self.holds > 0 {
+        if self.in_flight.is_some() || self.holds > 0 || self.staged {
             return None;
         }
         let mut taken = Vec::new();
@@ -307,9 +310,19 @@ impl RestorerEngine {
         self.holds = self.holds.saturating_sub(1);
     }
 
+    /// Keeps the stores as they are, or no more: what comes waits until all of a debt is here.
+    pub fn stage(&mut self, staged: bool) {
+        self.staged = staged;
+    }
+
+    /// Whether the stores are kept as they are until all of a debt is here.
+    pub fn is_staged(&self) -> bool {
+        self.staged
+    }
+
     /// Whether a batch may be begun: none is in flight, and nobody holds.
     pub fn may_begin(&self) -> bool {
-        self.holds == 0 && self.in_flight.is_none()
+        self.holds == 0 && self.in_flight.is_none() && !self.staged
     }
 
     /// Whether a batch is in flight.
@@ -354,8 +367,8 @@ impl RestorerEngine {
     /// `base` counts as restored and checkpointed. Holds stay. Call it only when no batch is in
     /// flight.
     pub fn reset(&mut self, base: UpdateNumber, now_ms: u64) {
-        let holds = self.holds;
-        *self = Self { holds, ..Self::new(self.limits, base, now_ms) };
+        let (holds, staged) = (self.holds, self.staged);
+        *self = Self { holds, staged, ..Self::new(self.limits, base, now_ms) };
     }
 
     /// Drops the copied blocks that wait, and keeps the records: the blocks are still missing, and
@@ -397,6 +410,11 @@ impl RestorerEngine {
             Waiting::Record(record) => Some(record),
             _ => None,
         })
+    }
+
+    /// Everything up to here is durable in the journal, as far as this restorer was told.
+    pub fn told_durable(&self) -> UpdateNumber {
+        self.durable
     }
 
     /// Everything up to here is in the block stores.

@@ -26,13 +26,17 @@ pub struct Debt {
     /// Whether what is missing may be here already, as far as anybody knows: then it is compared
     /// by hashes, and only what differs is fetched.
     pub compare: bool,
+    /// The volumes still are, whole, what they were at this position: what comes of the debt, and
+    /// every record since, waits beside them until all of it is here. `None`: they are changed in
+    /// place, and are consistent only when the debt has ended.
+    pub image: Option<Position>,
 }
 
 impl Debt {
     /// The debt of a site that fetches `missing` from `source`, and owed nothing before.
     pub fn of(source: SiteName, missing: ExtentSet) -> Self {
-        let extents = missing.clone();
-        Self { source, extents, missing, until: Position::START, rewound: None, compare: false }
+        let (extents, until) = (missing.clone(), Position::START);
+        Self { source, extents, missing, until, rewound: None, compare: false, image: None }
     }
 
     /// The same debt with `more` to be fetched as well.

@@ -9,13 +9,14 @@
 //! | 5 | a debt says whether it is to be compared |
 //! | 6 | whether the site's word counts; what it remembers of the others |
 //! | 7 | what a site was born as, and which of the others were replaced for good |
+//! | 8 | a debt says whether the volumes still are an image of before it |
 
 use super::SiteState;
 use crate::{Error, ErrorKind, Result};
 
 /// What a state begins with: a name, so that a state of version 1 is not taken for one, and the
 /// version.
-const FORMAT: [u8; 4] = *b"tfs\x07";
+const FORMAT: [u8; 4] = *b"tfs\x08";
 
 impl SiteState {
     /// The state as bytes.

@@ -52,6 +52,8 @@ pub struct SiteView {
     pub base: UpdateNumber,
     /// Bytes that its block store still owes; 0 when it is consistent.
     pub debt_bytes: u64,
+    /// What its block store still is, whole, while it owes: it can go back to that.
+    pub image: Option<Position>,
     /// Whether it has ever held anything of this group.
     pub blank: bool,
     /// Whether it began with nothing, or was set back, and nobody vouched for it since: its word

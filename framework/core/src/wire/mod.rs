@@ -39,4 +39,4 @@ pub use message::{
 pub use packing::{MESSAGE_BYTES_MAX, PACKING_BYTES, Packed, Packing};
 
 /// The protocol version that this program speaks.
-pub const PROTOCOL_VERSION: u16 = 11;
+pub const PROTOCOL_VERSION: u16 = 12;

@@ -226,6 +226,7 @@ impl Site {
             marks: self.marks(),
             base: self.disk.base.number,
             debt_bytes: self.debt_bytes(),
+            image: None,
             blank: self.blank(),
             handover: state.handover(newest.number),
         }

@@ -49,6 +49,9 @@ struct Node {
     refusal: Option<Refusal>,
     /// The planned end of a reign that it made or was sent.
     closed: Option<Handover>,
+    /// What it owes, and what its volumes still are meanwhile.
+    debt_bytes: u64,
+    image: Option<Position>,
     /// Host writes wait.
     paused: bool,
     /// Host writes are not answered, as nobody else holds them.
@@ -133,6 +136,8 @@ impl World {
                 completed: None,
                 refusal: None,
                 closed: None,
+                debt_bytes: 0,
+                image: None,
                 paused: false,
                 held: false,
                 novice: false,
@@ -268,6 +273,16 @@ impl World {
         self.event(other, Event::LinkUp(site(one)));
     }
 
+    /// The site is in debt; its volumes still are those of update `image`, if there is one.
+    pub fn owe(&mut self, name: &str, bytes: u64, image: Option<u64>) {
+        let node = self.nodes.get_mut(&site(name)).unwrap();
+        let at = |number| {
+            let number = UpdateNumber::new(number);
+            Position { generation: node.lineage.generation_at(number), number, chain: Chain::START }
+        };
+        (node.debt_bytes, node.image) = (bytes, image.map(at));
+    }
+
     pub fn kill(&mut self, name: &str) {
         self.nodes.get_mut(&site(name)).unwrap().alive = false;
         self.mail.retain(|(from, to, _)| from.as_str() != name && to.as_str() != name);
@@ -323,7 +338,8 @@ impl World {
             lineage: node.lineage.clone(),
             marks: Marks::at(number),
             base: UpdateNumber::new(node.base),
-            debt_bytes: 0,
+            debt_bytes: node.debt_bytes,
+            image: node.image,
             blank: node.newest == 0,
             handover: node.closed.clone().filter(|end| {
                 let there = node.lineage.generation_at(end.number) == end.generation;
@@ -412,6 +428,12 @@ impl World {
             Effect::Serve | Effect::StopServing(_) | Effect::Lease { .. } => {}
             Effect::Vouched => node.novice = false,
             Effect::SetBack { .. } => {}
+            Effect::GoBack { image, incarnation } => {
+                (node.newest, node.base) = (image.number.value(), image.number.value());
+                node.lineage = node.lineage.up_to(image.number);
+                (node.debt_bytes, node.image, node.incarnation) = (0, None, incarnation);
+                self.event(me.as_str(), Event::WentBack);
+            }
         }
     }
 

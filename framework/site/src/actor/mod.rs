@@ -38,8 +38,8 @@ pub(crate) use reign::{
     Takeover, reign_config,
 };
 pub(crate) use restorer::{
-    CompareIn, CopyIn, Hold, JournalDurable, Received, Release, ResetRestorer, RestorerActor,
-    Settle, Unsettle, last_checkpoint, write_batch,
+    CompareIn, CopyIn, Hold, HoldImage, InPlace, JournalDurable, Received, Release, ResetRestorer,
+    RestorerActor, Settle, Unsettle, last_checkpoint, stage_bytes, write_batch,
 };
 pub(crate) use shipper::{
     Awaited, Differs, FollowerProgress, Kick, ShipperActor, StopRelaying, StopShipping, Unfollowed,

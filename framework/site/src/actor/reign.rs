@@ -3,6 +3,7 @@
 mod arbiter;
 mod certificate;
 mod exchange;
+mod go_back;
 mod layout;
 mod memory;
 mod plan;
@@ -178,6 +179,11 @@ impl ReignActor {
                     return self
                         .wait_for(async move { memory::renew(&crew, incarnation).await }, ctx);
                 }
+                Effect::GoBack { image: _, incarnation } => {
+                    let crew = self.crew.clone();
+                    let work = async move { go_back::go_back(&crew, incarnation).await };
+                    return self.wait_for(work, ctx);
+                }
                 Effect::Promise { to, generation } => {
                     let crew = self.crew.clone();
                     crew.stop_relaying("a newer generation was promised");
@@ -272,6 +278,7 @@ impl ReignActor {
             Effect::Save { .. }
             | Effect::Vouched
             | Effect::SetBack { .. }
+            | Effect::GoBack { .. }
             | Effect::Promise { .. }
             | Effect::Lead { .. }
             | Effect::Depose => {}

@@ -3,12 +3,14 @@
 mod checkpoint;
 mod compare;
 mod gather;
+mod stage;
 mod ticks;
 mod unjournaled;
 mod volumes;
 
 pub(crate) use checkpoint::last_checkpoint;
 pub(crate) use compare::CompareIn;
+pub(crate) use stage::{HoldImage, InPlace, stage_bytes};
 pub(crate) use unjournaled::ForgetAfter;
 
 use super::tick::{Ticking, Ticks};
@@ -104,6 +106,8 @@ pub(crate) struct RestorerActor {
     checkpointing: bool,
     /// Settled for a resync: until its reset nothing is checkpointed, and the debt is the resync's.
     settled: bool,
+    /// The state is being saved that says that the volumes are no image any more.
+    unstaging: bool,
     /// What was written since the last checkpoint, or found as it should be.
     unsynced: BTreeSet<VolumeId>,
     ticks: Ticks,
@@ -116,6 +120,9 @@ impl RestorerActor {
         let now_ms = crew.shared.clock.now_us() / 1000;
         let engine = RestorerEngine::new(limits, crew.marks.restored.get(), now_ms);
         let copies = crew.state.borrow().debt.clone().map(CopyFollower::new);
+        let staged = copies.as_ref().is_some_and(|copies| copies.debt().image.is_some());
+        let mut engine = engine;
+        engine.stage(staged);
         Self {
             crew,
             engine,
@@ -128,6 +135,7 @@ impl RestorerActor {
             changing: false,
             checkpointing: false,
             settled: false,
+            unstaging: false,
             unsynced: BTreeSet::new(),
             ticks: Ticks::every(ticks::OFTEN),
         }
@@ -149,6 +157,7 @@ impl RestorerActor {
                 }
             }
         }
+        self.stage(ctx);
         if self.changes_volumes(ctx) {
             return;
         }
@@ -220,6 +229,7 @@ impl RestorerActor {
             match result {
                 Ok(()) => {
                     actor.copies = None;
+                    actor.engine.stage(false);
                     actor.publish_debt();
                     actor.crew.owes_no_more();
                     tracing::info!(site = %actor.crew.site(), "the copy is complete");
@@ -389,6 +399,8 @@ impl Handler<ResetRestorer> for RestorerActor {
         self.settled = false;
         self.engine.forget_copied();
         self.copies = self.crew.state.borrow().debt.clone().map(CopyFollower::new);
+        let image = self.copies.as_ref().and_then(|copies| copies.debt().image);
+        self.engine.stage(image.is_some());
         self.publish_debt();
         self.engine.release();
         self.pump(ctx);

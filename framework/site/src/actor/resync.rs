@@ -6,7 +6,7 @@
 //!                     ▸ journal cut or begun anew ▸ intent done
 //! ```
 
-use super::{PrepareReset, ResetJournal, ResetRestorer, Settle, Unsettle};
+use super::{InPlace, PrepareReset, ResetJournal, ResetRestorer, Settle, Unsettle, stage_bytes};
 use crate::crew::CrewRef;
 use crate::shared::Gate;
 use std::time::Duration;
@@ -63,6 +63,11 @@ pub(super) async fn execute(
 impl Resync<'_> {
     /// Goes on where the journal is, with a debt.
     async fn owe_on(self) -> Result<Executed> {
+        let all = self.plan.debt == PlanDebt::Everything;
+        if self.plan.kind == PlanKind::Compare || all {
+            // Comparing looks at what the volumes are after all that came before.
+            self.in_place().await?;
+        }
         if !self.settle().await? {
             return Ok(called_off());
         }
@@ -74,6 +79,7 @@ impl Resync<'_> {
 
     /// Begins the journal anew at the plan's base, with a debt.
     async fn reset(self) -> Result<Executed> {
+        self.in_place().await?;
         let everything = self.plan.debt == PlanDebt::Everything;
         // Where only a part is copied, the own updates must be in the rest (H18). Where all is
         // compared, the less differs the more of them are in it.
@@ -97,7 +103,11 @@ impl Resync<'_> {
         } else {
             Changed::Extents(self.planned())
         });
+        let owed = self.crew.state.borrow().debt.is_some();
         self.owe(&self.planned(), tail);
+        if !owed {
+            self.stage(newest);
+        }
         let (base, lineage) = (self.plan.base, self.lineage.clone());
         self.cut(Intent { base, lineage, keep: false }, Some(changed)).await?;
         Ok(Executed::Done)
@@ -106,6 +116,7 @@ impl Resync<'_> {
     /// Undoes the tail: drops it, and owes whatever it may have changed in the volumes. After a
     /// restart every durable update may be there (H15), so that is all of it.
     async fn rewind(self) -> Result<Executed> {
+        self.in_place().await?;
         let base = match self.end_of_history().await {
             Ok(base) => base,
             Err(why) => return Ok(Executed::Not(why)),
@@ -251,6 +262,32 @@ impl Resync<'_> {
         Ok(true)
     }
 
+    /// Applies what waits beside the volumes of an older resync: another one begins.
+    async fn in_place(&self) -> Result<()> {
+        let crew = self.crew;
+        let was = crew.state.borrow_mut().debt.as_mut().and_then(|debt| debt.image.take());
+        if let Some(image) = was {
+            let (site, image) = (crew.site(), image.number);
+            tracing::warn!(%site, %image, "another resync begins: the volumes change in place");
+            crew.save().await?;
+            crew.to(&crew.restorer, InPlace);
+        }
+        Ok(())
+    }
+
+    /// Keeps the volumes, which are the image of `newest`, until all of the debt is here: where
+    /// they are consistent now, nothing of them is of another branch, and it fits.
+    fn stage(&self, newest: Position) {
+        let fits = self.planned().bytes() <= stage_bytes(&self.crew.shared.config.limits) / 2;
+        let same = *self.crew.plan_volumes.borrow() == self.crew.shared.volumes().specs;
+        let behind = self.plan.kind == PlanKind::Map
+            && self.plan.drop_to >= newest.number
+            && newest.number > UpdateNumber::ZERO;
+        let mut state = self.crew.state.borrow_mut();
+        let Some(debt) = state.debt.as_mut().filter(|_| behind && fits && same) else { return };
+        debt.image = Some(newest);
+    }
+
     /// Adds to what this site owes. From now on the volumes are not what the journal says: nothing
     /// is read here any more.
     fn owe(&self, more: &ExtentSet, tail: Option<Position>) {
@@ -278,21 +315,36 @@ impl Resync<'_> {
 
     /// Lets the journal end at the intent's base, or begin anew there.
     async fn cut(&self, intent: Intent, changed: Option<Changed>) -> Result<()> {
-        let (crew, fork) = (self.crew, self.plan.fork);
-        let (base, keep) = (intent.base, intent.keep);
-        let (reply, prepared) = oneshot::channel();
-        crew.to(&crew.journal, PrepareReset { fork, base, changed, reply });
-        prepared.await.map_err(|_| Error::closed("prepare reset: the journal stopped"))?;
-        crew.state.borrow_mut().intent = Some(intent);
-        crew.save().await?;
-        let (reply, done) = oneshot::channel();
-        crew.to(&crew.journal, ResetJournal { base, keep, reply });
-        done.await.map_err(|_| Error::closed("reset journal: it stopped"))??;
-        crew.state.borrow_mut().complete_intent();
-        crew.save().await?;
-        crew.to(&crew.restorer, ResetRestorer { base: Some(base.number) });
-        Ok(())
+        prepare(self.crew, self.plan.fork, intent.base, changed).await?;
+        end_at(self.crew, intent).await
     }
+}
+
+/// Has the floors and maps say what they must once the journal ends, or begins, at `base`.
+pub(super) async fn prepare(
+    crew: &CrewRef,
+    fork: UpdateNumber,
+    base: Position,
+    changed: Option<Changed>,
+) -> Result<()> {
+    let (reply, prepared) = oneshot::channel();
+    crew.to(&crew.journal, PrepareReset { fork, base, changed, reply });
+    prepared.await.map_err(|_| Error::closed("prepare reset: the journal stopped"))
+}
+
+/// Lets the journal end, or begin anew, as the intent says; prepared, and with the stores still. It
+/// is saved with whatever else the state says now.
+pub(super) async fn end_at(crew: &CrewRef, intent: Intent) -> Result<()> {
+    let (base, keep) = (intent.base, intent.keep);
+    crew.state.borrow_mut().intent = Some(intent);
+    crew.save().await?;
+    let (reply, done) = oneshot::channel();
+    crew.to(&crew.journal, ResetJournal { base, keep, reply });
+    done.await.map_err(|_| Error::closed("reset journal: it stopped"))??;
+    crew.state.borrow_mut().complete_intent();
+    crew.save().await?;
+    crew.to(&crew.restorer, ResetRestorer { base: Some(base.number) });
+    Ok(())
 }
 
 /// The own map that names whatever was trimmed here after `fork`, for whichever site it was kept.

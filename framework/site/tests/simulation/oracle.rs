@@ -78,6 +78,11 @@ impl Seen {
         self.state.as_ref().is_some_and(|state| state.debt.is_some() || state.intent.is_some())
     }
 
+    /// The image that its volumes still are, by its state, while it owes.
+    pub fn image(&self) -> Option<Position> {
+        self.state.as_ref()?.debt.as_ref()?.image
+    }
+
     /// Whether this site is the member, with everything that it had.
     pub fn is_intact(&self, member: &Member) -> bool {
         !self.tail_lost
@@ -306,6 +311,8 @@ impl Oracle {
         self.judge(verdict);
         let verdict = rules::no_gap::check_checkpoint(self, site, &state);
         self.judge(verdict);
+        let verdict = rules::no_gap::check_stage(self, site);
+        self.judge(verdict);
     }
 
     /// A batch is about to go to a volume of a site.
@@ -337,6 +344,8 @@ impl Oracle {
             }
         }
         let verdict = rules::write_ahead::check_crash(self, site);
+        self.judge(verdict);
+        let verdict = rules::no_gap::check_stage(self, site);
         self.judge(verdict);
     }
 

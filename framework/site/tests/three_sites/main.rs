@@ -5,6 +5,7 @@
 mod compare;
 mod edges;
 mod layouts;
+mod staged;
 mod suspend;
 mod swap;
 mod two_sites;

@@ -28,6 +28,8 @@ pub struct Own {
     pub base: UpdateNumber,
     /// Bytes owed.
     pub debt_bytes: u64,
+    /// What the volumes still are, whole, while something is owed.
+    pub image: Option<Position>,
     /// Whether nothing of the group was ever held here.
     pub blank: bool,
     /// The newest planned end of a reign on this site's history.
@@ -57,6 +59,8 @@ pub enum Event {
     Takeover(TakeoverOptions),
     /// The roll-forward ended, well or not.
     RolledForward(bool),
+    /// This site is what its image was: it owes nothing any more. Or the image was given up before.
+    WentBack,
     /// This reign's Generation record has that number.
     Marked(UpdateNumber),
     /// A leg of this primary changed.
@@ -141,6 +145,14 @@ pub enum Effect {
     /// This site goes on in another incarnation, and its word counts for nothing: durable, and the
     /// other sites are greeted anew, before the effect after it is begun.
     SetBack {
+        /// The incarnation.
+        incarnation: Incarnation,
+    },
+    /// Drop everything after the image that the volumes still are, and the debt; go on as another
+    /// incarnation: durable before [`Event::WentBack`].
+    GoBack {
+        /// The image.
+        image: Position,
         /// The incarnation.
         incarnation: Incarnation,
     },

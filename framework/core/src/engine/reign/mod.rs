@@ -20,6 +20,7 @@ mod cause;
 mod events;
 mod exchange;
 mod fence;
+mod go_back;
 mod leg;
 mod novice;
 mod operator;
@@ -145,6 +146,8 @@ pub struct Reign {
     relay_is_late: bool,
     /// The arbiter outside of the sites, if there is one.
     external: Option<External>,
+    /// What the operator allowed with the takeover that waits until this site went back.
+    going_back: Option<TakeoverOptions>,
     /// Its word counts for nothing yet.
     novice: bool,
     trouble: Option<String>,
@@ -182,6 +185,7 @@ impl Reign {
             relay_lacks_since: None,
             relay_is_late: false,
             external: None,
+            going_back: None,
             novice: false,
             trouble: None,
         }
@@ -258,6 +262,7 @@ impl Reign {
             marks: own.marks,
             base: own.base,
             debt_bytes: own.debt_bytes,
+            image: own.image,
             blank: own.blank,
             novice: self.novice,
         }
@@ -324,6 +329,7 @@ impl Reign {
                 self.charter_answered(own, site, generation, version, reply, &mut effects);
             }
             Event::Takeover(options) => self.takeover(own, options, &mut effects),
+            Event::WentBack => self.went_back(own, &mut effects),
             Event::RolledForward(well) => self.rolled_forward(own, well, &mut effects),
             Event::Marked(number) => self.marked(number),
             Event::Leg(site, report) => self.leg(own, site, report),

@@ -22,6 +22,9 @@ impl Reign {
         if self.leads().is_some() {
             self.stand_down(own, effects);
         }
+        if own.debt_bytes > 0 {
+            return self.go_back(own, options, effects);
+        }
         self.stand(own, Cause::Operator(options), effects);
     }
 
@@ -38,16 +41,9 @@ impl Reign {
         if self.leads().is_some() && !self.leads_anew(own, options) {
             return Some(format!("site {site} leads already"));
         }
-        if own.debt_bytes > 0 {
-            return Some(format!(
-                "site {site} still owes {} bytes of an unfinished copy: its volumes are not \
-                 consistent; take over at another site, or let the copy finish: `trefoil wait --at \
-                 {site} --update latest`",
-                own.debt_bytes
-            ));
-        }
-        if options.primary_is_fenced {
-            return None;
+        let debt = self.debt_refusal(own, options);
+        if debt.is_some() || options.primary_is_fenced {
+            return debt;
         }
         let charter = self.charter.as_ref().filter(|charter| charter.active)?;
         let peer = self.peers.get(&charter.primary).filter(|peer| peer.up)?;

@@ -29,6 +29,7 @@ impl Known {
             marks: Marks::default(),
             base: UpdateNumber::ZERO,
             debt_bytes: 0,
+            image: None,
             blank: true,
             novice: true,
         };
@@ -46,6 +47,7 @@ impl Known {
             marks: view.marks,
             base: view.base,
             debt_bytes: view.debt_bytes,
+            image: view.image,
             blank: view.blank,
             handover: None,
         }
@@ -209,11 +211,21 @@ impl Stage<'_> {
                 let reply = self.reign.imagined_reply(question);
                 self.events.push_back(Event::Arbiter(id, reply));
             }
+            Effect::GoBack { image, .. } => self.go_back(image),
             Effect::Follow { source, roll_forward: true, .. } => self.roll_forward(source),
             Effect::Lead { .. } => self.outcome = self.completed().map(Ok),
             Effect::TakeoverFailed { why } => self.outcome = Some(Err(why)),
             _ => {}
         }
+    }
+
+    /// What was fetched since the image is dropped.
+    fn go_back(&mut self, image: Position) {
+        self.own.lineage = self.own.lineage.up_to(image.number);
+        (self.own.newest, self.own.base) = (image, image.number);
+        self.own.marks = Marks::at(image.number);
+        (self.own.debt_bytes, self.own.image) = (0, None);
+        self.events.push_back(Event::WentBack);
     }
 
     /// Everything that the source holds is read.

@@ -163,7 +163,7 @@ impl Reign {
 
     /// Follows whom the charter names, as soon as it can be reached.
     pub(super) fn follow_charter(&mut self, effects: &mut Vec<Effect>) {
-        if !matches!(self.standing, Standing::Secondary) {
+        if !matches!(self.standing, Standing::Secondary) || self.going_back.is_some() {
             return;
         }
         let wanted = self.charter.as_ref().filter(|charter| {

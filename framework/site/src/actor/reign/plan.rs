@@ -31,6 +31,8 @@ pub(crate) struct TakeoverRehearsal {
     pub stake: Stake,
     /// Where the history goes on.
     pub newest: Position,
+    /// What is fetched of an unfinished copy would be dropped: the volumes still are an image.
+    pub goes_back: bool,
     pub reads: Vec<SiteName>,
     pub waits_us: u64,
     pub resyncs: Vec<Resync>,
@@ -66,6 +68,7 @@ impl ReignActor {
         others.remove(crew.site());
         let asked = self.engine.rehearse_takeover(&own, &others, options);
         let refused = asked.outcome.as_ref().err().cloned();
+        let goes_back = own.image.is_some() && own.debt_bytes > 0;
         // With consent the figures of what is refused for want of it are known, too.
         let consented = TakeoverOptions { accept_loss: true, ..options };
         let played = match &asked.outcome {
@@ -84,6 +87,7 @@ impl ReignActor {
             stake: if verdict.is_some() { stake } else { Stake::default() },
             verdict,
             newest: own.newest,
+            goes_back,
             reads: reads.into_iter().map(|(from, _)| from).collect(),
             waits_us,
             resyncs: follow.unwrap_or_default(),

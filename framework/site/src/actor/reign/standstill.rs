@@ -37,14 +37,20 @@ pub(super) async fn settle(crew: &CrewRef) -> Result<()> {
     settle_journal(crew, SETTLE_TIMEOUT).await
 }
 
-/// Begins the reign after everything that is here.
-pub(super) async fn lead(crew: &CrewRef, generation: Generation) -> Result<()> {
+/// The same, however long it takes.
+pub(super) async fn settle_patiently(crew: &CrewRef) -> Result<()> {
     // A slow disk is no reason to give up; a failed one ends the group by itself.
     while let Err(error) = settle(crew).await {
         if error.kind() != ErrorKind::Timeout || crew.failed.borrow().is_some() {
             return Err(error);
         }
     }
+    Ok(())
+}
+
+/// Begins the reign after everything that is here.
+pub(super) async fn lead(crew: &CrewRef, generation: Generation) -> Result<()> {
+    settle_patiently(crew).await?;
     while crew.overlay_lacks.get() && crew.failed.borrow().is_none() {
         tokio::time::sleep(LOOK_AGAIN).await;
     }

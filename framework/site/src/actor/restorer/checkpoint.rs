@@ -123,8 +123,8 @@ async fn checkpoint(
         // A reset of the journal meanwhile has set both anew.
         if state.intent.is_none() && number <= crew.marks.restored.get() {
             state.checkpoint = state.checkpoint.max(number);
-            if state.debt.is_some() && debt.is_some() {
-                state.debt = debt;
+            if let (Some(current), Some(debt)) = (&mut state.debt, debt) {
+                *current = Debt { image: current.image, ..debt };
             }
         }
     }

@@ -42,6 +42,22 @@ pub fn check_checkpoint(oracle: &Oracle, site: usize, state: &SiteState) -> Verd
     Ok(())
 }
 
+/// Checks the image that a site keeps, by its saved state, while what it owes comes in: nothing of
+/// that is in its volumes, be they synced or not.
+pub fn check_stage(oracle: &Oracle, site: usize) -> Verdict {
+    let Some(at) = oracle.sites[site].image() else { return Ok(()) };
+    let image = oracle.image_at(site, at.number);
+    for volume in 0..oracle.plan.volumes.len() {
+        for durable in [false, true] {
+            let bytes = oracle.stored(site, volume, durable);
+            explain(&bytes, volume as u32, &image, &[]).map_err(|what| {
+                broken(format!("{} says that it keeps the image of {at}: {what}", SITES[site]))
+            })?;
+        }
+    }
+    Ok(())
+}
+
 /// Checks that the volumes of a site show its history up to `restored`, which it said some time
 /// ago, or something newer.
 pub fn check_restored(oracle: &Oracle, site: usize, restored: UpdateNumber) -> Verdict {

@@ -14,6 +14,9 @@ fn broken(what: String) -> Broken {
 /// brings.
 pub fn check_batch(oracle: &Oracle, site: usize, volume: u32, batch: &[BlockWrite]) -> Verdict {
     let (seen, name) = (&oracle.sites[site], SITES[site]);
+    if let Some(image) = seen.image() {
+        return Err(broken(format!("{name} keeps the image of {image}, and stores something")));
+    }
     if seen.in_debt() {
         return Ok(());
     }
