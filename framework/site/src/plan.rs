@@ -118,8 +118,8 @@ impl Group {
                 plan.why = format!("site {site} would lead");
                 if found.goes_back {
                     plan.why = format!(
-                        "site {site} would drop what it has fetched of an unfinished copy, and lead \
-                         from update {}, which its volumes still are",
+                        "site {site} would drop what it has fetched of an unfinished copy, and \
+                         lead from update {}, which its volumes still are",
                         found.newest.number
                     );
                 }

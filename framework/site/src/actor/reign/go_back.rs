@@ -1,7 +1,7 @@
 //! A site in debt goes back to the image that its volumes still are: journal and debt are dropped.
 //!
 //! ```text
-//! follows nobody ▸ stores still ▸ no debt, and the intent to begin anew at the image, saved at once
+//! follows nobody ▸ stores still ▸ no debt, and the intent to begin anew at the image, saved
 //!                ▸ journal begun anew ▸ intent done ▸ the takeover goes on
 //! ```
 
@@ -39,7 +39,7 @@ pub(super) async fn go_back(crew: &CrewRef, incarnation: Incarnation) -> Result<
         }
         Some(image) => {
             let (site, newest) = (crew.site(), crew.marks.newest.get());
-            tracing::warn!(%site, %image, %newest, "goes back to its image: what came since is dropped");
+            tracing::warn!(%site, %image, %newest, "goes back to its image");
             prepare(crew, image.number, image, None).await?;
             let intent = {
                 let mut state = crew.state.borrow_mut();
