@@ -10,8 +10,9 @@ MAKEFLAGS += --no-print-directory
 
 # What Cargo.lock says, and nothing newer.
 LOCKED := --locked
-# How many seeds `make sim` runs.
+# How many seeds `make sim` runs, and from which on.
 SEEDS ?= 1000
+FROM ?= 1
 # For how long `make model` walks, and from which seed on.
 MINUTES ?= 60
 SEED ?= 1
@@ -80,8 +81,8 @@ unit: ## unit, property and conformance tests of the whole workspace
 	scripts/unit.sh
 
 .PHONY: sim
-sim: ## whole sites under simulated faults: SEEDS=1000 seeds, every rule checked
-	TREFOIL_SEEDS=$(SEEDS) cargo test $(LOCKED) --profile sim -p trefoil-site --test simulation \
+sim: ## whole sites under simulated faults: SEEDS=1000 seeds from FROM=1 on, every rule checked
+	TREFOIL_SEEDS=$(SEEDS) TREFOIL_FIRST_SEED=$(FROM) cargo test $(LOCKED) --profile sim -p trefoil-site --test simulation \
 		-- --nocapture
 
 .PHONY: model

@@ -1,9 +1,11 @@
 //! The journal of a site: group commit, marks, retention.
 
 mod forget;
+mod hold;
 mod trim;
 mod view;
 
+pub(crate) use self::hold::hold_trims;
 pub(crate) use self::view::AskJournal;
 
 use super::tick::{Ticking, Ticks};
@@ -79,7 +81,7 @@ pub(crate) struct ReadRecords {
 }
 
 /// The journal is about to end at `base`, or to begin anew there: enters the maps that third sites
-/// then need (H19), and lets nothing go until it is done. Save the state next.
+/// then need (H19). Trims are held. Save the state next.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct PrepareReset {
@@ -120,9 +122,9 @@ pub(crate) struct JournalActor {
     quiesce: Vec<Quiesce>,
     /// Up to where a trim is under way.
     trimming: Option<UpdateNumber>,
-    /// A reset waits for the trim that is under way; and none begins before the reset is done.
-    preparing: Option<PrepareReset>,
-    resetting: bool,
+    /// So many want that nothing is let go, and these wait until nothing is.
+    trims_held: u32,
+    holding: Vec<oneshot::Sender<()>>,
     ticks: Ticks,
 }
 
@@ -152,8 +154,8 @@ impl JournalActor {
             retention,
             quiesce: Vec::new(),
             trimming: None,
-            preparing: None,
-            resetting: false,
+            trims_held: 0,
+            holding: Vec::new(),
             ticks: Ticks::every(every),
         }
     }

@@ -27,7 +27,7 @@ pub(crate) use follower::{
 };
 pub(crate) use journal::{
     AskJournal, Checkpointed, JournalActor, PrepareReset, RaiseFloor, ReadRecords, ResetJournal,
-    Submit, SyncTo, position_at, quiesce, settle_journal,
+    Submit, SyncTo, hold_trims, position_at, quiesce, settle_journal,
 };
 pub(crate) use link::greeting;
 pub(crate) use peer::{AskNewest, Beat, PeerActor, Redial, SendControl};

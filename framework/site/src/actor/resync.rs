@@ -6,7 +6,9 @@
 //!                     ▸ journal cut or begun anew ▸ intent done
 //! ```
 
-use super::{InPlace, PrepareReset, ResetJournal, ResetRestorer, Settle, Unsettle, stage_bytes};
+use super::{
+    InPlace, PrepareReset, ResetJournal, ResetRestorer, Settle, Unsettle, hold_trims, stage_bytes,
+};
 use crate::crew::CrewRef;
 use crate::shared::Gate;
 use std::time::Duration;
@@ -79,6 +81,8 @@ impl Resync<'_> {
 
     /// Begins the journal anew at the plan's base, with a debt.
     async fn reset(self) -> Result<Executed> {
+        // The records are read: for the tail, and for what they changed.
+        let _held = hold_trims(self.crew).await?;
         self.in_place().await?;
         let everything = self.plan.debt == PlanDebt::Everything;
         // Where only a part is copied, the own updates must be in the rest (H18). Where all is
@@ -116,6 +120,7 @@ impl Resync<'_> {
     /// Undoes the tail: drops it, and owes whatever it may have changed in the volumes. After a
     /// restart every durable update may be there (H15), so that is all of it.
     async fn rewind(self) -> Result<Executed> {
+        let _held = hold_trims(self.crew).await?;
         self.in_place().await?;
         let base = match self.end_of_history().await {
             Ok(base) => base,

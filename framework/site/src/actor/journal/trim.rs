@@ -26,7 +26,7 @@ impl JournalActor {
     /// Lets records go, where that is due.
     pub(super) fn trim(&mut self, ctx: &mut Context<Self>) {
         let (crew, marks) = (&self.crew, &self.crew.marks);
-        if self.trimming.is_some() || self.resetting || crew.failed.borrow().is_some() {
+        if self.trimming.is_some() || self.trims_held > 0 || crew.failed.borrow().is_some() {
             return;
         }
         let members: BTreeSet<SiteName> = {
@@ -166,7 +166,6 @@ impl Handler<Trimmed> for JournalActor {
 
     fn handle(&mut self, done: Trimmed, ctx: &mut Context<Self>) {
         self.trimming = None;
-        let preparing = self.preparing.take();
         match done.result {
             Ok((base, usage)) => {
                 let before = self.crew.marks.journal_used.get();
@@ -178,9 +177,7 @@ impl Handler<Trimmed> for JournalActor {
             }
             Err(error) => self.crew.fail(&error),
         }
-        if let Some(prepare) = preparing {
-            self.prepare(prepare);
-        }
+        self.trims_are_still();
     }
 }
 
@@ -188,19 +185,6 @@ impl Handler<PrepareReset> for JournalActor {
     type Result = ();
 
     fn handle(&mut self, prepare: PrepareReset, _: &mut Context<Self>) {
-        self.resetting = true;
-        if self.trimming.is_some() {
-            self.preparing = Some(prepare);
-            return;
-        }
-        self.prepare(prepare);
-    }
-}
-
-impl JournalActor {
-    /// Enters the maps for a reset, or lowers the floors to where the journal will end; the base is
-    /// not touched by any trim from here on.
-    fn prepare(&mut self, prepare: PrepareReset) {
         let PrepareReset { fork, base, changed, reply } = prepare;
         {
             let lineage = &self.crew.state.borrow().lineage;
@@ -253,7 +237,6 @@ impl Handler<ResetJournal> for JournalActor {
             if let Err(error) = &result {
                 actor.crew.fail(&error.duplicate());
             }
-            actor.resetting = false;
             let _ = reply.send(result);
         });
         ctx.wait(work);

@@ -8,7 +8,7 @@
 use super::ReignActor;
 use super::standstill::settle_patiently;
 use crate::actor::resync::{end_at, prepare};
-use crate::actor::{Settle, Unsettle};
+use crate::actor::{Settle, Unsettle, hold_trims};
 use crate::crew::CrewRef;
 use actix::prelude::*;
 use tokio::sync::oneshot;
@@ -28,6 +28,7 @@ struct WentBack;
 /// What the journal says: then the site must not go on with the group.
 pub(super) async fn go_back(crew: &CrewRef, incarnation: Incarnation) -> Result<()> {
     settle_patiently(crew).await?;
+    let _held = hold_trims(crew).await?;
     let (reply, still) = oneshot::channel();
     crew.to(&crew.restorer, Settle(reply));
     still.await.map_err(|_| Error::closed("go back: the restorer stopped"))?;
