@@ -5,6 +5,7 @@
 # usage: scripts/demo.sh [--all]
 #
 # Without --all: each transport and each backend at least once. The reports are left in target/.
+# The daemon is the one that the tests have built, unless TREFOIL names another.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,10 +18,13 @@ if [ "${1:-}" = --all ]; then
 fi
 
 mkdir -p target
-cargo build --locked --release --quiet
+if [ -z "${TREFOIL:-}" ]; then
+    cargo build --locked --quiet
+    TREFOIL=${CARGO_TARGET_DIR:-target}/debug/trefoil
+fi
 for pair in "${pairs[@]}"; do
     transport=${pair%,*} backend=${pair#*,}
-    cargo run --locked --release --quiet -- demo --script failover \
+    "$TREFOIL" demo --script failover \
         --transport "$transport" --backend "$backend" \
         --report "target/report-$transport-$backend.json"
 done

@@ -91,11 +91,13 @@ impl World {
             all.push(Action::Flush(at));
         }
         let marks = here.marks();
+        // The stores are still, and trims held, from the first durable step of a resync on.
+        let settled = run.resync.as_ref().is_some_and(|resync| resync.owed);
         if left.disks {
             if marks.durable < marks.received {
                 all.push(Action::Sync(at));
             }
-            if marks.restored < marks.durable || !run.copied.is_empty() {
+            if !settled && (marks.restored < marks.durable || !run.copied.is_empty()) {
                 all.push(Action::Restore(at));
             }
             if left.one_by_one {
@@ -105,10 +107,10 @@ impl World {
                 all.push(Action::Ask(at));
             }
         }
-        if marks.checkpointed < marks.received && left.trims > 0 {
+        if !settled && marks.checkpointed < marks.received && left.trims > 0 {
             all.push(Action::Checkpoint(at));
         }
-        if left.trims > 0 && here.disk.base.number < marks.checkpointed {
+        if !settled && left.trims > 0 && here.disk.base.number < marks.checkpointed {
             all.push(Action::Trim(at));
         }
         if left.verbs > 0 {
