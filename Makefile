@@ -82,8 +82,8 @@ unit: ## unit, property and conformance tests of the whole workspace
 
 .PHONY: sim
 sim: ## whole sites under simulated faults: SEEDS=1000 seeds from FROM=1 on, every rule checked
-	TREFOIL_SEEDS=$(SEEDS) TREFOIL_FIRST_SEED=$(FROM) cargo test $(LOCKED) --profile sim -p trefoil-site --test simulation \
-		-- --nocapture
+	TREFOIL_SEEDS=$(SEEDS) TREFOIL_FIRST_SEED=$(FROM) cargo test $(LOCKED) --profile sim \
+		-p trefoil-site --test simulation -- --nocapture
 
 .PHONY: model
 model: ## a small world over the core's engines: wider searches, MINUTES=60 of walks from SEED=1

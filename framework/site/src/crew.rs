@@ -253,7 +253,7 @@ impl Crew {
             marks: self.marks.marks(),
             base: self.marks.base.get().number,
             debt_bytes: self.debt_bytes(&state),
-            image: state.debt.as_ref().and_then(|debt| debt.image),
+            image: state.image(),
             blank: self.knows_nothing() && state.debt.is_none(),
         }
     }
@@ -315,7 +315,7 @@ impl Crew {
 
     /// As of where the volumes of a site in debt still are a consistent image.
     pub fn image(&self) -> Option<Position> {
-        self.state.borrow().debt.as_ref().and_then(|debt| debt.image)
+        self.state.borrow().image()
     }
 
     /// The volumes are what the journal says: they are read again at once.

@@ -70,9 +70,8 @@ impl Running {
             )));
         }
         let id = rand::RngCore::next_u64(&mut random);
-        let found =
+        let mut found =
             open(&around, &config, journal.as_mut(), (stores, opener.as_deref()), id).await?;
-        let mut found = found;
         let staged = std::mem::take(&mut found.staged);
         tracing::info!(
             site = %around.site, group = %config.group, newest = %found.newest,

@@ -74,8 +74,8 @@ pub(crate) async fn open(
     let holds = hold_data(&volumes).await?;
     let mut state = state;
     let staged = staged(config, &mut state, journal, &recovery).await?;
-    let newest_time_us = match staged.last() {
-        Some(newest) => newest.time(),
+    let newest_time_us = match state.image() {
+        Some(_) => staged.last().map_or(0, Record::time),
         None => replay(&mut state, journal, &volumes, &recovery).await?,
     };
     state.durable_mark = recovery.newest.number;
@@ -282,7 +282,7 @@ async fn staged(
     recovery: &Recovery,
 ) -> Result<Vec<Record>> {
     let (mut staged, mut bytes) = (Vec::new(), 0);
-    if state.debt.as_ref().is_none_or(|debt| debt.image.is_none()) {
+    if state.image().is_none() {
         return Ok(staged);
     }
     let mut next = state.checkpoint.next();
@@ -304,17 +304,14 @@ async fn staged(
     Ok(staged)
 }
 
-/// Brings the block stores from the checkpoint to the end of the journal, which is durable, unless
-/// they are to stay as they are. Returns the time of the newest record.
+/// Brings the block stores from the checkpoint to the end of the journal, which is durable.
+/// Returns the time of the newest record.
 async fn replay(
     state: &mut SiteState,
     journal: &mut dyn JournalStore,
     volumes: &OpenVolumes,
     recovery: &Recovery,
 ) -> Result<u64> {
-    if state.debt.as_ref().is_some_and(|debt| debt.image.is_some()) {
-        return Ok(0);
-    }
     let mut restorer = RestorerEngine::new(RestorerLimits::default(), state.checkpoint, 0);
     restorer.durable(recovery.newest.number);
     let mut next = state.checkpoint.next();

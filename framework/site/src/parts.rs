@@ -57,6 +57,14 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// How much of the overlay a site fills that follows. The rest is for hosts, should it take
+    /// over: then it has room for them before it restored anything.
+    pub(crate) fn overlay_of_follower(&self) -> u64 {
+        self.overlay_bytes - self.overlay_bytes / 16
+    }
+}
+
 /// The times of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {

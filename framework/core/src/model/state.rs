@@ -131,6 +131,11 @@ impl SiteState {
         self.closed.as_ref().filter(there).cloned()
     }
 
+    /// What the block store still is, whole, although it owes.
+    pub fn image(&self) -> Option<Position> {
+        self.debt.as_ref().and_then(|debt| debt.image)
+    }
+
     /// Notes that the change which was begun is done: the history ends at its base, and what the
     /// block store lacks of it is in the debt.
     pub fn complete_intent(&mut self) {

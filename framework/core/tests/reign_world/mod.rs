@@ -432,6 +432,7 @@ impl World {
                 (node.newest, node.base) = (image.number.value(), image.number.value());
                 node.lineage = node.lineage.up_to(image.number);
                 (node.debt_bytes, node.image, node.incarnation) = (0, None, incarnation);
+                node.following = None;
                 self.event(me.as_str(), Event::WentBack);
             }
         }

@@ -118,11 +118,9 @@ impl RestorerActor {
         let checkpoint_bytes = checkpoint::bytes(crew.marks.journal_capacity.get());
         let limits = RestorerLimits { checkpoint_bytes, ..RestorerLimits::default() };
         let now_ms = crew.shared.clock.now_us() / 1000;
-        let engine = RestorerEngine::new(limits, crew.marks.restored.get(), now_ms);
+        let mut engine = RestorerEngine::new(limits, crew.marks.restored.get(), now_ms);
+        engine.stage(crew.image().is_some());
         let copies = crew.state.borrow().debt.clone().map(CopyFollower::new);
-        let staged = copies.as_ref().is_some_and(|copies| copies.debt().image.is_some());
-        let mut engine = engine;
-        engine.stage(staged);
         Self {
             crew,
             engine,
@@ -399,8 +397,7 @@ impl Handler<ResetRestorer> for RestorerActor {
         self.settled = false;
         self.engine.forget_copied();
         self.copies = self.crew.state.borrow().debt.clone().map(CopyFollower::new);
-        let image = self.copies.as_ref().and_then(|copies| copies.debt().image);
-        self.engine.stage(image.is_some());
+        self.engine.stage(self.crew.image().is_some());
         self.publish_debt();
         self.engine.release();
         self.pump(ctx);

@@ -80,7 +80,7 @@ impl Seen {
 
     /// The image that its volumes still are, by its state, while it owes.
     pub fn image(&self) -> Option<Position> {
-        self.state.as_ref()?.debt.as_ref()?.image
+        self.state.as_ref()?.image()
     }
 
     /// Whether this site is the member, with everything that it had.

@@ -61,9 +61,8 @@ impl Reign {
         effects: &mut Vec<Effect>,
     ) {
         let Some(image) = own.image else { return };
-        if self.following.take().is_some() {
-            effects.push(Effect::Unfollow);
-        }
+        // Going back ends whatever is followed.
+        self.following = None;
         self.going_back = Some(options);
         self.incarnation = Incarnation(own.random);
         effects.push(Effect::GoBack { image, incarnation: self.incarnation });

@@ -68,7 +68,7 @@ impl ReignActor {
         others.remove(crew.site());
         let asked = self.engine.rehearse_takeover(&own, &others, options);
         let refused = asked.outcome.as_ref().err().cloned();
-        let goes_back = own.image.is_some() && own.debt_bytes > 0;
+        let goes_back = own.image.is_some();
         // With consent the figures of what is refused for want of it are known, too.
         let consented = TakeoverOptions { accept_loss: true, ..options };
         let played = match &asked.outcome {

@@ -20,8 +20,7 @@ const LEFT_FREE: u64 = 4 * COPY_CHUNK_BYTES_MAX;
 
 /// How many bytes may wait beside the volumes. They are in memory, and counted as the overlay is.
 pub(crate) fn stage_bytes(limits: &Limits) -> u64 {
-    let overlay = limits.overlay_bytes;
-    (overlay - overlay / 16).saturating_sub(LEFT_FREE)
+    limits.overlay_of_follower().saturating_sub(LEFT_FREE)
 }
 
 /// Hold the stores if they are an image of before a debt, and say of which position; released as
