@@ -123,26 +123,31 @@ async fn what_a_plan_prints_is_run_and_ends_as_it_said() {
     let rejoin = plan(&trio, &["rejoin", "--at", "a"], 0);
     assert!(matches!(rejoin["resyncs"][0]["kind"].as_str(), Some("in_sync" | "delta")), "{rejoin}");
     assert_eq!(rejoin["set_aside"], 0, "{rejoin}");
-    journal(&trio);
+    journal(&trio, certificate["newest"]["number"].as_u64().unwrap() + 1);
     trio.stop_in_order(&["a", "b", "c"]);
 }
 
-/// `journal` lists what is there, and refuses nothing that is.
-fn journal(trio: &Trio) {
-    let document = json(&trio.trefoil(&["journal", "--at", "c", "--limit", "3", "-o", "json"]));
+/// `journal` lists what is there, and refuses nothing that is; `mark` is the record by which the
+/// reign began.
+fn journal(trio: &Trio, mark: u64) {
+    let list = |at: &str, words: &[&str]| {
+        json(&trio.trefoil(&[&["journal", "--at", at, "-o", "json"], words].concat()))
+    };
+    let number = |at: &Value| at["number"].as_u64().unwrap();
+    let document = list("c", &["--limit", "3"]);
+    let (base, newest) = (number(&document["base"]), number(&document["newest"]));
     let records = document["records"].as_array().unwrap();
-    assert!((1..=3).contains(&records.len()), "{document}");
+    assert_eq!(records.len() as u64, (newest - base).min(3), "{document}");
+    assert_eq!(number(&records.last().unwrap()["position"]), newest, "{document}");
     assert_eq!(document["floors"].as_object().unwrap().len(), 2, "{document}");
-    assert_eq!(records.last().unwrap()["kind"], "generation", "{document}");
-    // The newest that C has: what is older may be trimmed at one of the two and not at the other.
-    let number = records.last().unwrap()["position"]["number"].to_string();
-    let here = ["journal", "--at", "b", "--from", &number, "--limit", "1", "-o", "json"];
-    let here = json(&trio.trefoil(&here));
-    assert_eq!(
-        here["records"][0],
-        records[records.len() - 1],
-        "the same record at both, chain included"
-    );
+    // A site that was filled begins later than the one that filled it.
+    let oldest = list("c", &["--from", "1"]);
+    let first = number(&oldest["records"][0]["position"]);
+    assert_eq!(first, number(&oldest["base"]) + 1, "{oldest}");
+    let mark = mark.to_string();
+    let [at_c, at_b] = ["c", "b"].map(|at| list(at, &["--from", &mark, "--limit", "1"]));
+    assert_eq!(at_c["records"][0]["kind"], "generation", "{at_c}");
+    assert_eq!(at_b["records"], at_c["records"], "the same record at both, chain included");
     let text = stdout(&trio.trefoil(&["journal", "--at", "b", "--limit", "2"]));
     assert!(text.contains("c holds everything up to"), "{text}");
     assert!(text.contains("UPDATE"), "{text}");
