@@ -5,7 +5,6 @@
 # usage: scripts/demo.sh [--all]
 #
 # Without --all: each transport and each backend at least once. The reports are left in target/.
-# The daemon is the one that the tests have built, unless TREFOIL names another.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,13 +17,10 @@ if [ "${1:-}" = --all ]; then
 fi
 
 mkdir -p target
-if [ -z "${TREFOIL:-}" ]; then
-    cargo build --locked --quiet
-    TREFOIL=${CARGO_TARGET_DIR:-target}/debug/trefoil
-fi
+cargo build --locked --release --quiet
 for pair in "${pairs[@]}"; do
     transport=${pair%,*} backend=${pair#*,}
-    "$TREFOIL" demo --script failover \
+    cargo run --locked --release --quiet -- demo --script failover \
         --transport "$transport" --backend "$backend" \
         --report "target/report-$transport-$backend.json"
 done
