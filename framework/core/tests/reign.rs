@@ -312,6 +312,8 @@ fn after_all_lost_power_the_primary_waits_for_every_site() {
     world.restart("c");
     world.run(10_000);
     assert!(world.serves("a"));
+    // Nobody asked for it, and what may be lost is told all the same.
+    assert_eq!(world.completed("a").unwrap().verdict, Verdict::Flushed);
 }
 
 #[test]

@@ -148,7 +148,11 @@ pub async fn take_over(world: &Rc<World>, site: usize, dice: &mut Dice) -> bool 
     // one, which faults do not keep to. Of two sites the other has nobody else to be linked to.
     // (But where both led alone in turn, unseen by each other, neither reign is the newer one.)
     let alone = world.sites().all(|other| other == site || world.up(other).is_none());
-    let pair = world.sites().end == 2 && alone && world.eye.lock().knows_newest_reign(site);
+    // A site that needs nobody's word may lead before it is linked to this one, too.
+    let pair = world.sites().end == 2 && alone && {
+        let eye = world.eye.lock();
+        eye.knows_newest_reign(site) && !eye.may_lead_alone(1 - site)
+    };
     let primary_is_fenced = pair || primary_is_fenced && !accept_loss;
     let options = TakeoverOptions { accept_loss, primary_is_fenced };
     take_over_with(world, site, options).await

@@ -24,6 +24,7 @@ mod forgets;
 mod full;
 mod host;
 mod layout;
+mod log;
 mod model;
 mod observed;
 mod oracle;
@@ -71,11 +72,6 @@ fn none_fails(outcomes: &[run::Outcome]) {
 #[test]
 fn seeds() {
     if let Some(seed) = seeds::asked() {
-        let _ = tracing_subscriber::fmt()
-            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-            .with_test_writer()
-            .without_time()
-            .try_init();
         let layout = seeds::layout();
         let outcome = run(seed, Options { aloud: true, layout, ..Options::default() });
         return none_fails(&[outcome]);

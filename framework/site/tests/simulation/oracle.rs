@@ -365,6 +365,12 @@ impl Oracle {
         self.sites.iter().all(|other| of(other) <= of(&self.sites[site]))
     }
 
+    /// Whether that site leads again without anybody's word, once it is started.
+    pub fn may_lead_alone(&self, site: usize) -> bool {
+        let charter = self.sites[site].charter();
+        charter.is_some_and(|charter| charter.is_up_to(&crate::world::name(SITES[site])))
+    }
+
     /// What a volume of a site holds now, for the rules.
     pub fn stored(&self, site: usize, volume: usize, durable: bool) -> Vec<u8> {
         let length = self.plan.volumes[volume] as usize;

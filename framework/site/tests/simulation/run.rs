@@ -6,7 +6,7 @@ use crate::plan::Plan;
 use crate::rules::Broken;
 use crate::sabotage::Sabotage;
 use crate::world::World;
-use crate::{calm, faults, host, watch};
+use crate::{calm, faults, host, log, watch};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Once;
@@ -93,6 +93,7 @@ async fn live(seed: u64, options: Options) -> Outcome {
     let mut plan = Plan::draw(&Dice::new(seed));
     plan.layout = options.layout.unwrap_or(plan.layout);
     let world = World::new(seed, plan, options.sabotage, options.aloud);
+    let _reads = log::read(world.eye.clone(), options.aloud);
     world.eye.lock().note(format_args!("seed {seed}: {:?}", world.plan));
     world.eye.lock().watched = options.watched;
     let watch = spawn_local(watch::look(world.clone(), world.dice(3)));

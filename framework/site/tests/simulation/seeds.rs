@@ -57,8 +57,8 @@ pub fn tell(outcome: &Outcome) {
     outcome.last.iter().for_each(|line| eprintln!("  {line}"));
     eprintln!("seed {seed} broke rule {}: {}", broken.rule, broken.what);
     eprintln!(
-        "replay with: TREFOIL_SEED={seed} TREFOIL_LAYOUT={layout:?} cargo test --profile sim \
-         -p trefoil-site --test simulation -- --nocapture seeds"
+        "replay with: TREFOIL_SEED={seed} TREFOIL_LAYOUT={layout:?} cargo test --workspace \
+         --test simulation -- --nocapture seeds"
     );
 }
 

@@ -7,7 +7,7 @@ use crate::world::{Up, World};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::task::spawn_local;
-use trefoil_core::model::VolumeId;
+use trefoil_core::model::{Position, UpdateNumber, VolumeId};
 
 /// Looks at every site every few milliseconds, for ever.
 pub async fn look(world: Rc<World>, mut dice: Dice) {
@@ -77,12 +77,16 @@ async fn check_image(world: &World, site: usize, up: &Up) {
             let bytes = image.read(VolumeId(volume), 0, *size as usize).await.ok()?;
             volumes.push(bytes.to_vec());
         }
-        Some((image.position().number, volumes))
+        Some((image.position(), volumes))
     };
     let taken = tokio::time::timeout(Duration::from_secs(1), take).await;
-    let Ok(Some((number, volumes))) = taken else { return };
+    let Ok(Some((Position { generation, number, .. }, volumes))) = taken else { return };
     if world.is_life(site, up.life) {
         let mut eye = world.eye.lock();
+        if number > UpdateNumber::ZERO && !eye.sites[site].holds(generation, number) {
+            // Its history was rewound meanwhile: what the image shows is known no more.
+            return;
+        }
         let verdict = rules::no_gap::check_image(&eye, site, number, &volumes);
         eye.judge(verdict);
     }

@@ -198,7 +198,8 @@ pub enum Effect {
         /// The question.
         question: Question,
     },
-    /// A takeover is completed, the operator's or an automatic one.
+    /// This site leads, with what is proved of losses: after a takeover, the operator's or an
+    /// automatic one, or because the charter names it. Whoever can be told is told.
     TookOver(Box<Completed>),
     /// The operator's takeover failed.
     TakeoverFailed {

@@ -295,11 +295,9 @@ impl Reign {
         if primary.phase == Phase::Activating {
             primary.phase = Phase::Serving;
             effects.push(Effect::Serve);
-            if primary.cause() != Cause::Named {
-                let mut completed = primary.completed.clone();
-                completed.clear_at = completed.clear_at.min(own.now);
-                effects.push(Effect::TookOver(Box::new(completed)));
-            }
+            let mut completed = primary.completed.clone();
+            completed.clear_at = completed.clear_at.min(own.now);
+            effects.push(Effect::TookOver(Box::new(completed)));
         }
     }
 

@@ -5,16 +5,19 @@ use crate::crew::CrewRef;
 use crate::status::{Certificate, DOUBT_RANGES_MAX, DoubtRange, InDoubt};
 use trefoil_core::Result;
 use trefoil_core::engine::reign::{Cause, Completed};
-use trefoil_core::model::{ExtentSet, RANGES_MAX, UpdateNumber};
+use trefoil_core::model::{ExtentSet, RANGES_MAX, UpdateNumber, Verdict};
 use trefoil_core::record::Record;
 
 /// Records are read in pieces of so many bytes.
 const READ_BYTES: usize = 4 << 20;
 
 impl ReignActor {
-    /// This site leads: says so to whoever asked for it, once the writes in doubt are counted. No
-    /// host waits for that.
+    /// This site leads: says so at once, and to whoever asked for it once the writes in doubt are
+    /// counted. No host waits for that.
     pub(super) fn took_over(&mut self, completed: Completed) {
+        if completed.cause == Cause::Named {
+            return self.leads_again(&completed);
+        }
         let crew = self.crew.clone();
         let now = crew.shared.clock.now_us();
         let totals = &crew.shared.totals;
@@ -34,6 +37,10 @@ impl ReignActor {
             hosts_waited_us: completed.hosts_wait_since.map(|since| now.saturating_sub(since)),
             in_doubt: None,
         };
+        tracing::info!(
+            site = %certificate.primary, generation = %certificate.generation,
+            newest = %certificate.newest, verdict = %certificate.verdict, automatic, "took over"
+        );
         let known = after > UpdateNumber::ZERO && completed.hosts_wait_since.is_none();
         let reply = self.waiting.take();
         actix::spawn(async move {
@@ -44,15 +51,26 @@ impl ReignActor {
                     .inspect_err(|error| tracing::warn!(%site, %error, "list writes in doubt"))
                     .ok();
             }
-            tracing::info!(
-                site = %certificate.primary, generation = %certificate.generation,
-                newest = %certificate.newest, verdict = %certificate.verdict, automatic,
-                in_doubt = certificate.in_doubt.as_ref().map(|doubt| doubt.writes), "took over"
-            );
+            if let Some(InDoubt { writes, bytes, .. }) = &certificate.in_doubt {
+                let (site, generation) = (&certificate.primary, &certificate.generation);
+                tracing::info!(%site, %generation, writes, bytes, "writes in doubt are counted");
+            }
             if let Some(reply) = reply {
                 let _ = reply.send(Ok(certificate));
             }
         });
+    }
+
+    /// This site leads because the charter names it, after a restart mostly: nobody waits for a
+    /// certificate, and what a loss of power took is told all the same.
+    fn leads_again(&self, completed: &Completed) {
+        let Completed { generation, newest, verdict, .. } = completed;
+        let site = self.crew.site();
+        if *verdict == Verdict::Zero {
+            tracing::info!(%site, %generation, %newest, %verdict, "leads");
+        } else {
+            tracing::warn!(%site, %generation, %newest, %verdict, "leads");
+        }
     }
 }
 

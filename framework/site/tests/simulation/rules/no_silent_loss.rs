@@ -2,6 +2,7 @@
 
 use super::{Broken, Verdict};
 use crate::oracle::{Answered, Oracle, SITES};
+use std::ops::Bound;
 use trefoil_core::engine::takeover;
 use trefoil_core::model::Generation;
 use trefoil_site::Certificate;
@@ -56,6 +57,11 @@ pub fn check(oracle: &Oracle, generation: Generation, verdict: &takeover::Verdic
 pub fn check_doubt(oracle: &Oracle, site: usize, certificate: &Certificate) -> Verdict {
     let Some(doubt) = &certificate.in_doubt else { return Ok(()) };
     let newest = certificate.newest;
+    // Where another reign served in between, what was before it was in doubt when that began.
+    let between = (Bound::Excluded(newest.generation), Bound::Excluded(certificate.generation));
+    if newest.generation >= certificate.generation || oracle.begun.range(between).next().is_some() {
+        return Ok(());
+    }
     for tag in oracle.pending.keys().filter(|tag| !oracle.failed.contains(tag)) {
         let Some((generation, number)) = oracle.registry.of_tag(*tag) else { continue };
         let kept = oracle.sites[site].holds(generation, number) && number <= newest.number;

@@ -11,7 +11,9 @@ pub fn check(oracle: &Oracle, site: usize) -> Verdict {
     let charters = oracle.sites.iter().filter_map(|seen| seen.charter());
     let Some(charter) = charters.max_by_key(|charter| charter.rank()) else { return Ok(()) };
     let named = |index: usize| charter.in_sync.iter().any(|m| m.site.as_str() == SITES[index]);
-    let leads = charter.primary.as_str() == SITES[site];
+    // Cut off from a newer reign it still numbers what its host writes, answered or not.
+    let own = oracle.sites[site].charter().unwrap_or(charter);
+    let leads = [charter, own].iter().any(|known| known.primary.as_str() == SITES[site]);
     if !charter.active || named(site) || leads || SITES[site] != "c" {
         return Ok(());
     }
