@@ -38,7 +38,7 @@ verify: ## the checks that only read: format, lints, layers, docs, licences, pub
 .PHONY: fix
 fix: ## write what can be mended by machine: Cargo.lock, clippy's suggestions, format, docs/api
 	cargo update --workspace
-	cargo clippy $(LOCKED) --workspace --all-targets --fix --allow-dirty --allow-staged
+	cargo clippy $(LOCKED) --workspace --all-targets --test simulation --fix --allow-dirty --allow-staged
 	cargo fmt --all
 	cargo fmt --manifest-path tools/api/Cargo.toml
 	TREFOIL_API=write $(MAKE) api
@@ -50,7 +50,7 @@ format: ## fail where rustfmt would change something
 
 .PHONY: lint
 lint: ## clippy on every target, warnings are errors
-	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	cargo clippy $(LOCKED) --workspace --all-targets --test simulation -- -D warnings
 
 .PHONY: tidy
 tidy: ## layers between crates and modules, file length, columns, module docs, words
@@ -82,13 +82,13 @@ unit: ## unit, property and conformance tests of the whole workspace
 
 .PHONY: sim
 sim: ## whole sites under simulated faults: SEEDS=1000 seeds from FROM=1 on, every rule checked
-	TREFOIL_SEEDS=$(SEEDS) TREFOIL_FIRST_SEED=$(FROM) cargo test $(LOCKED) --profile sim \
-		-p trefoil-site --test simulation -- --nocapture
+	TREFOIL_SEEDS=$(SEEDS) TREFOIL_FIRST_SEED=$(FROM) cargo test $(LOCKED) --workspace \
+		--test simulation -- --nocapture
 
 .PHONY: model
 model: ## a small world over the core's engines: wider searches, MINUTES=60 of walks from SEED=1
-	TREFOIL_MINUTES=$(MINUTES) TREFOIL_SEED=$(SEED) cargo test $(LOCKED) --profile sim \
-		-p trefoil-core --test model -- --nocapture --test-threads 1
+	TREFOIL_MINUTES=$(MINUTES) TREFOIL_SEED=$(SEED) cargo test $(LOCKED) --workspace \
+		--test model -- --nocapture --test-threads 1
 
 .PHONY: demo
 demo: ## the failover story, asserted: every transport and every backend at least once

@@ -8,12 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if [ -z "${TREFOIL:-}" ]; then
-    cargo build --locked --release --quiet -p trefoil
-    TREFOIL=$(cargo metadata --locked --format-version 1 --no-deps |
-        python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
-    TREFOIL=$TREFOIL/release/trefoil
-fi
+TREFOIL=$(scripts/daemon.sh release)
 export TREFOIL PYTHONDONTWRITEBYTECODE=1
 # Debian's python3 is the one that Debian's python3-libnbd belongs to.
 read -ra goals <<<"${GOALS:-}"

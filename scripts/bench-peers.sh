@@ -33,12 +33,7 @@ if [ "${#packages[@]}" -gt 0 ]; then
     fi
 fi
 
-if [ -z "${TREFOIL:-}" ]; then
-    cargo build --locked --release --quiet -p trefoil
-    TREFOIL=$(cargo metadata --locked --format-version 1 --no-deps |
-        python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
-    TREFOIL=$TREFOIL/release/trefoil
-fi
+TREFOIL=$(scripts/daemon.sh release)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 LIMIT=$work/limit

@@ -4,12 +4,15 @@
 #
 # usage: scripts/demo.sh [--all]
 #
-# Without --all: each transport and each backend at least once. The reports are left in target/.
+# Without --all: each transport and each backend at least once, by a daemon built as the tests are;
+# with it all of them, by what is delivered. The reports are left in target/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+profile=dev
 pairs=(memory,memory tcp,file tcp+tls,mmap quic,file)
 if [ "${1:-}" = --all ]; then
+    profile=release
     pairs=()
     for transport in memory tcp tcp+tls quic; do
         for backend in memory file mmap; do pairs+=("$transport,$backend"); done
@@ -17,10 +20,10 @@ if [ "${1:-}" = --all ]; then
 fi
 
 mkdir -p target
-cargo build --locked --release --quiet
+TREFOIL=$(scripts/daemon.sh $profile)
 for pair in "${pairs[@]}"; do
     transport=${pair%,*} backend=${pair#*,}
-    cargo run --locked --release --quiet -- demo --script failover \
+    "$TREFOIL" demo --script failover \
         --transport "$transport" --backend "$backend" \
         --report "target/report-$transport-$backend.json"
 done

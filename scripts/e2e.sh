@@ -63,11 +63,9 @@ if ! fio --enghelp 2>/dev/null | grep -qw nbd; then
     exit 1
 fi
 
-if [ -z "${TREFOIL:-}" ]; then
-    cargo build --locked --release --quiet -p trefoil
-    TREFOIL=$(cargo metadata --locked --format-version 1 --no-deps |
-        $PYTHON -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
-    TREFOIL=$TREFOIL/release/trefoil
-fi
+# The short run is part of the tests; the whole one tries what is delivered.
+profile=release
+[[ " $* " == *" --short "* ]] && profile=dev
+TREFOIL=$(scripts/daemon.sh $profile)
 export TREFOIL PYTHONDONTWRITEBYTECODE=1
 exec $PYTHON scripts/e2e/main.py "$@"
