@@ -5,6 +5,7 @@
 
 use crc_fast::{CrcAlgorithm, checksum};
 use trefoil_core::model::{Chain, Generation, GroupName, Position, SiteName, UpdateNumber};
+use trefoil_core::record::HEADER_BYTES;
 use trefoil_core::{Error, Result};
 use zerocopy::little_endian::{U32, U64, U128};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -15,6 +16,9 @@ pub(super) const BLOCK_BYTES: u64 = 4096;
 pub(super) const STAMPS_AT: [u64; 2] = [BLOCK_BYTES, BLOCK_BYTES + 512];
 /// Where a segment's records begin.
 pub(super) const RECORDS_AT: u64 = 2 * BLOCK_BYTES;
+
+/// So many zeroes behind the newest record end them, whatever lies behind those.
+pub(super) const END_BYTES: u64 = HEADER_BYTES as u64;
 
 /// "TRFJ": a segment of a journal.
 const SEGMENT_MAGIC: u32 = u32::from_le_bytes(*b"TRFJ");

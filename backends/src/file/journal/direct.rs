@@ -38,10 +38,17 @@ impl Direct {
         Ok(Self { file, tail: Mutex::new(tail) })
     }
 
-    /// Writes parts one after the other at `offset`. The block that they begin in is written again
-    /// with what it holds (as the page cache would), and the one that they end in is filled up
-    /// with zeroes: behind the newest record there is nothing else. `cached` is the same file.
-    pub(super) fn append(&self, cached: &File, offset: u64, parts: &[&[u8]]) -> Result<()> {
+    /// Writes parts one after the other at `offset`; the next ones follow `ending` bytes before
+    /// their end. The block that they begin in is written again with what it holds (as the page
+    /// cache would), and the one that they end in is filled up with zeroes: behind the newest
+    /// record there is nothing of worth. `cached` is the same file.
+    pub(super) fn append(
+        &self,
+        cached: &File,
+        offset: u64,
+        parts: &[&[u8]],
+        ending: usize,
+    ) -> Result<()> {
         let mut tail = self.tail.lock();
         let length: usize = parts.iter().map(|part| part.len()).sum();
         let head = (offset % BLOCK_BYTES) as usize;
@@ -75,10 +82,12 @@ impl Direct {
         let whole = filled.next_multiple_of(BLOCK);
         buffer.get_mut(filled..whole).unwrap_or_default().fill(0);
         self.file.write_all_at(buffer.get(..whole).unwrap_or_default(), at)?;
-        if let Some(last) = whole.checked_sub(BLOCK).and_then(|from| buffer.get(from..whole)) {
+        let last = whole.checked_sub(BLOCK).and_then(|from| buffer.get(from..whole));
+        // Where the next append begins one block before, it reads that.
+        if let Some(last) = last.filter(|_| filled % BLOCK >= ending) {
             tail.block.copy_from_slice(last);
+            tail.end = Some(offset + (length - ending) as u64);
         }
-        tail.end = Some(offset + length as u64);
         Ok(())
     }
 }
@@ -96,7 +105,7 @@ pub(super) fn probe(directory: &Path) -> Result<()> {
     let tried = cached
         .set_len(BLOCK_BYTES)
         .and_then(|()| Direct::open(&path))
-        .and_then(|direct| direct.append(&cached, 0, &[&[1]]));
+        .and_then(|direct| direct.append(&cached, 0, &[&[1]], 0));
     std::fs::remove_file(&path)?;
     tried
 }
@@ -126,7 +135,9 @@ mod tests {
                 // Another process goes on from what lies in the file.
                 direct = Direct::open(&path).unwrap();
             }
-            direct.append(&cached, expected.len() as u64, &[first, second]).unwrap();
+            let ending = turn % 3 * 31;
+            let parts = [first, second, &[0; 62][..ending]];
+            direct.append(&cached, expected.len() as u64, &parts, ending).unwrap();
             expected.extend(bytes);
             let mut found = vec![0; 4 << 20];
             cached.read_exact_at(&mut found, 0).unwrap();

@@ -4,7 +4,7 @@ use super::medium::Medium;
 use super::segment::{Run, Segment, segment_path};
 use super::spares::{RETIRED, Spare};
 use super::syncer::Syncer;
-use crate::file::layout::{RECORDS_AT, SegmentHeader};
+use crate::file::layout::{END_BYTES, RECORDS_AT, SegmentHeader};
 use crate::file::sync_directory;
 use crate::record_log::{check_consecutive, check_held};
 use std::collections::VecDeque;
@@ -15,6 +15,9 @@ use std::sync::Arc;
 use trefoil_core::model::{GroupName, Position, SiteName, UpdateNumber};
 use trefoil_core::record::Record;
 use trefoil_core::{Error, ErrorKind, Result};
+
+/// What ends the records.
+static ZEROES: [u8; END_BYTES as usize] = [0; END_BYTES as usize];
 
 /// The segments of a journal, oldest first; the last one takes the appends.
 #[derive(Debug)]
@@ -141,7 +144,7 @@ impl Log {
     /// Writes as many records as fit into the active segment; returns how many.
     fn write_to_active(&mut self, records: &[Record]) -> Result<usize> {
         let Some(active) = self.segments.back_mut() else { return Ok(0) };
-        let mut parts: Vec<&[u8]> = Vec::with_capacity(2 * records.len());
+        let mut parts: Vec<&[u8]> = Vec::with_capacity(2 * records.len() + 1);
         let (start, mut end, mut taken) = (active.used, active.used, 0);
         for record in records {
             end += record.encoded_bytes() as u64;
@@ -155,7 +158,10 @@ impl Log {
         if taken == 0 {
             return Ok(0);
         }
-        active.file.append(start, &parts).map_err(|source| {
+        let end = start + parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        let ending = ZEROES.get(..(active.size - end).min(END_BYTES) as usize).unwrap_or_default();
+        parts.push(ending);
+        active.file.append(start, &parts, ending.len()).map_err(|source| {
             // Room was reserved: a full device here leaves half a batch, which nobody may use.
             let doing = format!("append to {}", active.path.display());
             Error::with_source(ErrorKind::Io, doing, source)
@@ -247,7 +253,7 @@ impl Log {
         Ok((self.base(), retired))
     }
 
-    /// Takes a file out of the segments; it is zeroed before it is used again.
+    /// Takes a file out of the segments.
     pub(super) fn retire(&self, path: &Path) -> Result<PathBuf> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let serial = name.strip_prefix("segment.").unwrap_or(name);

@@ -63,10 +63,11 @@ impl SegmentFile {
         Ok(self.map.get_or_init(|| map))
     }
 
-    /// Writes parts one after the other at `offset`, all of them.
-    pub(super) fn append(&self, offset: u64, parts: &[&[u8]]) -> Result<()> {
+    /// Writes parts one after the other at `offset`, all of them; the next ones go over the last
+    /// `ending` bytes.
+    pub(super) fn append(&self, offset: u64, parts: &[&[u8]], ending: usize) -> Result<()> {
         if let Some(direct) = &self.direct {
-            return direct.append(&self.file, offset, parts);
+            return direct.append(&self.file, offset, parts, ending);
         }
         match self.medium {
             Medium::Written | Medium::Direct => write_parts(&self.file, offset, parts),

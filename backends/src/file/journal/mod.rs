@@ -2,9 +2,10 @@
 //!
 //! `<dir>/<group>/` holds `lock`, `state`, `segment.<serial>` (oldest first), and for
 //! later use `spare.<count>` and `retired.<serial>`.
-//! A segment is preallocated and filled with zeroes before it is used, so that an fdatasync need
-//! not commit metadata; its first block says whose it is and after which position its records
-//! begin. The records follow as they are on the wire, none crosses a segment's end.
+//! A segment is preallocated and filled with zeroes before it is used first, so that an fdatasync
+//! need not commit metadata, and trimmed ones are used again; its first block says whose it is and
+//! after which position its records begin. The records follow as they are on the wire, none crosses
+//! a segment's end. Behind the newest one lie zeroes, and behind those what was trimmed before.
 //!
 //! A power loss may take any part of what was not synced, in any order. *Stamps* in the second
 //! block of the newest segment say now and then how far the journal was durable; by them recovery
@@ -231,13 +232,14 @@ impl JournalStore for FileJournal {
         }
         let trimmed = self.on_log(move |log| log.trim(up_to)).await;
         let (base, retired) = trimmed.map_err(|error| self.poison.by(error))?;
-        self.spares.recycle(retired);
+        self.spares.reuse(retired);
         Ok(base)
     }
 
     async fn reset(&mut self, base: Position) -> Result<()> {
         self.poison.check()?;
         self.log.lock().check_recovered()?;
+        self.spares.forget_trimmed();
         let mut spare = self.spares.take(1).await?;
         let retired = match spare.pop() {
             Some(spare) => self.on_log(move |log| log.reset(base, spare)).await,
@@ -312,5 +314,7 @@ impl Drop for FileJournal {
     }
 }
 
+#[cfg(test)]
+mod reuse_tests;
 #[cfg(test)]
 mod tests;

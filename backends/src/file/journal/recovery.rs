@@ -113,7 +113,8 @@ fn create(log: &mut Log) -> Result<()> {
         .and_then(|()| file.sync_all())
         .and_then(|()| file.make_ready())
         .map_err(failed)?;
-    let spare = Spare { file: Arc::new(file), path: path.clone(), size: log.segment_bytes };
+    let spare =
+        Spare { file: Arc::new(file), path: path.clone(), size: log.segment_bytes, zeroed: true };
     let segment = log.name_first(spare, (0, 1), Position::START)?;
     log.syncer.begin(&segment.file, UpdateNumber::ZERO)?;
     log.segments.push_back(segment);
@@ -122,8 +123,8 @@ fn create(log: &mut Log) -> Result<()> {
 
 fn known(found: &[Found], boot: Boot) -> Known {
     let mut known = Known { durable: UpdateNumber::ZERO, same_boot: false };
-    // A stamp counts even where its segment's header is lost: files are zeroed before they are
-    // used again, so it is none of another history.
+    // A stamp counts even where its segment's header is lost: before a file is used again its first
+    // blocks are zeroed, so it is none of another history.
     for found in found {
         for at in STAMPS_AT {
             let mut bytes = [0; 128];

@@ -1,11 +1,16 @@
-//! Segments that are prepared ahead: allocated, filled with zeroes, and synced.
+//! Segments that are prepared ahead: allocated, filled with zeroes, and synced; or trimmed ones,
+//! as they are.
 //!
 //! Blocks that were written once are made durable twice as fast as ones that were only allocated,
 //! so the zeroes are written. Where appends take segments faster than that, nobody waits for it:
 //! what is left is allocated and reads as zeroes.
+//!
+//! What a trimmed segment holds is older than all that may be appended, for as long as the journal
+//! is not begun anew: no recovery takes it for a part of the history, so it is used again at once.
 
 use super::medium::{Medium, SegmentFile};
 use super::segment::numbered;
+use crate::file::layout::{END_BYTES, RECORDS_AT};
 use crate::file::store::write_zeroes;
 use crate::file::sync_directory;
 use parking_lot::{Condvar, Mutex};
@@ -31,12 +36,14 @@ const STEP_BYTES: u64 = 4 << 20;
 /// one would take from the disk what the appends need.
 const QUICKLY_FULL: Duration = Duration::from_secs(2);
 
-/// A file of the size of a segment, all zeroes, durable under its name.
+/// A file of the size of a segment, durable under its name.
 #[derive(Debug)]
 pub(super) struct Spare {
     pub(super) file: Arc<SegmentFile>,
     pub(super) path: PathBuf,
     pub(super) size: u64,
+    /// Whether it is all zeroes; else it may hold records that were trimmed.
+    pub(super) zeroed: bool,
 }
 
 /// The thread that prepares segments, and what it has prepared.
@@ -60,8 +67,12 @@ struct Shared {
 #[derive(Debug)]
 struct Work {
     ready: Vec<Spare>,
-    /// Files that are no longer needed, to be used again.
+    /// Files that are no longer needed, to be zeroed and used again.
     recycled: Vec<PathBuf>,
+    /// Files of trimmed segments, to be used again as they are.
+    trimmed: Vec<PathBuf>,
+    /// How often the journal was begun anew, after which none of those is used as it is.
+    resets: u64,
     /// How many should be ready.
     wanted: usize,
     /// An append waits for one.
@@ -83,6 +94,8 @@ impl Spares {
         let work = Work {
             ready: Vec::new(),
             recycled: found.into_iter().map(|(_, path)| path).collect(),
+            trimmed: Vec::new(),
+            resets: 0,
             wanted: 0,
             awaited: false,
             taken: None,
@@ -116,6 +129,18 @@ impl Spares {
     pub(super) fn recycle(&self, files: Vec<PathBuf>) {
         self.shared.work.lock().recycled.extend(files);
         self.shared.more.notify_one();
+    }
+
+    /// Gives back files of trimmed segments.
+    pub(super) fn reuse(&self, files: Vec<PathBuf>) {
+        self.shared.work.lock().trimmed.extend(files);
+        self.shared.more.notify_one();
+    }
+
+    /// The journal is about to begin anew, at whatever number: what was trimmed may be newer than
+    /// what is appended then, so from now on every segment is zeroed.
+    pub(super) fn forget_trimmed(&self) {
+        self.shared.work.lock().forget_trimmed();
     }
 
     /// Takes `count` spares, waiting until there are so many; one more is prepared behind them.
@@ -161,11 +186,12 @@ impl Drop for Spares {
 
 impl Shared {
     fn run(&self) {
-        while let Some(path) = self.next_file() {
-            let prepared = self.prepare(path);
+        while let Some(Next { path, trimmed, resets }) = self.next_file() {
+            let prepared = if trimmed { self.wipe(&path) } else { self.prepare(path) };
             let mut work = self.work.lock();
             match prepared {
-                Ok(Some(spare)) => work.ready.push(spare),
+                Ok(Some(spare)) if spare.zeroed || work.resets == resets => work.ready.push(spare),
+                Ok(Some(spare)) => work.recycled.push(spare.path),
                 Ok(None) => return,
                 Err(error) => work.failed = Some(error),
             }
@@ -176,15 +202,20 @@ impl Shared {
     }
 
     /// Waits until a segment is wanted, and says which file is to become it.
-    fn next_file(&self) -> Option<PathBuf> {
+    fn next_file(&self) -> Option<Next> {
         let mut work = self.work.lock();
         loop {
             if work.stop {
                 return None;
             }
             if work.ready.len() < work.wanted && work.failed.is_none() {
+                let resets = work.resets;
+                if let Some(path) = work.trimmed.pop() {
+                    return Some(Next { path, trimmed: true, resets });
+                }
                 let recycled = work.recycled.pop();
-                return Some(recycled.unwrap_or_else(|| self.name(&mut work)));
+                let path = recycled.unwrap_or_else(|| self.name(&mut work));
+                return Some(Next { path, trimmed: false, resets });
             }
             self.more.wait(&mut work);
         }
@@ -201,7 +232,8 @@ impl Shared {
         match self.fill(&path) {
             Ok(Some(file)) => {
                 sync_directory(&self.directory)?;
-                Ok(Some(Spare { file: Arc::new(file), path, size: self.segment_bytes }))
+                let (file, size) = (Arc::new(file), self.segment_bytes);
+                Ok(Some(Spare { file, path, size, zeroed: true }))
             }
             Ok(None) => Ok(None),
             Err(source) => {
@@ -210,6 +242,23 @@ impl Shared {
                 Err(Error::io(format!("prepare journal segment {}", path.display()), source))
             }
         }
+    }
+
+    /// Makes a spare of a trimmed segment: nothing of it says any more what it was.
+    fn wipe(&self, path: &Path) -> Result<Option<Spare>> {
+        let wiped = || {
+            let file = SegmentFile::open(path, self.medium)?;
+            let size = file.metadata()?.len();
+            write_zeroes(&file, 0, RECORDS_AT + END_BYTES)?;
+            file.sync_data()?;
+            file.make_ready()?;
+            Ok((file, size))
+        };
+        let (file, size) = wiped().map_err(|source| {
+            Error::io(format!("use trimmed journal segment {} again", path.display()), source)
+        })?;
+        let (file, path) = (Arc::new(file), path.to_owned());
+        Ok(Some(Spare { file, path, size, zeroed: false }))
     }
 
     fn fill(&self, path: &Path) -> std::io::Result<Option<SegmentFile>> {
@@ -236,6 +285,14 @@ impl Shared {
     }
 }
 
+/// The file that is to become a spare.
+struct Next {
+    path: PathBuf,
+    /// Whether it may be used as it is, for as long as there is no other reset.
+    trimmed: bool,
+    resets: u64,
+}
+
 /// How a spare is to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pace {
@@ -255,6 +312,16 @@ impl Work {
             false if self.awaited || soon => Pace::Hurry,
             false => Pace::Calm,
         }
+    }
+
+    fn forget_trimmed(&mut self) {
+        self.resets += 1;
+        let trimmed = std::mem::take(&mut self.trimmed);
+        self.recycled.extend(trimmed);
+        let (zeroed, others): (Vec<_>, Vec<_>) =
+            self.ready.drain(..).partition(|spare| spare.zeroed);
+        self.ready = zeroed;
+        self.recycled.extend(others.into_iter().map(|spare| spare.path));
     }
 
     /// A spare is taken at `now`.

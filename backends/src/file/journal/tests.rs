@@ -8,15 +8,15 @@ use trefoil_core::model::{Generation, VolumeId};
 
 const CAPACITY: u64 = 4 * SEGMENT_BYTES_MIN;
 
-fn boot(id: u8) -> Boot {
+pub(super) fn boot(id: u8) -> Boot {
     [id; 40]
 }
 
-fn start() -> Position {
+pub(super) fn start() -> Position {
     Position { generation: Generation { count: 1, id: 5 }, ..Position::START }
 }
 
-fn records(before: Position, count: u64, bytes: usize) -> Vec<Record> {
+pub(super) fn records(before: Position, count: u64, bytes: usize) -> Vec<Record> {
     let mut last = before;
     let make = |i| {
         let payload = Bytes::from(vec![i as u8 + 1; bytes]);
@@ -27,7 +27,7 @@ fn records(before: Position, count: u64, bytes: usize) -> Vec<Record> {
     (0..count).map(make).collect()
 }
 
-fn open(dir: &Path, boot: Boot) -> Result<FileJournal> {
+pub(super) fn open(dir: &Path, boot: Boot) -> Result<FileJournal> {
     let (group, site) = (GroupName::new("g")?, SiteName::new("a")?);
     FileJournal::open_in_boot(dir, (&group, &site), CAPACITY, Medium::Written, boot)
 }
@@ -47,14 +47,14 @@ async fn written(count: u64, bytes: usize, synced: bool) -> (tempfile::TempDir, 
 }
 
 /// Ends a journal as a killed process would: without its last sync and stamp.
-fn kill(journal: FileJournal) {
+pub(super) fn kill(journal: FileJournal) {
     let error = Error::closed("the process was killed");
     drop(journal.poison.by(error));
     drop(journal);
 }
 
 /// The segment files, oldest first.
-fn segments(dir: &Path) -> Vec<PathBuf> {
+pub(super) fn segments(dir: &Path) -> Vec<PathBuf> {
     segment::numbered(&dir.join("g"), "segment")
         .unwrap()
         .into_iter()
@@ -62,7 +62,7 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn change(path: &Path, at: u64, change: impl Fn(&mut [u8]), length: usize) {
+pub(super) fn change(path: &Path, at: u64, change: impl Fn(&mut [u8]), length: usize) {
     let file = File::options().read(true).write(true).open(path).unwrap();
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, at).unwrap();

@@ -12,7 +12,8 @@ pub struct Scan {
     pub records: Vec<Record>,
     /// How many bytes they take.
     pub good_bytes: usize,
-    /// Why the scan stopped; `None` at the end of the bytes or at zeroes (never written).
+    /// Why the scan stopped; `None` at the end of the bytes, or at zeroes where a header would be
+    /// and no record behind them.
     pub stopped: Option<Error>,
     /// Whether an unharmed record with a higher number lies behind the place where the scan
     /// stopped: then this is damage in the middle, not a torn tail.
@@ -30,7 +31,8 @@ pub fn scan(bytes: &Bytes, before: &Position) -> Scan {
     let stopped = loop {
         let rest = bytes.slice(good_bytes..);
         if rest.iter().take(HEADER_BYTES).all(|byte| *byte == 0) {
-            break written_behind(&rest);
+            let lost = later_record(&rest, &last);
+            break lost.then(|| Error::corrupt("read record: zeroes where one should begin"));
         }
         match Record::decode(&rest) {
             Ok((record, taken)) => {
@@ -48,14 +50,6 @@ pub fn scan(bytes: &Bytes, before: &Position) -> Scan {
     Scan { records, good_bytes, stopped, more_behind }
 }
 
-/// Zeroes end the records only if nothing but zeroes follows; else a header was lost.
-fn written_behind(rest: &[u8]) -> Option<Error> {
-    let written = rest.iter().position(|byte| *byte != 0)?;
-    Some(Error::corrupt(format!(
-        "read record: zeroes where one should begin, written bytes {written} further on"
-    )))
-}
-
 /// Whether a whole record that could belong to the same history lies in `rest`, which begins with
 /// a bad one after `last`.
 fn later_record(rest: &Bytes, last: &Position) -> bool {
@@ -67,8 +61,8 @@ fn later_record(rest: &Bytes, last: &Position) -> bool {
     };
     while let Some(found) = find_magic(rest, at) {
         if let Ok((record, _)) = Record::decode(&rest.slice(found..)) {
-            // Segments are recycled only after being zeroed, so an older record cannot lie here;
-            // and between here and there is room for so many records only.
+            // Older ones may lie here, in a segment that was used before; and between here and
+            // there is room for so many records only.
             let skipped_max = (found / HEADER_BYTES) as u64 + 1;
             if record.number() > last.number
                 && record.number().since(last.number) <= skipped_max
