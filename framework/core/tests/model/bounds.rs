@@ -138,6 +138,9 @@ impl World {
         // The operator says that the primary is fenced only where that is true.
         let fenced = self.fenced(at) && others(at).any(|other| self.linked(at, other));
         for consent in [false, true] {
+            // With both words a site may lead alone. Then no other may lead before it is linked to
+            // this one, which faults do not keep to.
+            let fenced = fenced && !consent;
             all.push(Action::TakeOver { site: at, consent, fenced });
         }
         if run.streaming && others(at).any(|other| self.answers(other)) {

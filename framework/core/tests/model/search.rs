@@ -69,6 +69,10 @@ pub fn visit(world: &World, bounds: Bounds, show: &mut dyn FnMut(&World)) -> Fou
 pub fn replay(world: &World, actions: &[Action]) -> Option<(usize, String)> {
     let mut world = world.clone();
     for (taken, action) in actions.iter().enumerate() {
+        // Without a step before it the operator's word may be untrue, and proves nothing.
+        if matches!(action, Action::TakeOver { site, fenced: true, .. } if !world.fenced(*site)) {
+            continue;
+        }
         world.apply(*action);
         if let Some(broken) = world.broken.take() {
             return Some((taken + 1, broken));

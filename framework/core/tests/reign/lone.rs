@@ -3,6 +3,8 @@
 use crate::reign_world::{World, charter_of, site};
 use trefoil_core::engine::reign::{Event, TakeoverOptions};
 use trefoil_core::engine::takeover::Verdict;
+use trefoil_core::model::Generation;
+use trefoil_core::wire::PromiseReply;
 
 const ANYTHING: TakeoverOptions = TakeoverOptions { accept_loss: true, primary_is_fenced: true };
 
@@ -73,6 +75,25 @@ fn until_another_site_recorded_its_reign_nothing_changes_without_it() {
     assert!(world.answers("b"), "it needs nobody to lead again");
     let completed = charter_of(&world, "b");
     assert_eq!((completed.generation.count, completed.untold), (3, None));
+}
+
+#[test]
+fn consent_does_not_stand_in_for_a_site_that_promised_to_another_candidate() {
+    let mut world = alone();
+    world.event("b", Event::Takeover(ANYTHING));
+    world.run(20);
+    let promised = Generation { count: 9, id: 9 };
+    let asked = world.generation_stood_for("b");
+    let refused = PromiseReply::Refused { promised };
+    world.event("b", Event::PromiseReply(site("c"), asked, refused));
+    world.run(8000);
+    assert!(!world.serves("b"), "C may follow that one soon");
+    let why = &world.refusal("b").unwrap().why;
+    assert!(why.contains("for generation 9") && why.contains("takeover --at b"), "{why}");
+    // Nobody led by that: it is said again, and outranks it.
+    world.event("b", Event::Takeover(ANYTHING));
+    world.run(4000);
+    assert!(world.answers("b"));
 }
 
 #[test]

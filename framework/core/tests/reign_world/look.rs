@@ -2,7 +2,7 @@
 
 use super::{World, site};
 use trefoil_core::engine::reign::{Completed, Effect, Refusal, Reign};
-use trefoil_core::model::{Incarnation, Role, SiteName};
+use trefoil_core::model::{Generation, Incarnation, Role, SiteName};
 
 impl World {
     /// Whether hosts are not answered because nobody else holds what they write.
@@ -37,6 +37,11 @@ impl World {
 
     pub fn following(&self, name: &str) -> Option<SiteName> {
         self.node(name).following.clone()
+    }
+
+    /// The generation of its candidacy, or the newest that it promised to another.
+    pub fn generation_stood_for(&self, name: &str) -> Generation {
+        self.engine(name).promised()
     }
 
     pub fn completed(&self, name: &str) -> Option<&Completed> {

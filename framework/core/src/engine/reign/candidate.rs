@@ -164,6 +164,7 @@ impl Reign {
 
     fn promising(&mut self, own: &Own, effects: &mut Vec<Effect>) -> (Phase, bool) {
         let enough = self.has_quorum();
+        let refused = self.promised_elsewhere() > self.promised;
         let missing = self.peers.keys().filter(|site| !self.has_promised(site));
         let heard = !missing.into_iter().any(|site| self.is_awaited(own, site));
         let Standing::Candidate(candidate) = &mut self.standing else {
@@ -178,20 +179,18 @@ impl Reign {
         if enough && settled {
             return self.fence(own, effects);
         }
-        if late && candidate.cause.consents_to_anything() {
+        // Consent stands in for whoever cannot be heard. Who was heard, and promised to another
+        // candidate, may be led by that one soon.
+        if late && candidate.cause.consents_to_anything() && !refused {
             candidate.without_quorum = true;
             return self.fence(own, effects);
         }
         if late {
             candidate.asked_at = own.now;
             if candidate.cause.options().is_some() {
-                let why = self.lacks_quorum();
-                return self.give_up(own, Refusal { unreachable: true, why }, effects);
+                let why = if refused { self.outrun() } else { self.lacks_quorum() };
+                return self.give_up(own, Refusal { unreachable: !refused, why }, effects);
             }
-            let refused = self
-                .peers
-                .values()
-                .any(|peer| peer.view.as_ref().is_some_and(|view| view.promised > self.promised));
             if candidate.cause == Cause::Automatic {
                 self.trouble = Some("too few sites promised to let this one take over".into());
                 self.back_off(own);
@@ -205,6 +204,22 @@ impl Reign {
             self.ask_promises(effects);
         }
         (Phase::Promising, false)
+    }
+
+    /// The newest generation that another site promised, as far as it said so.
+    fn promised_elsewhere(&self) -> Generation {
+        let views = self.peers.values().filter_map(|peer| peer.view.as_ref());
+        views.map(|view| view.promised).max().unwrap_or(Generation::NONE)
+    }
+
+    /// Why this candidate cannot go on where a site that was heard promised to another.
+    fn outrun(&self) -> String {
+        let site = &self.config.site;
+        let newer = self.promised_elsewhere();
+        format!(
+            "another site stands too, for generation {newer}: see `status` whether it leads, and \
+             if it does not, run `trefoil takeover --at {site}` again"
+        )
     }
 
     /// Fails the operator's takeover, or goes on waiting if there is no operator.
