@@ -96,3 +96,23 @@ async fn a_journal_begun_anew_uses_nothing_as_it_is_that_was_trimmed_before() {
     let mut journal = open(dir.path(), boot(2)).unwrap();
     assert_eq!(journal.recover().await.unwrap().newest, all[69].position());
 }
+
+#[tokio::test]
+async fn a_trimmed_segment_of_another_size_is_made_anew() {
+    let (dir, journal, all) = used_for_long().await;
+    drop(journal);
+    let names = (&GroupName::new("g").unwrap(), &SiteName::new("a").unwrap());
+    let larger = 32 * SEGMENT_BYTES_MIN;
+    let medium = Medium::Written;
+    let mut journal =
+        FileJournal::open_in_boot(dir.path(), names, larger, medium, boot(1)).unwrap();
+    journal.recover().await.unwrap();
+    let more = roll(&mut journal, all[149].position(), 200).await;
+    kill(journal);
+    let path = segments(dir.path()).pop().unwrap();
+    assert_eq!(std::fs::metadata(path).unwrap().len(), 2 * SEGMENT_BYTES_MIN);
+    let mut journal =
+        FileJournal::open_in_boot(dir.path(), names, larger, medium, boot(1)).unwrap();
+    let found = journal.recover().await.unwrap();
+    assert_eq!((found.newest, found.cut), (more[199].position(), None));
+}

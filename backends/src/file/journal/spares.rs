@@ -187,7 +187,7 @@ impl Drop for Spares {
 impl Shared {
     fn run(&self) {
         while let Some(Next { path, trimmed, resets }) = self.next_file() {
-            let prepared = if trimmed { self.wipe(&path) } else { self.prepare(path) };
+            let prepared = if trimmed { self.wipe(path) } else { self.prepare(path) };
             let mut work = self.work.lock();
             match prepared {
                 Ok(Some(spare)) if spare.zeroed || work.resets == resets => work.ready.push(spare),
@@ -236,29 +236,37 @@ impl Shared {
                 Ok(Some(Spare { file, path, size, zeroed: true }))
             }
             Ok(None) => Ok(None),
-            Err(source) => {
-                // A half-made file must not keep the room that others lack.
-                let _ = std::fs::remove_file(&path);
-                Err(Error::io(format!("prepare journal segment {}", path.display()), source))
-            }
+            Err(source) => Err(self.given_up(&path, source)),
         }
     }
 
-    /// Makes a spare of a trimmed segment: nothing of it says any more what it was.
-    fn wipe(&self, path: &Path) -> Result<Option<Spare>> {
+    /// Makes a spare of a trimmed segment: nothing of it says any more what it was. One of another
+    /// size, from before the capacity was changed, is made anew.
+    fn wipe(&self, path: PathBuf) -> Result<Option<Spare>> {
         let wiped = || {
-            let file = SegmentFile::open(path, self.medium)?;
-            let size = file.metadata()?.len();
+            let file = SegmentFile::open(&path, self.medium)?;
+            if file.metadata()?.len() != self.segment_bytes {
+                return Ok(None);
+            }
             write_zeroes(&file, 0, RECORDS_AT + END_BYTES)?;
             file.sync_data()?;
             file.make_ready()?;
-            Ok((file, size))
+            Ok(Some(file))
         };
-        let (file, size) = wiped().map_err(|source| {
-            Error::io(format!("use trimmed journal segment {} again", path.display()), source)
-        })?;
-        let (file, path) = (Arc::new(file), path.to_owned());
-        Ok(Some(Spare { file, path, size, zeroed: false }))
+        match wiped() {
+            Ok(Some(file)) => {
+                let (file, size) = (Arc::new(file), self.segment_bytes);
+                Ok(Some(Spare { file, path, size, zeroed: false }))
+            }
+            Ok(None) => self.prepare(path),
+            Err(source) => Err(self.given_up(&path, source)),
+        }
+    }
+
+    /// A half-made file must not keep the room that others lack.
+    fn given_up(&self, path: &Path, source: std::io::Error) -> Error {
+        let _ = std::fs::remove_file(path);
+        Error::io(format!("prepare journal segment {}", path.display()), source)
     }
 
     fn fill(&self, path: &Path) -> std::io::Result<Option<SegmentFile>> {
