@@ -1,5 +1,6 @@
 //! A leg at its source: judges the follower, sends what it may have, takes in how far it is.
 
+use crate::history;
 use crate::holes::Off;
 use crate::site::{Leg, blocks_of};
 use crate::world::{Mail, World, others, site};
@@ -311,8 +312,10 @@ impl World {
     fn check_plan(&mut self, at: usize, from: usize, plan: &Plan) {
         let everything = plan.debt == PlanDebt::Everything && plan.kind != PlanKind::Rewind;
         let blank = self.sites[from].blank();
+        // To a site whose history has no write yet there is nothing to spare.
+        let empty = history::writes(self.sites[from].disk.newest()).next().is_none();
         let rescued = self.sites[from].run.as_ref().is_some_and(|run| run.discards_tail);
-        if everything && !blank && !self.destroyed && !rescued {
+        if everything && !blank && !empty && !self.destroyed && !rescued {
             let (at, from) = (site(at), site(from));
             self.broke("purge_safe", format!("{from} is copied whole from {at}: {}", plan.why));
         }
