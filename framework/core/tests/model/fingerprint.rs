@@ -44,7 +44,7 @@ impl World {
             for mail in mail {
                 tell_mail(&mut out, mail)?;
             }
-            write!(out, "{:?}{:?}{}", self.cut, self.host, self.destroyed)
+            write!(out, "{:?}{:?}{}{:?}", self.cut, self.host, self.destroyed, self.filled)
         });
         debug_assert!(sent.is_ok(), "a hash takes everything");
         out.hash.digest()

@@ -315,7 +315,9 @@ impl World {
         // To a site whose history has no write yet there is nothing to spare.
         let empty = history::writes(self.sites[from].disk.newest()).next().is_none();
         let rescued = self.sites[from].run.as_ref().is_some_and(|run| run.discards_tail);
-        if everything && !blank && !empty && !self.destroyed && !rescued {
+        if everything && (blank || empty) {
+            self.filled[from] |= history::writes(plan.base).next().is_some();
+        } else if everything && !self.destroyed && !self.filled[at] && !rescued {
             let (at, from) = (site(at), site(from));
             self.broke("purge_safe", format!("{from} is copied whole from {at}: {}", plan.why));
         }
