@@ -130,6 +130,32 @@ fn a_mirror_that_comes_no_further_is_out_until_it_does() {
 }
 
 #[test]
+fn what_was_said_about_an_earlier_wait_includes_nobody() {
+    // R5: it holds what was assigned before that wait, and others were answered since.
+    let mut world = World::paired();
+    let suspended = |names: &[&str]| Event::Suspended(names.iter().map(|s| site(s)).collect());
+    world.event("a", suspended(&["b"]));
+    world.run(1000);
+    assert!(!world.joined("a", "b"));
+    world.event("a", suspended(&[]));
+    let late = LegReport {
+        connected: true,
+        incarnation: world.incarnation("b"),
+        marks: marks(10),
+        may_include: true,
+        ..LegReport::default()
+    };
+    world.event("a", Event::Leg(site("b"), late));
+    world.event("a", Event::Leg(site("b"), late));
+    assert!(!world.joined("a", "b"), "that is of before it left");
+    world.event("a", Event::Leg(site("b"), LegReport { may_include: false, ..late }));
+    assert!(world.joined("a", "b"));
+    world.event("a", Event::Leg(site("b"), late));
+    world.run(1000);
+    assert!(charter_of(&world, "a").member(&site("b")).is_some());
+}
+
+#[test]
 fn an_inclusion_whose_outcome_is_unknown_is_settled_by_a_newer_charter() {
     // H26
     let mut world = World::paired_without_b();

@@ -288,7 +288,8 @@ impl World {
         let current = run.legs.contains_key(&site(to));
         let mut report = LegReport { connected: report.connected && current, ..report };
         if off == Off::IncludedBeforeItHolds {
-            report.may_include |= report.connected;
+            let awaited = run.legs.get(&site(to)).is_some_and(|leg| leg.mark.is_some());
+            report.may_include |= report.connected && awaited;
         }
         if off == Off::MembersInDebt {
             report.debt_bytes = 0;

@@ -52,13 +52,14 @@ impl World {
         let source = self.node(from);
         let (newest, lineage, closed) =
             (source.newest, source.lineage.clone(), source.closed.clone());
+        let awaited = source.joined.contains(&site(to));
         let node = self.nodes.get_mut(&site(to)).unwrap();
         (node.newest, node.lineage, node.closed) = (newest, lineage, closed);
         let report = LegReport {
             connected: true,
             incarnation: node.incarnation,
             marks: marks(newest),
-            may_include: true,
+            may_include: awaited,
             ..LegReport::default()
         };
         self.event(from, Event::Leg(site(to), report));

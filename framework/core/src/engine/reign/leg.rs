@@ -33,11 +33,20 @@ pub(super) struct Leg {
     pub replaced: bool,
     /// It is back in another session, in which what it must hold is noted anew (rule R5).
     pub back: bool,
+    /// Nobody waits for it any more, and it has not said yet that it knows: what it says of being
+    /// included is about that wait, and it is not waited for again before (rule R5).
+    pub left: bool,
     /// When it last came further, or had nothing left to come further to.
     pub moved_at: u64,
 }
 
 impl Leg {
+    /// From now on nobody waits for it.
+    pub fn leave(&mut self) {
+        self.acking = false;
+        self.left = true;
+    }
+
     /// Whether the host has waited for it too long: it is silent, or it answers and does not come
     /// further (its disk is full, or does not answer).
     pub fn overdue(&self, now: u64, grace_us: u64) -> bool {

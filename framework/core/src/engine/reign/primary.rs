@@ -202,6 +202,7 @@ impl Reign {
         } else {
             leg.lost_at.get_or_insert(own.now);
         }
+        leg.left &= report.may_include;
         leg.report = report;
     }
 
@@ -283,7 +284,7 @@ impl Reign {
         for (site, leg) in &mut primary.legs {
             let named = charter.member(site).is_some();
             if leg.acking && leg.proposed && !named {
-                leg.acking = false;
+                leg.leave();
                 leg.proposed = false;
                 effects.push(Effect::Leave(site.clone()));
             }
@@ -339,7 +340,7 @@ impl Reign {
         for (site, leg) in &mut primary.legs {
             // Joined in an earlier round and gone since: no charter names it yet.
             if leg.acking && !in_sync.iter().any(|member| &member.site == site) {
-                leg.acking = false;
+                leg.leave();
                 leg.proposed = false;
                 effects.push(Effect::Leave(site.clone()));
             }

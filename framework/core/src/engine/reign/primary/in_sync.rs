@@ -85,7 +85,7 @@ impl Reign {
                 || self.suspended.contains(site);
             let overdue = leg.overdue(own.now, grace) || (!waits && !leg.report.connected);
             if leg.acking && !leg.proposed && !named && (overdue || unfit) {
-                leg.acking = false;
+                leg.leave();
                 effects.push(Effect::Leave(site.clone()));
             }
             if !leg.acking && !named {
@@ -109,6 +109,7 @@ impl Reign {
             let fit = leg.report.connected
                 && leg.report.debt_bytes == 0
                 && !leg.replaced
+                && !leg.left
                 && !self.suspended.contains(site)
                 && (leg.acking || !away)
                 && !leg.overdue(own.now, grace);
