@@ -25,6 +25,12 @@ use trefoil_core::engine::takeover::Verdict;
 use trefoil_core::model::{Generation, Incarnation, Role};
 use trefoil_core::wire::PromiseReply;
 
+/// What A's leg to B reports: B is connected, and holds everything up to that number.
+fn from_b(world: &World, number: u64) -> LegReport {
+    let (incarnation, marks) = (world.incarnation("b"), marks(number));
+    LegReport { connected: true, incarnation, marks, ..LegReport::default() }
+}
+
 #[test]
 fn the_home_site_begins_the_first_generation_with_a_second_promise() {
     let mut world = World::new();
@@ -74,12 +80,7 @@ fn of_two_candidates_with_one_count_only_the_first_is_promised() {
 fn a_mirror_is_waited_for_before_the_charter_names_it() {
     // H4, H5: what was assigned before the primary waits must be held durably first.
     let mut world = World::paired_without_b();
-    let report = LegReport {
-        connected: true,
-        incarnation: world.incarnation("b"),
-        marks: marks(10),
-        ..LegReport::default()
-    };
+    let report = from_b(&world, 10);
     world.set_newest("a", 10);
     let effects = world.event("a", Event::Leg(site("b"), report));
     assert!(effects.contains(&Effect::Join(site("b"))), "{effects:?}");
@@ -119,12 +120,7 @@ fn a_mirror_that_comes_no_further_is_out_until_it_does() {
     assert!(charter_of(&world, "a").member(&site("b")).is_none());
     world.run(10_000);
     assert!(!world.joined("a", "b"), "close, but it does not move");
-    let report = LegReport {
-        connected: true,
-        incarnation: world.incarnation("b"),
-        marks: marks(60),
-        ..LegReport::default()
-    };
+    let report = from_b(&world, 60);
     let effects = world.event("a", Event::Leg(site("b"), report));
     assert!(effects.contains(&Effect::Join(site("b"))), "{effects:?}");
 }
@@ -138,13 +134,7 @@ fn what_was_said_about_an_earlier_wait_includes_nobody() {
     world.run(1000);
     assert!(!world.joined("a", "b"));
     world.event("a", suspended(&[]));
-    let late = LegReport {
-        connected: true,
-        incarnation: world.incarnation("b"),
-        marks: marks(10),
-        may_include: true,
-        ..LegReport::default()
-    };
+    let late = LegReport { may_include: true, ..from_b(&world, 10) };
     world.event("a", Event::Leg(site("b"), late));
     world.event("a", Event::Leg(site("b"), late));
     assert!(!world.joined("a", "b"), "that is of before it left");
@@ -159,13 +149,7 @@ fn what_was_said_about_an_earlier_wait_includes_nobody() {
 fn an_inclusion_whose_outcome_is_unknown_is_settled_by_a_newer_charter() {
     // H26
     let mut world = World::paired_without_b();
-    let report = LegReport {
-        connected: true,
-        incarnation: world.incarnation("b"),
-        marks: marks(10),
-        may_include: true,
-        ..LegReport::default()
-    };
+    let report = LegReport { may_include: true, ..from_b(&world, 10) };
     world.cut("a", "b");
     world.cut("a", "c");
     world.event("a", Event::Leg(site("b"), report));

@@ -147,10 +147,11 @@ impl Log {
         let mut parts: Vec<&[u8]> = Vec::with_capacity(2 * records.len() + 1);
         let (start, mut end, mut taken) = (active.used, active.used, 0);
         for record in records {
-            end += record.encoded_bytes() as u64;
-            if end > active.size {
+            let next = end + record.encoded_bytes() as u64;
+            if next > active.size {
                 break;
             }
+            end = next;
             parts.push(record.header_bytes());
             parts.push(record.payload());
             taken += 1;
@@ -158,7 +159,6 @@ impl Log {
         if taken == 0 {
             return Ok(0);
         }
-        let end = start + parts.iter().map(|part| part.len() as u64).sum::<u64>();
         let ending = ZEROES.get(..(active.size - end).min(END_BYTES) as usize).unwrap_or_default();
         parts.push(ending);
         active.file.append(start, &parts, ending.len()).map_err(|source| {
