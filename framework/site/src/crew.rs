@@ -17,6 +17,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use trefoil_core::engine::headroom::FillRate;
 use trefoil_core::engine::judge::Plan;
@@ -38,6 +39,12 @@ pub(crate) const MAILBOX_MAX: usize = 1 << 16;
 pub(crate) const JOURNAL: &str = "the journal";
 /// The other.
 pub(crate) const VOLUMES: &str = "the volumes";
+
+/// A site that lacks no more than so many updates keeps up, however old they are.
+const KEEPS_UP_UPDATES: u64 = 4096;
+/// So does one that lacks what was written in this time, however much: what a fast host writes
+/// between two heartbeats is no backlog.
+const KEEPS_UP: Duration = Duration::from_secs(1);
 
 /// Where this site is; written by whoever moves it, read by everyone on the thread.
 #[derive(Default)]
@@ -367,6 +374,16 @@ impl Crew {
             return (0, 0);
         }
         self.history.borrow().since(restored, self.shared.clock.wall_us())
+    }
+
+    /// Whether a site that received up to `received` is close enough to count as paired.
+    pub fn keeps_up(&self, received: UpdateNumber) -> bool {
+        if self.marks.horizon.get().since(received) <= KEEPS_UP_UPDATES {
+            return true;
+        }
+        // What is known of another site is as old as its last heartbeat.
+        let within = KEEPS_UP + self.shared.config.timing.heartbeat;
+        self.history.borrow().is_near(received, self.shared.clock.wall_us(), within)
     }
 
     /// Tells whom it concerns how far this site is. A message costs as much as an append to

@@ -1,6 +1,7 @@
 //! When which updates were made: enough to say how far behind another site is.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 use trefoil_core::model::UpdateNumber;
 use trefoil_core::record::Record;
 
@@ -55,6 +56,12 @@ impl History {
         self.samples.front().is_some_and(|first| first.number <= number.next())
     }
 
+    /// Whether nothing after `number` is older than `within` at `now_us`. What is older than the
+    /// oldest sample is not near: its age is not known.
+    pub fn is_near(&self, number: UpdateNumber, now_us: u64, within: Duration) -> bool {
+        self.reaches(number) && u128::from(self.since(number, now_us).0) <= within.as_micros()
+    }
+
     /// The age of the oldest update after `number` at `now_us`, and the bytes after it.
     pub fn since(&self, number: UpdateNumber, now_us: u64) -> (u64, u64) {
         // The sample at or right before the first update that is lacked.
@@ -68,5 +75,40 @@ impl History {
                 None => (0, 0),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trefoil_core::model::Position;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// 10,000 updates in a tenth of a second, from 10 s on; the first is number 101.
+    fn burst() -> History {
+        let mut end = Position { number: UpdateNumber::new(100), ..Position::START };
+        let mut history = History::default();
+        for index in 0..10_000 {
+            let record = Record::heartbeat(&end, 10_000_000 + index * 10);
+            end = record.position();
+            history.note(&[record]);
+        }
+        history
+    }
+
+    #[test]
+    fn a_burst_is_near_however_many_updates_it_has() {
+        assert!(burst().is_near(UpdateNumber::new(100), 10_500_000, SECOND));
+    }
+
+    #[test]
+    fn what_is_old_is_not_near() {
+        assert!(!burst().is_near(UpdateNumber::new(100), 11_500_000, SECOND));
+    }
+
+    #[test]
+    fn what_was_made_before_the_oldest_sample_is_not_near() {
+        assert!(!burst().is_near(UpdateNumber::new(99), 10_500_000, SECOND));
     }
 }

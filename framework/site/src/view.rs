@@ -290,6 +290,9 @@ fn leg_state(crew: &CrewRef, site: &SiteName) -> LegState {
         return LegState::Copying;
     }
     let acking = crew.marks.acking.borrow().contains(site);
-    let behind = crew.marks.horizon.get().since(report.marks.received);
-    if acking || behind <= 4096 { LegState::Paired } else { LegState::CatchingUp }
+    if acking || crew.keeps_up(report.marks.received) {
+        LegState::Paired
+    } else {
+        LegState::CatchingUp
+    }
 }

@@ -71,7 +71,10 @@ impl Crew {
         if view.debt_bytes > 0 {
             return Some(LegState::Copying);
         }
-        let behind = self.marks.horizon.get().since(view.marks.received);
-        Some(if behind <= 4096 { LegState::Paired } else { LegState::CatchingUp })
+        Some(if self.keeps_up(view.marks.received) {
+            LegState::Paired
+        } else {
+            LegState::CatchingUp
+        })
     }
 }
