@@ -2,6 +2,7 @@
 //! durably.
 
 use super::{Broken, Verdict};
+use crate::model::Entry;
 use crate::oracle::{Oracle, SITES};
 use trefoil_core::model::UpdateNumber;
 use trefoil_core::record::RecordKind;
@@ -17,10 +18,12 @@ pub fn check(oracle: &Oracle, site: usize) -> Verdict {
     if !charter.active || named(site) || leads || SITES[site] != "c" {
         return Ok(());
     }
-    // The mark of a reign that it began itself, and that never became active, is no update.
-    let marks = oracle.sites[site].history.iter().rev();
-    let marks = marks.take_while(|entry| entry.kind == RecordKind::Generation).count();
-    let newest = oracle.sites[site].newest().value().saturating_sub(marks as u64);
+    // What it numbered itself it did not receive: the mark of a reign that never became active,
+    // and what was on its way to its disk when it was deposed.
+    let led = |entry: &Entry| oracle.begun.get(&entry.generation).is_some_and(|b| b.site == site);
+    let own = |entry: &&Entry| entry.kind == RecordKind::Generation || led(entry);
+    let own = oracle.sites[site].history.iter().rev().take_while(own).count();
+    let newest = oracle.sites[site].newest().value().saturating_sub(own as u64);
     let newest = UpdateNumber::new(newest);
     let Some(entry) = oracle.sites[site].at(newest) else { return Ok(()) };
     for member in &charter.in_sync {
