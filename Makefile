@@ -20,7 +20,7 @@ SEED ?= 1
 # The checks that only read, cheapest first.
 CHECKS := format lint purity docs deny api
 # All of `make test`, in the order it runs.
-STEPS := $(CHECKS) unit sim demo e2e-short
+STEPS := $(CHECKS) unit counted sim demo e2e-short
 
 .PHONY: help
 help: ## list the targets
@@ -28,7 +28,7 @@ help: ## list the targets
 		| expand -t 12
 
 .PHONY: test
-test: ## all that a change must pass: checks, tests, simulation, demo, short end-to-end run
+test: ## all that a change must pass: checks, tests, instructions, simulation, demo, short end-to-end run
 	@scripts/steps.sh $(STEPS)
 
 .PHONY: verify

@@ -22,11 +22,7 @@ missing() {
 
 mapfile -t packages < <(missing)
 if [ "${#packages[@]}" -gt 0 ]; then
-    if command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
-        echo "installing ${packages[*]}"
-        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-            --no-install-recommends "${packages[@]}" >/dev/null
-    fi
+    scripts/install.sh "${packages[@]}" || true
     if [ -n "$(missing)" ]; then
         echo "the peers need: $(missing | tr '\n' ' ')" >&2
         exit 1

@@ -5,13 +5,20 @@
 # usage: scripts/counted.sh [record]
 #
 # `record` writes what was counted, and 3 % more, as the new limits: for a change that is meant, and
-# for another version of the compiler. Needs valgrind (Debian: valgrind).
+# for another version of the compiler, whose counts say nothing about these limits. Needs valgrind
+# and installs it where it can (Debian: valgrind).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 LIMITS=benches/counted.txt
 CALLS=50
 
+compiler=$(rustc --version | cut -d ' ' -f 1,2)
+if [ "${1:-}" != record ] && ! grep -qx "# $compiler" "$LIMITS"; then
+    echo "skipped: the limits are of another compiler than $compiler (scripts/counted.sh record)"
+    exit 0
+fi
+command -v valgrind >/dev/null || scripts/install.sh valgrind || true
 if ! command -v valgrind >/dev/null; then
     echo 'skipped: valgrind is not installed (Debian: valgrind)'
     exit 0
@@ -27,7 +34,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 names=$(grep -oE 'case\("[a-z_]+"' benches/src/hot.rs | cut -d '"' -f 2)
 failed=0
-: >"$work/limits"
+echo "# $compiler" >"$work/limits"
 for name in $names; do
     valgrind --tool=callgrind --callgrind-out-file="$work/out" --collect-atstart=no \
         --toggle-collect='*counted_region*' "$program" "$name" "$CALLS" >/dev/null 2>"$work/said"

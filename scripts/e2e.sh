@@ -31,26 +31,10 @@ missing() {
     fi
 }
 
-# Root installs; another user does where sudo asks for no password.
-install() {
-    local packages=("$@") as_root=()
-    command -v apt-get >/dev/null || return 1
-    if [ "$(id -u)" -ne 0 ]; then
-        sudo -n true 2>/dev/null || return 1
-        as_root=(sudo -n)
-    fi
-    echo "installing ${packages[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    local options=(-y -qq --no-install-recommends -o DPkg::Lock::Timeout=120)
-    # A fresh machine has no lists of packages, an old one may have outdated ones.
-    { "${as_root[@]}" apt-get update -qq && "${as_root[@]}" apt-get install "${options[@]}" \
-        "${packages[@]}"; } >/dev/null
-}
-
 lacking=$(missing)
 if [ -n "$lacking" ]; then
     mapfile -t packages < <(cut -d ' ' -f 2 <<<"$lacking" | sort -u)
-    install "${packages[@]}" || true
+    scripts/install.sh "${packages[@]}" || true
     lacking=$(missing)
 fi
 if [ -n "$lacking" ]; then
