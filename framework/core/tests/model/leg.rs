@@ -317,14 +317,15 @@ impl World {
         let empty = history::writes(self.sites[from].disk.newest()).next().is_none();
         let rescued = self.sites[from].run.as_ref().is_some_and(|run| run.discards_tail);
         if everything && (blank || empty) {
-            self.filled[from] |= history::writes(plan.base).next().is_some();
+            self.filled[from] |= plan.base.number > UpdateNumber::ZERO;
         } else if everything && !self.destroyed && !self.filled[at] && !rescued {
             let (at, from) = (site(at), site(from));
             self.broke("purge_safe", format!("{from} is copied whole from {at}: {}", plan.why));
         }
         let gone = matches!(&plan.kind, PlanKind::Refuse { .. })
             && plan.why.contains("no map names what went before");
-        if gone && !self.destroyed {
+        // Who was filled never held the records before: it has nothing to set aside or undo.
+        if gone && !self.destroyed && !self.filled[from] {
             let (at, from) = (site(at), site(from));
             self.broke("purge_safe", format!("{from} has trimmed its tail ({at}): {}", plan.why));
         }

@@ -102,7 +102,7 @@ pub struct World {
     pub claims: [[Option<Claim>; SITES]; SITES],
     /// Media were lost: a copy of everything is no fault any more.
     pub destroyed: bool,
-    /// Which sites were empty, and filled with writes that their journals never held: they know of
+    /// Which sites were empty, and filled with updates that their journals never held: they know of
     /// no extents for those who lack some of these, and compare.
     pub filled: [bool; SITES],
     /// The rule that was broken, and how.
