@@ -7,11 +7,12 @@
 mod frame;
 mod lanes;
 mod receive;
+mod room;
 mod send;
 
 pub(crate) use frame::crc_of;
 pub(crate) use lanes::{Counters, LaneKind, Lanes};
-pub use receive::READ_BYTES;
+pub use room::READ_BYTES;
 
 use bytes::BytesMut;
 use std::io::{IoSlice, Result};

@@ -2,6 +2,7 @@
 
 use super::frame::{HEADER_BYTES, Header, crc_of};
 use super::lanes::{Counters, LaneKind, Lanes};
+use super::room::Room;
 use async_trait::async_trait;
 use bytes::BytesMut;
 use std::future::poll_fn;
@@ -10,19 +11,12 @@ use std::sync::Arc;
 use trefoil_core::port::{Frame, FrameReceiver};
 use trefoil_core::{Error, ErrorKind, Result};
 
-/// How much room there is for each read, in bytes: about sixty updates of 4 KiB, so that one
-/// call and one wake-up serve a whole batch. Longer frames get the room that they need.
-pub const READ_BYTES: usize = 256 << 10;
-
-/// When less room than this is left, a new buffer is taken: reads in small pieces cost more
-/// than the copy of the piece of a frame that has come.
-const ROOM_BYTES_MIN: usize = 64 << 10;
-
 pub(crate) struct Receiver {
     lanes: Arc<Lanes>,
     lane: LaneKind,
     /// What was read and not returned. It is kept here so that a dropped `receive` loses nothing.
     buffer: BytesMut,
+    room: Room,
     /// The frame whose header was read and whose body has not come yet: length and CRC.
     body: Option<(usize, u32)>,
     finished: bool,
@@ -30,7 +24,8 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) fn new(lanes: Arc<Lanes>, lane: LaneKind) -> Self {
-        Self { lanes, lane, buffer: BytesMut::new(), body: None, finished: false }
+        let (buffer, room) = (BytesMut::new(), Room::default());
+        Self { lanes, lane, buffer, room, body: None, finished: false }
     }
 
     /// Every whole frame in the buffer. A damaged one ends the link; those before it are good
@@ -84,10 +79,7 @@ impl Receiver {
 
     async fn read(&mut self) -> Result<()> {
         let missing = self.body.map_or(0, |(length, _)| length.saturating_sub(self.buffer.len()));
-        let room = self.buffer.capacity() - self.buffer.len();
-        if room < missing.max(ROOM_BYTES_MIN) {
-            self.buffer.reserve(missing.max(READ_BYTES));
-        }
+        self.room.make(&mut self.buffer, missing);
         let wire = self.lanes.wire(self.lane);
         match poll_fn(|context| wire.poll_read(context, &mut self.buffer)).await {
             Ok(0) => {
@@ -96,7 +88,10 @@ impl Receiver {
                 self.lanes.end(ErrorKind::Unavailable, "the other side went away");
                 self.lanes.check("receive frames")
             }
-            Ok(_) => Ok(()),
+            Ok(read) => {
+                self.room.note(read);
+                Ok(())
+            }
             Err(error) if error.kind() == Io::Interrupted => Ok(()),
             Err(error) => {
                 self.lanes.check("receive frames")?;
