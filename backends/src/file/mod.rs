@@ -19,7 +19,7 @@ pub use state::STATE_BYTES_MAX;
 pub use store::FileStore;
 pub(crate) use store::read_cached;
 pub use tails::{TAIL_BYTES_MAX, list_tails, read_tail};
-pub(crate) use threads::IoThreads;
+pub(crate) use threads::{IoThreads, Turn};
 pub(crate) use volume::{open_volume, poisoned};
 
 use std::fs::File;

@@ -1,7 +1,7 @@
 //! A volume's blocks in one sparse file.
 
 use super::extent::data_from;
-use super::threads::IoThreads;
+use super::threads::{IoThreads, Turn};
 use super::volume::{open_volume, poisoned};
 use crate::range::{check_batch, check_range};
 use async_trait::async_trait;
@@ -93,8 +93,10 @@ impl Shared {
     }
 
     fn write(&self, batch: &[BlockWrite]) -> Result<()> {
+        let mut turn = Turn::begin();
         let mut rest = batch;
         while let Some(first) = rest.first() {
+            turn.share();
             let taken = match &first.content {
                 Content::Zero(length) => {
                     self.zero(first.offset, *length)?;

@@ -3,13 +3,36 @@
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot};
 use trefoil_core::{Error, Result};
 
 /// How many jobs wait at most; a caller beyond waits for its turn.
 const JOBS_MAX: usize = 256;
 
+/// How long a job that has much to do keeps its core while others want it. The scheduler would take
+/// it away at the next tick only, up to 4 ms later, and who waits for the core may be the thread
+/// that answers hosts.
+const TURN: Duration = Duration::from_micros(200);
+
 type Job = Box<dyn FnOnce() + Send>;
+
+/// The turn of a job that has much to do and is in no hurry.
+pub(crate) struct Turn(Instant);
+
+impl Turn {
+    pub(crate) fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Call it between two pieces of work: lets others have the core, if the turn is over.
+    pub(crate) fn share(&mut self) {
+        if self.0.elapsed() >= TURN {
+            std::thread::yield_now();
+            *self = Self::begin();
+        }
+    }
+}
 
 /// A small pool of threads for blocking I/O, shared by the process.
 pub(crate) struct IoThreads {

@@ -1,7 +1,7 @@
 //! A volume's blocks in one mapped file.
 
 use super::{Map, check_whole, reserve};
-use crate::file::{IoThreads, data_from, open_volume, poisoned, read_cached};
+use crate::file::{IoThreads, Turn, data_from, open_volume, poisoned, read_cached};
 use crate::range::{check_batch, check_range};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -122,11 +122,15 @@ impl Shared {
     fn write(&self, batch: &[BlockWrite]) -> Result<()> {
         self.check_poison()?;
         self.check_whole("write")?;
-        batch.iter().try_for_each(|write| match &write.content {
-            Content::Data(data) => {
-                self.map.read().write(write.offset, data).map_err(self.io("write"))
+        let mut turn = Turn::begin();
+        batch.iter().try_for_each(|write| {
+            turn.share();
+            match &write.content {
+                Content::Data(data) => {
+                    self.map.read().write(write.offset, data).map_err(self.io("write"))
+                }
+                Content::Zero(length) => self.zero(write.offset, *length),
             }
-            Content::Zero(length) => self.zero(write.offset, *length),
         })
     }
 
