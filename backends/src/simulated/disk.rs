@@ -157,6 +157,12 @@ impl SimulatedDisk {
         self.lock().faults.full = full;
     }
 
+    /// While `no_growth`, a volume that is to become longer is refused with [`ErrorKind::Full`];
+    /// there is room for everything else.
+    pub fn set_no_growth(&self, no_growth: bool) {
+        self.lock().faults.no_growth = no_growth;
+    }
+
     /// While `lying`, syncs are answered without being done, as some devices do. (The state is
     /// still saved truly.)
     pub fn set_lying(&self, lying: bool) {

@@ -41,6 +41,8 @@ pub(super) struct Faults {
     pub(super) append_to_fail: Option<ErrorKind>,
     /// Whether there is no room for anything new.
     pub(super) full: bool,
+    /// Volumes cannot grow: there is room for what they are.
+    pub(super) no_growth: bool,
     /// Whether syncs are answered without being done.
     pub(super) lying: bool,
 }
@@ -50,6 +52,16 @@ impl Faults {
     pub(super) fn check_room(&self, what: &str) -> Result<()> {
         if self.full {
             return Err(Error::new(ErrorKind::Full, format!("{what}: the simulated disk is full")));
+        }
+        Ok(())
+    }
+
+    /// Refuses to grow a volume where there is no room for that.
+    pub(super) fn check_growth(&self) -> Result<()> {
+        self.check_room("grow")?;
+        if self.no_growth {
+            let what = "grow: the simulated disk has no room for more";
+            return Err(Error::new(ErrorKind::Full, what));
         }
         Ok(())
     }

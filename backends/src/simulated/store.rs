@@ -8,7 +8,7 @@ use crate::open_once::Claim;
 use crate::range::{check_batch, check_range};
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use trefoil_core::model::{Extent, VolumeName};
 use trefoil_core::port::{BlockStore, BlockWrite};
 use trefoil_core::{Error, ErrorKind, Result};
@@ -19,7 +19,7 @@ pub struct SimulatedStore {
     disk: SimulatedDisk,
     life: u64,
     name: VolumeName,
-    size: u64,
+    size: AtomicU64,
     poisoned: AtomicBool,
     _claim: Claim,
 }
@@ -32,7 +32,8 @@ impl SimulatedStore {
         size: u64,
         claim: Claim,
     ) -> Self {
-        Self { disk, life, name, size, poisoned: AtomicBool::new(false), _claim: claim }
+        let (size, poisoned) = (AtomicU64::new(size), AtomicBool::new(false));
+        Self { disk, life, name, size, poisoned, _claim: claim }
     }
 
     /// The volume, if the process that opened it is still there.
@@ -58,11 +59,11 @@ impl SimulatedStore {
 #[async_trait]
 impl BlockStore for SimulatedStore {
     fn size(&self) -> u64 {
-        self.size
+        self.size.load(Ordering::SeqCst)
     }
 
     async fn read(&self, offset: u64, length: usize) -> Result<Bytes> {
-        check_range("read", self.size, offset, length as u64)?;
+        check_range("read", self.size(), offset, length as u64)?;
         let time = self.disk.lock().draw(|latency| &latency.read);
         wait(time).await;
         let mut disk = self.disk.lock();
@@ -70,7 +71,7 @@ impl BlockStore for SimulatedStore {
     }
 
     async fn write(&self, batch: Vec<BlockWrite>) -> Result<()> {
-        check_batch(self.size, &batch)?;
+        check_batch(self.size(), &batch)?;
         let time = {
             let mut disk = self.disk.lock();
             disk.check_life(self.life, "write")?;
@@ -119,7 +120,23 @@ impl BlockStore for SimulatedStore {
         Ok(self.volume(&mut disk, "list")?.allocated_from(offset))
     }
 
+    async fn grow(&self, size: u64) -> Result<()> {
+        let time = {
+            let mut disk = self.disk.lock();
+            disk.check_life(self.life, "grow")?;
+            self.check_poison()?;
+            disk.faults.check_growth()?;
+            disk.draw(|latency| &latency.sync)
+        };
+        wait(time).await;
+        let mut disk = self.disk.lock();
+        let volume = self.volume(&mut disk, "grow")?;
+        volume.size = volume.size.max(size);
+        self.size.fetch_max(size, Ordering::SeqCst);
+        Ok(())
+    }
+
     fn describe(&self) -> String {
-        format!("simulated {} ({} bytes)", self.name, self.size)
+        format!("simulated {} ({} bytes)", self.name, self.size())
     }
 }

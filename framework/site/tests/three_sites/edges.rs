@@ -1,12 +1,14 @@
 //! Edge cases that need whole sites: the host's buffers, and devices that fail (see
 //! `docs/edge_cases.md` for all of them).
 
-use crate::world::{World, in_virtual_time, site};
+use crate::world::{VOLUME_BYTES, World, in_virtual_time, site};
 use bytes::{Bytes, BytesMut};
 use std::time::Duration;
 use tokio::time::sleep;
 use trefoil_core::ErrorKind;
 use trefoil_core::engine::takeover::Verdict;
+use trefoil_core::model::{VolumeChange, VolumeName};
+use trefoil_site::GroupStatus;
 
 /// The size of a block of these worlds.
 const BLOCK: usize = 4096;
@@ -145,5 +147,68 @@ fn e24_a_full_device_at_a_lets_the_host_wait_and_loses_nothing() {
         assert!(world.status("a").serving, "no room is no failure");
         world.equal(last, "a", "b").await;
         assert_eq!(world.read("a", 2).await, 22);
+    });
+}
+
+#[test]
+fn e30_a_volume_that_grows_while_a_leg_is_down_is_grown_there_in_its_turn() {
+    in_virtual_time(async {
+        let world = World::paired().await;
+        world.write("a", 1, 0x11).await;
+        for other in ["a", "b"] {
+            world.network.cut(other, "c");
+        }
+        let name = VolumeName::new("db").unwrap();
+        let size = VOLUME_BYTES + 64 * BLOCK as u64;
+        let change = VolumeChange::Grow { name: name.clone(), size };
+        let grown = world.group("a").change_volumes(change).await.unwrap();
+        world.restored(grown, "b").await;
+        let length = |site: &str| {
+            let volumes = world.disks[site].volumes();
+            volumes.into_iter().find(|(volume, _)| *volume == name).map(|(_, size)| size)
+        };
+        assert_eq!(
+            (length("a"), length("b"), length("c")),
+            (Some(size), Some(size), Some(VOLUME_BYTES))
+        );
+
+        // Where it was not yet when C was cut off.
+        let data = Bytes::from(vec![0x22; BLOCK]);
+        let written = world.volume("a", "db").write_at(VOLUME_BYTES, data.clone()).await.unwrap();
+        world.restored(written, "b").await;
+        for other in ["a", "b"] {
+            world.network.heal(other, "c");
+        }
+        world.restored(written, "c").await;
+        assert_eq!(length("c"), Some(size), "what comes is carried out in order");
+        assert_eq!(world.status("c").totals.copied_bytes, 0, "and nothing is copied for it");
+
+        world.kill("a");
+        world.take_over("c").await;
+        let read = world.volume("c", "db").read_at(VOLUME_BYTES, BLOCK).await.unwrap();
+        assert_eq!(read, data, "C serves what lies in the new part");
+    });
+}
+
+#[test]
+fn e30_a_site_that_cannot_grow_a_volume_journals_on_and_says_so() {
+    in_virtual_time(async {
+        let world = World::paired().await;
+        world.disks["c"].set_no_growth(true);
+        let name = VolumeName::new("db").unwrap();
+        let change = VolumeChange::Grow { name, size: VOLUME_BYTES + 64 * BLOCK as u64 };
+        let grown = world.group("a").change_volumes(change).await.unwrap();
+        let last = world.write("a", 1, 0x11).await;
+        let says = |status: &GroupStatus| {
+            let journaled = status.marks.received >= last && status.marks.durable >= last;
+            status.trouble.is_some() && journaled
+        };
+        world.until("c", "c journals on, and says that it has no room", says).await;
+        let restored = world.status("c").marks.restored;
+        assert!(restored < last, "{restored}: it does not restore what comes after {grown}");
+        world.disks["c"].set_no_growth(false);
+        world.equal(last, "a", "c").await;
+        let whole = |status: &GroupStatus| status.trouble.is_none();
+        world.until("c", "c is well again", whole).await;
     });
 }
