@@ -58,6 +58,56 @@ def source_dies(report, _short):
         trio.stop("b", "a", "c")
 
 
+def stale_mirror(report, _short):
+    """B was away while A and C went on; A is lost. B is refused, and leads with what C has (E5, E4)."""
+    layout = Layout(volumes={"db0": "32MiB"}, journal={site: "256MiB" for site in "abc"})
+    with Trio(layout) as trio:
+        writer = host_at_a(trio)
+        trio.kill("b")
+        in_sync(trio, "a")
+        at = writer.answer_count()
+        until("the host goes on at A", lambda: writer.answer_count() > at + 1000, patience=60)
+        writer.stop()
+        number = trio.quiet("a", "c")
+        trio.kill("a")
+        trio.run("b")
+        stands = trio.until_status("B and C see each other", "b", lambda s: s["legs"]["c"]["link_up"])
+        stale = stands["newest"]["number"]
+        refused = trio.trefoil("takeover", "--at", "b", "--primary-is-fenced")
+        report.claim(
+            refused.returncode == 3 and stale < number and "generation 1 is held by {a}" in refused.stderr,
+            "the stale mirror is refused without A's word: only A knows what it answered",
+            f"exit {refused.returncode}: {refused.stderr.strip()[-400:]}",
+        )
+        trio.until_status("B read from C", "b", lambda s: s["newest"]["number"] == number)
+        report.claim(
+            f"is at 1.{number}" in refused.stderr,
+            "C had more: B read it before it was judged",
+            f"{stale} when it started, {number} at A, at C, and at B after it",
+        )
+        command = "trefoil takeover --at b --accept-loss"
+        report.claim(command in refused.stderr, f"the refusal names the next command: {command}")
+        trio.takeover("b", "--accept-loss")
+        trio.until_serving("b")
+        wrong = writer.lost(trio.uri("b", "db0"))
+        report.claim(
+            not wrong,
+            "B leads by the operator's word, and nothing that was answered is lost",
+            "; ".join(wrong[:3]),
+        )
+        trio.run("a")
+        trio.until_paired("b", "a", "c")
+        trio.quiet("b", "a", "c")
+        wrong = [problem for site in "abc" for problem in writer.lost(trio.uri(site, "db0"))]
+        copied = {site: trio.status(site)["totals"]["copied_bytes"] for site in "abc"}
+        report.claim(
+            not wrong and not any(copied.values()),
+            "A comes back, all three have everything, and nothing was copied",
+            "; ".join(wrong[:3]) or f"copied bytes {copied}",
+        )
+        trio.stop("b", "a", "c")
+
+
 def idle(report, _short):
     """Nobody ever wrote; A dies, B takes over, A returns: nothing is copied (E27)."""
     with Trio(Layout(volumes={"db0": "32MiB"})) as trio:

@@ -101,6 +101,7 @@ def scenarios(short):
         ("site-replaced", replaced.for_good, IN_SHORT),
         ("source-dies", deltas.source_dies, LONG),
         ("idle-pair", deltas.idle, IN_SHORT),
+        ("stale-mirror", deltas.stale_mirror, IN_SHORT),
         ("old-primary-delta", old_primary.without_a_tail, IN_SHORT),
         ("old-primary-tail", old_primary.with_a_tail, IN_SHORT),
         ("old-primary-consent", old_primary.with_answered_updates, LONG),

@@ -280,3 +280,14 @@ fn before_any_reign_was_active_there_is_nothing_to_lose() {
     let others = [("b", evidence(2, &[], 0))];
     assert_eq!(judge("a", &a, &others, Some(&fence), true), Assessment::Eligible(Verdict::Zero));
 }
+
+#[test]
+fn what_is_not_proved_names_the_reign_that_answered_and_not_the_one_that_is_to_begin() {
+    let charter = Charter { generation: generation(2), active: false, ..charter(&[("a", 1)]) };
+    let (b, c) = (evidence(2, &[1], 10), [("c", evidence(3, &[1], 8))]);
+    let assessment = judge("b", &b, &c, Some(&charter), false);
+    let Assessment::Eligible(Verdict::Unknown(facts)) = assessment else {
+        panic!("nobody here can know what a answered: {assessment:?}");
+    };
+    assert!(facts.contains("answered in generation 1 is held by {a}"), "{facts}");
+}

@@ -184,7 +184,7 @@ fn facts(standing: &Standing<'_>, charter: &Charter) -> String {
     format!(
         "what was answered in generation {} is held by {{{}}}; site {} is at {} and is not among \
          them in its present incarnation; not heard: {{{}}}",
-        charter.generation,
+        charter.settled,
         listed(charter.in_sync.iter().map(|member| &member.site)),
         standing.site,
         standing.view.newest,
