@@ -1,9 +1,10 @@
 //! The write path inside one process, over the memory transport, beside a bare loop: both sites and
-//! the caller on one thread; the caller beside its group, with B on a thread of its own; the caller
-//! on another thread.
+//! the caller on one thread, and two such groups at once; the caller beside its group, with B on a
+//! thread of its own; the caller on another thread.
 //!
 //! `cargo bench -p trefoil-benches --bench embedded`
 
+use std::sync::Barrier;
 use std::time::Duration;
 use trefoil_benches::load::write_for;
 use trefoil_benches::{Setup, World, builders, paired, prototype};
@@ -45,8 +46,8 @@ async fn bare() -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Both sites and the caller on this thread.
-async fn one_thread() -> Result<Vec<Figure>> {
+/// Both sites and the caller on this thread; `ready` is called before anything is measured.
+async fn one_thread(ready: impl FnOnce()) -> Result<Vec<Figure>> {
     let mut sites = Vec::new();
     for builder in builders(MEMORY)? {
         sites.push(LocalSite::start(builder).await?);
@@ -58,11 +59,39 @@ async fn one_thread() -> Result<Vec<Figure>> {
     while !paired(&group, false) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    ready();
     let figures = each_depth(&group.volume(&VolumeName::new("db")?)?).await;
     for site in sites {
         site.stop().await?;
     }
     figures
+}
+
+fn on_this_thread<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Error::io("start a runtime", e))?;
+    tokio::task::LocalSet::new().block_on(&runtime, work)
+}
+
+/// Two groups, each with both of its sites and its caller on a thread of its own, at once: the sums
+/// of their rates, and the longer medians.
+fn two_groups() -> Result<Vec<Figure>> {
+    let barrier = Barrier::new(2);
+    let group = || on_this_thread(one_thread(|| _ = barrier.wait()));
+    let (one, other) = std::thread::scope(|scope| {
+        let other = scope.spawn(group);
+        (group(), other.join())
+    });
+    let other = other.map_err(|_| Error::closed("the other group ended"))??;
+    let both = one?.into_iter().zip(other);
+    Ok(both.map(|(one, other)| (one.0 + other.0, one.1.max(other.1))).collect())
+}
+
+/// How many times the rates of one group two of them reach.
+fn show_scale(one: &[Figure], two: &[Figure]) {
+    for (depth, (one, two)) in DEPTHS.iter().zip(one.iter().zip(two)) {
+        println!("two groups at depth {depth:<3} {:>20.2} x one group", two.0 / one.0);
+    }
 }
 
 /// The caller as a guest on the thread of its group.
@@ -81,16 +110,17 @@ fn beside(volume: &Volume) -> Result<Vec<Figure>> {
 }
 
 fn main() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| Error::io("start a runtime", e))?;
-    let local = tokio::task::LocalSet::new();
-    let bare = local.block_on(&runtime, bare())?;
+    let bare = on_this_thread(bare())?;
     show("bare loop, one thread", &bare, None);
-    show("a, b and caller on one thread", &local.block_on(&runtime, one_thread())?, Some(&bare));
+    let one = on_this_thread(one_thread(|| ()))?;
+    show("a, b and caller on one thread", &one, Some(&bare));
+    let two = two_groups()?;
+    show("two groups, a thread each", &two, None);
+    show_scale(&one, &two);
     let world = World::start(MEMORY)?;
     let volume = world.volume()?;
     show("caller beside a, b elsewhere", &beside(&volume)?, Some(&bare));
-    show("caller, a, b: three threads", &runtime.block_on(each_depth(&volume))?, Some(&bare));
+    show("caller, a, b: three threads", &on_this_thread(each_depth(&volume))?, Some(&bare));
     for site in world.sites {
         site.stop()?;
     }

@@ -7,6 +7,7 @@ use crate::actor::{
 };
 use crate::history::History;
 use crate::journal_io::JournalIo;
+use crate::readiness::Forecasts;
 use crate::shared::{Gate, Shared};
 use crate::status::LinkSecurity;
 use actix::dev::ToEnvelope;
@@ -21,7 +22,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use trefoil_core::engine::headroom::FillRate;
 use trefoil_core::engine::judge::Plan;
-use trefoil_core::engine::readiness::Forecast;
 use trefoil_core::engine::reign::{ArbiterSeen, LegReport, Own};
 use trefoil_core::engine::tail::Tail;
 use trefoil_core::model::{
@@ -202,8 +202,8 @@ pub(crate) struct Crew {
     pub journal_full: RefCell<Option<String>>,
     /// How fast the journal fills.
     pub fill_rate: RefCell<FillRate>,
-    /// What would happen if a site were lost, and when that was put together.
-    pub forecasts: RefCell<(u64, Vec<Forecast>)>,
+    /// What would happen if a site were lost.
+    pub forecasts: RefCell<Forecasts>,
     /// The number of the oldest record, and when it was made by the primary's clock.
     pub oldest: Cell<(UpdateNumber, u64)>,
     /// What found no room on its disk, and what the disk said.

@@ -8,13 +8,31 @@ use crate::status::LegStatus;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::oneshot;
 use trefoil_core::engine::headroom::{FullForecast, Headroom, JournalFill};
-use trefoil_core::engine::readiness::{Figures, Pace, Situation, single_losses};
+use trefoil_core::engine::readiness::{Figures, Forecast, Pace, Situation, single_losses};
 use trefoil_core::engine::reign::Known;
 use trefoil_core::engine::retention::WaterMarks;
-use trefoil_core::model::{SiteName, UpdateNumber};
+use trefoil_core::model::{Charter, Generation, SiteName, UpdateNumber};
 
 /// Forecasts are at most this old, in microseconds.
 const FORECAST_US: u64 = 250_000;
+
+/// What would happen if a site were lost, as status shows it.
+#[derive(Debug, Default)]
+pub(crate) struct Forecasts {
+    /// When that was put together, by this site's clock.
+    at_us: u64,
+    /// The rank of the charter that it is about.
+    charter: Option<(Generation, u64)>,
+    pub all: Vec<Forecast>,
+}
+
+impl Forecasts {
+    /// Whether they are still to be shown. Those of an earlier charter would name what a site was
+    /// then: beside who leads now that is a contradiction.
+    fn hold(&self, now_us: u64, charter: Option<(Generation, u64)>) -> bool {
+        charter == self.charter && now_us.saturating_sub(self.at_us) < FORECAST_US
+    }
+}
 
 /// The sites that are heard now, this one included.
 pub(crate) fn known(crew: &Crew) -> BTreeMap<SiteName, Known> {
@@ -51,10 +69,10 @@ pub(crate) async fn refresh(crew: &CrewRef) {
     let now = crew.shared.clock.now_us();
     let appended = crew.shared.totals.read().appended_bytes;
     crew.fill_rate.borrow_mut().look(now, appended);
-    let at = crew.forecasts.borrow().0;
-    if now.saturating_sub(at) >= FORECAST_US {
-        let forecasts = ask(crew, single_losses);
-        *crew.forecasts.borrow_mut() = (now, forecasts);
+    let charter = crew.state.borrow().charter.as_ref().map(Charter::rank);
+    if !crew.forecasts.borrow().hold(now, charter) {
+        let all = ask(crew, single_losses);
+        *crew.forecasts.borrow_mut() = Forecasts { at_us: now, charter, all };
     }
     let oldest = crew.marks.base.get().number.next();
     let there = oldest <= crew.marks.newest.get().number;

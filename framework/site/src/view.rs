@@ -135,7 +135,7 @@ fn status(crew: &CrewRef) -> GroupStatus {
         journal_kept_bytes: room.kept_bytes,
         journal_oldest_us: crew.oldest.get().1,
         journal_full: room.full,
-        forecasts: crew.forecasts.borrow().1.clone(),
+        forecasts: crew.forecasts.borrow().all.clone(),
         arbiter: arbiter(crew),
         totals: shared.totals.read(),
         ..blank_status(&shared.site, &shared.config)
