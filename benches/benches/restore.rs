@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use trefoil_backends::file::FileStore;
+use trefoil_benches::load::{BLOCK, Offsets};
 use trefoil_core::engine::restorer::{RestorerEngine, RestorerLimits};
 use trefoil_core::model::{GroupName, Position, UpdateNumber, VolumeId, VolumeName};
 use trefoil_core::port::{BlockStore, BlockWrite, Content};
@@ -18,22 +19,19 @@ use trefoil_core::record::Record;
 use trefoil_core::{Error, Result};
 
 const VOLUME_BYTES: u64 = 1 << 30;
-const BLOCK_BYTES: usize = 4096;
-/// How much is restored: a quarter of an overlay of 256 MiB gathers before it is written.
+/// How many updates are restored.
 const UPDATES: u64 = 65_536;
+/// So many gather before they are written: a quarter of an overlay of 256 MiB.
 const GATHERED: usize = 16_384;
 const ROUNDS: u64 = 5;
 
 /// Records of 4 KiB at random places of the first `spread` bytes.
 fn records(round: u64, spread: u64) -> Result<Vec<Record>> {
-    let (mut at, mut random) = (Position::START, round.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let (mut at, mut offsets) = (Position::START, Offsets::new(round, spread));
     let mut made = Vec::new();
     for n in 0..UPDATES {
-        random =
-            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let offset = (random >> 33) % (spread / BLOCK_BYTES as u64) * BLOCK_BYTES as u64;
-        let data = Bytes::from(vec![(n % 251) as u8; BLOCK_BYTES]);
-        let record = Record::write(&at, n, VolumeId(0), offset, data)?;
+        let data = Bytes::from(vec![(n % 251) as u8; BLOCK]);
+        let record = Record::write(&at, n, VolumeId(0), offsets.draw(), data)?;
         at = record.position();
         made.push(record);
     }

@@ -11,14 +11,24 @@ use trefoil_site::Volume;
 /// The size of a write in bytes.
 pub const BLOCK: usize = 4096;
 
-/// A small generator of offsets: the sequence is the same in every run.
-struct Offsets(u64);
+/// A small generator of offsets of blocks in a range: the sequence is the same in every run.
+#[derive(Clone, Copy, Debug)]
+pub struct Offsets {
+    state: u64,
+    blocks: u64,
+}
 
 impl Offsets {
-    fn next(&mut self) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % (VOLUME_BYTES / BLOCK as u64) * BLOCK as u64
+    /// Offsets below `bytes`, which are some blocks; each `seed` has a sequence of its own.
+    pub fn new(seed: u64, bytes: u64) -> Self {
+        Self { state: seed, blocks: bytes / BLOCK as u64 }
+    }
+
+    /// The next one, in bytes.
+    pub fn draw(&mut self) -> u64 {
+        let state = self.state.wrapping_mul(6_364_136_223_846_793_005);
+        self.state = state.wrapping_add(1_442_695_040_888_963_407);
+        (self.state >> 33) % self.blocks * BLOCK as u64
     }
 }
 
@@ -28,7 +38,7 @@ impl Offsets {
 /// What the first write says that fails.
 pub async fn write_for(volume: &Volume, depth: usize, seconds: f64) -> Result<(f64, Duration)> {
     let data = Bytes::from(vec![0x5a; BLOCK]);
-    let mut offsets = Offsets(7);
+    let mut offsets = Offsets::new(7, VOLUME_BYTES);
     let write = |offset| {
         let (volume, data) = (volume.clone(), data.clone());
         async move {
@@ -36,12 +46,12 @@ pub async fn write_for(volume: &Volume, depth: usize, seconds: f64) -> Result<(f
             volume.write_at(offset, data).await.map(|_| begun.elapsed())
         }
     };
-    let mut flying: FuturesUnordered<_> = (0..depth).map(|_| write(offsets.next())).collect();
+    let mut flying: FuturesUnordered<_> = (0..depth).map(|_| write(offsets.draw())).collect();
     let (begun, mut latencies) = (Instant::now(), Vec::new());
     while let Some(latency) = flying.next().await {
         latencies.push(latency?);
         if begun.elapsed().as_secs_f64() < seconds {
-            flying.push(write(offsets.next()));
+            flying.push(write(offsets.draw()));
         }
     }
     let rate = latencies.len() as f64 / begun.elapsed().as_secs_f64();
