@@ -6,6 +6,7 @@ pub mod volume;
 pub mod commit;
 pub mod overlay;
 mod pieces;
+mod pins;
 
 pub mod journal;
 pub mod retention;

@@ -1,6 +1,7 @@
 //! What is journaled but not yet in the block store: reads look here first.
 
 use super::pieces::{PieceMap, as_size};
+use super::pins::Pins;
 use crate::model::{Extent, UpdateNumber, VolumeId};
 use crate::port::Content;
 use crate::record::{Record, RecordKind};
@@ -20,17 +21,8 @@ pub const PIECE_OVERHEAD_BYTES: u64 = 128;
 #[derive(Debug, Default)]
 pub struct Overlay {
     volumes: BTreeMap<VolumeId, PieceMap>,
-    /// For every update that still has a piece: how many, and the payload that they pin.
-    pinned: BTreeMap<UpdateNumber, Pinned>,
+    pins: Pins,
     pieces: u64,
-    payload_bytes: u64,
-}
-
-/// What keeps an update's payload in memory.
-#[derive(Debug)]
-struct Pinned {
-    pieces: u64,
-    payload_bytes: u64,
 }
 
 impl Overlay {
@@ -48,24 +40,22 @@ impl Overlay {
             _ => Content::Zero(extent.length),
         };
         let payload_bytes = record.payload().len() as u64;
-        let number = record.number();
-        let (pinned, volumes) = (&mut self.pinned, &mut self.volumes);
-        let (pieces, bytes) = (&mut self.pieces, &mut self.payload_bytes);
-        volumes.entry(extent.volume).or_default().insert(
-            extent.offset,
-            number,
-            content,
-            &mut |of, came| account(pinned, (&mut *pieces, &mut *bytes), of, came, payload_bytes),
-        );
+        let (pins, pieces) = (&mut self.pins, &mut self.pieces);
+        let map = self.volumes.entry(extent.volume).or_default();
+        map.insert(extent.offset, record.number(), content, &mut |of, came| {
+            account(pins, pieces, of, came, payload_bytes);
+        });
     }
 
     /// The memory it keeps in use, in bytes: the whole payload of every update of which a piece
-    /// is left (a small piece pins all of it), and [`PIECE_OVERHEAD_BYTES`] for each piece.
+    /// is left (a small piece pins all of it), [`PIECE_OVERHEAD_BYTES`] for each piece, and a count
+    /// for each update since the oldest of them.
     ///
     /// A payload that was received shares its buffer with its neighbours in the stream; that
     /// buffer goes when the last of them does, which is at most one frame later.
     pub fn bytes(&self) -> u64 {
-        self.payload_bytes + self.pieces * PIECE_OVERHEAD_BYTES
+        let counts = self.pins.own_bytes();
+        self.pins.payload_bytes() + counts + self.pieces * PIECE_OVERHEAD_BYTES
     }
 
     /// Whether nothing is in it.
@@ -80,12 +70,11 @@ impl Overlay {
         extents: impl IntoIterator<Item = Extent>,
         up_to: UpdateNumber,
     ) {
-        let (pinned, volumes) = (&mut self.pinned, &mut self.volumes);
-        let (pieces, bytes) = (&mut self.pieces, &mut self.payload_bytes);
+        let (pins, pieces) = (&mut self.pins, &mut self.pieces);
         for extent in extents {
-            if let Some(map) = volumes.get_mut(&extent.volume) {
+            if let Some(map) = self.volumes.get_mut(&extent.volume) {
                 map.remove(extent.offset, extent.end(), up_to, &mut |of, came| {
-                    account(pinned, (&mut *pieces, &mut *bytes), of, came, 0);
+                    account(pins, pieces, of, came, 0);
                 });
             }
         }
@@ -128,31 +117,14 @@ impl Overlay {
     }
 }
 
-/// Keeps the account of one piece that came or went. `payload_bytes` is that of the update whose
-/// pieces are coming first; a cut piece is of an update that is known already.
-fn account(
-    pinned: &mut BTreeMap<UpdateNumber, Pinned>,
-    (pieces, bytes): (&mut u64, &mut u64),
-    of: UpdateNumber,
-    came: bool,
-    payload_bytes: u64,
-) {
+/// Keeps the account of one piece that came or went.
+fn account(pins: &mut Pins, pieces: &mut u64, of: UpdateNumber, came: bool, payload_bytes: u64) {
     if came {
         *pieces += 1;
-        let entry = pinned.entry(of).or_insert_with(|| {
-            *bytes += payload_bytes;
-            Pinned { pieces: 0, payload_bytes }
-        });
-        entry.pieces += 1;
-        return;
-    }
-    *pieces = pieces.saturating_sub(1);
-    if let Some(entry) = pinned.get_mut(&of) {
-        entry.pieces = entry.pieces.saturating_sub(1);
-        if entry.pieces == 0 {
-            *bytes = bytes.saturating_sub(entry.payload_bytes);
-            pinned.remove(&of);
-        }
+        pins.came(of, payload_bytes);
+    } else {
+        *pieces = pieces.saturating_sub(1);
+        pins.went(of);
     }
 }
 
@@ -240,6 +212,11 @@ mod tests {
         records
     }
 
+    /// What so many pieces take beside their payload, with the counts of so many updates.
+    fn beside(pieces: u64, updates: u64) -> u64 {
+        pieces * PIECE_OVERHEAD_BYTES + updates * 8
+    }
+
     fn all(volume: u32) -> Extent {
         Extent { volume: VolumeId(volume), offset: 0, length: BYTES }
     }
@@ -288,13 +265,13 @@ mod tests {
         let records = records(&[(0, 0, 15, 1), (0, 4, 4, 2), (0, 0, 4, 3), (0, 8, 7, 0)]);
         let mut overlay = Overlay::new();
         overlay.insert(&records[0]);
-        assert_eq!(overlay.bytes(), 15 + PIECE_OVERHEAD_BYTES);
+        assert_eq!(overlay.bytes(), 15 + beside(1, 1));
         overlay.insert(&records[1]);
-        assert_eq!(overlay.bytes(), 15 + 4 + 3 * PIECE_OVERHEAD_BYTES);
+        assert_eq!(overlay.bytes(), 15 + 4 + beside(3, 2));
         overlay.insert(&records[2]);
-        assert_eq!(overlay.bytes(), 15 + 4 + 4 + 3 * PIECE_OVERHEAD_BYTES);
+        assert_eq!(overlay.bytes(), 15 + 4 + 4 + beside(3, 3));
         overlay.insert(&records[3]);
-        assert_eq!(overlay.bytes(), 4 + 4 + 3 * PIECE_OVERHEAD_BYTES, "the first one is gone");
+        assert_eq!(overlay.bytes(), 4 + 4 + beside(3, 3), "the first one is gone");
         overlay.remove_restored([all(0)], UpdateNumber::new(4));
         assert_eq!(overlay.bytes(), 0);
         assert!(overlay.is_empty());
@@ -375,7 +352,6 @@ mod tests {
             let everything = UpdateNumber::MAX;
             overlay.remove_restored((0..2).map(all), everything);
             prop_assert_eq!(overlay.bytes(), 0);
-            prop_assert!(overlay.pinned.is_empty());
         }
     }
 }

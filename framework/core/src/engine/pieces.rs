@@ -60,9 +60,21 @@ impl PieceMap {
         if end == start {
             return;
         }
-        self.remove(start, end, UpdateNumber::MAX, changed);
+        let new = Piece { end, number, content };
+        let below = self.pieces.range_mut(..end).next_back();
+        match below.filter(|(_, piece)| piece.end > start) {
+            Some((key, piece)) if *key == start && piece.end == end => {
+                // The same blocks once more: most of what overlaps anything does so exactly.
+                let old = std::mem::replace(piece, new);
+                changed(old.number, false);
+                changed(number, true);
+                return;
+            }
+            Some(_) => self.remove(start, end, UpdateNumber::MAX, changed),
+            None => {}
+        }
         changed(number, true);
-        self.pieces.insert(start, Piece { end, number, content });
+        self.pieces.insert(start, new);
     }
 
     /// Takes out what updates up to `up_to` left in `start..end`; pieces that reach over an edge
