@@ -174,17 +174,17 @@ impl Shared {
         self.store(&extent)?.read(extent.offset, length).await
     }
 
-    /// Does `work`, which hashes about a chunk of a copy, on a thread of its own where there are
-    /// any.
-    pub async fn hash<T: Send + 'static>(
+    /// Does `work`, a computation of a millisecond or more, on a thread of its own where there are
+    /// any, so that the group's hosts need not wait for it.
+    pub async fn aside<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
         if !self.threads {
             return Ok(work());
         }
-        let hashed = tokio::task::spawn_blocking(work).await;
-        hashed.map_err(|_| Error::closed("compare: the site is stopping"))
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|_| Error::closed("compute aside: the site is stopping"))
     }
 
     /// Ends all host I/O, for this reason.

@@ -106,6 +106,11 @@ impl Making {
         self.last
     }
 
+    /// How much of what is to be in it is not taken in yet.
+    pub fn left(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Takes in the next `count` of what is to be in it; whether anything is left.
     pub fn step(&mut self, count: usize) -> bool {
         for entry in self.entries.by_ref().take(count) {

@@ -171,7 +171,7 @@ impl RestorerActor {
     }
 
     /// Makes a batch, step by step, then applies it.
-    fn begin(&mut self, mut making: Making, ctx: &mut Context<Self>) {
+    fn begin(&mut self, making: Making, ctx: &mut Context<Self>) {
         let (shared, address) = (self.crew.shared.clone(), ctx.address());
         debug_assert!(
             making.last() <= self.crew.marks.durable.get(),
@@ -179,10 +179,10 @@ impl RestorerActor {
             making.last()
         );
         actix::spawn(async move {
-            while making.step(AT_ONCE) {
-                tokio::task::yield_now().await;
+            // Without a batch the site is stopping: what waits stays in the journal.
+            if let Ok(batch) = make(&shared, making).await {
+                apply(shared, batch, address).await;
             }
-            apply(shared, making.finish(), address).await;
         });
     }
 
@@ -243,6 +243,18 @@ impl RestorerActor {
         let left = self.copies.as_ref().map_or(0, |copies| copies.bytes_left().max(1));
         self.crew.marks.debt_bytes.set(left);
     }
+}
+
+/// Makes a batch: on another thread where there are some, else step by step, for a large one takes
+/// milliseconds.
+async fn make(shared: &Shared, mut making: Making) -> Result<Batch> {
+    if shared.threads && making.left() > AT_ONCE {
+        return shared.aside(move || making.finish()).await;
+    }
+    while making.step(AT_ONCE) {
+        tokio::task::yield_now().await;
+    }
+    Ok(making.finish())
 }
 
 /// Applies a batch, and takes out of the overlay what the stores have then.

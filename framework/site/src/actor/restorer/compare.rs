@@ -46,7 +46,7 @@ async fn differs(shared: &Shared, block: &CompareBlock) -> Result<Vec<Extent>> {
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     let content: Bytes = store.read(offset, length).await?;
     let block = block.clone();
-    shared.hash(move || block.differing(&content)).await
+    shared.aside(move || block.differing(&content)).await
 }
 
 impl RestorerActor {

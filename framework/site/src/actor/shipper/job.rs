@@ -137,7 +137,7 @@ impl Job {
     /// Sends the hashes of `data`, whose read began at `low` and has ended.
     async fn hashes_of(&self, extent: Extent, data: Bytes, low: UpdateNumber) -> Result<Sent> {
         let (high, session) = (self.crew.marks.submitted.get(), self.session);
-        let hashes = self.crew.shared.hash(move || CompareBlock::hashes_of(&data)).await?;
+        let hashes = self.crew.shared.aside(move || CompareBlock::hashes_of(&data)).await?;
         let block = CompareBlock { session, extent, hashes, low, high };
         self.send(DataMessage::Compare(block)).await?;
         Ok(Sent::Hashes { extent, wire: HEADER_BYTES as u64 + extent.length })
