@@ -2,15 +2,20 @@
 //! the caller on one thread, and two such groups at once; the caller beside its group, with B on a
 //! thread of its own; the caller on another thread.
 //!
-//! `cargo bench -p trefoil-benches --bench embedded`
+//! `cargo bench -p trefoil-benches --bench embedded`; words pick rows: `one`, `two`, `beside`,
+//! `apart`.
 
 use std::sync::Barrier;
 use std::time::Duration;
-use trefoil_benches::load::write_for;
+use trefoil_benches::load::{fill, write_for};
 use trefoil_benches::{Setup, World, builders, paired, prototype};
 use trefoil_core::model::{Durability, GroupName, VolumeName};
 use trefoil_core::{Error, Result};
 use trefoil_site::{LocalSite, Volume};
+
+/// As in the daemon: what a write allocates ends on other threads or much later.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SECONDS: f64 = 1.5;
 const DEPTHS: [usize; 3] = [1, 16, 64];
@@ -30,6 +35,7 @@ fn show(name: &str, figures: &[Figure], bare: Option<&[Figure]>) {
 
 /// Each depth, after a little of it that does not count.
 async fn each_depth(volume: &Volume) -> Result<Vec<Figure>> {
+    fill(volume).await?;
     let mut figures = Vec::new();
     for depth in DEPTHS {
         write_for(volume, depth, 0.3).await?;
@@ -110,17 +116,36 @@ fn beside(volume: &Volume) -> Result<Vec<Figure>> {
 }
 
 fn main() -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with('-')).collect();
+    let wanted = |word: &str| words.is_empty() || words.iter().any(|w| w == word);
     let bare = on_this_thread(bare())?;
     show("bare loop, one thread", &bare, None);
-    let one = on_this_thread(one_thread(|| ()))?;
-    show("a, b and caller on one thread", &one, Some(&bare));
-    let two = two_groups()?;
-    show("two groups, a thread each", &two, None);
-    show_scale(&one, &two);
+    if wanted("one") || wanted("two") {
+        let one = on_this_thread(one_thread(|| ()))?;
+        show("a, b and caller on one thread", &one, Some(&bare));
+        if wanted("two") {
+            let two = two_groups()?;
+            show("two groups, a thread each", &two, None);
+            show_scale(&one, &two);
+        }
+    }
+    if wanted("beside") || wanted("apart") {
+        apart(&wanted, &bare)?;
+    }
+    Ok(())
+}
+
+/// Each site on a thread of its own.
+fn apart(wanted: &dyn Fn(&str) -> bool, bare: &[Figure]) -> Result<()> {
     let world = World::start(MEMORY)?;
     let volume = world.volume()?;
-    show("caller beside a, b elsewhere", &beside(&volume)?, Some(&bare));
-    show("caller, a, b: three threads", &on_this_thread(each_depth(&volume))?, Some(&bare));
+    if wanted("beside") {
+        show("caller beside a, b elsewhere", &beside(&volume)?, Some(bare));
+    }
+    if wanted("apart") {
+        let apart = on_this_thread(each_depth(&volume))?;
+        show("caller, a, b: three threads", &apart, Some(bare));
+    }
     for site in world.sites {
         site.stop()?;
     }

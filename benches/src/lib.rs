@@ -24,7 +24,7 @@ use trefoil_transports::tcp::{TcpOptions, TcpTransport};
 /// Size of the benchmark's volume in bytes.
 pub const VOLUME_BYTES: u64 = 256 << 20;
 /// Size of each journal in bytes.
-pub const JOURNAL_BYTES: u64 = 1 << 30;
+pub const JOURNAL_BYTES: u64 = 256 << 20;
 /// How long the sites may take to pair.
 const PAIRING_TIMEOUT: Duration = Duration::from_secs(60);
 

@@ -1,6 +1,6 @@
 //! A host: random 4 KiB writes with so many in flight.
 
-use crate::VOLUME_BYTES;
+use crate::{JOURNAL_BYTES, VOLUME_BYTES};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -30,6 +30,24 @@ impl Offsets {
         self.state = state.wrapping_add(1_442_695_040_888_963_407);
         (self.state >> 33) % self.blocks * BLOCK as u64
     }
+}
+
+/// Writes the whole volume once, and then as much as the journals hold: what is measured later
+/// meets memory and files that were touched before, as in a system that runs.
+///
+/// # Errors
+/// What the first write says that fails.
+pub async fn fill(volume: &Volume) -> Result<()> {
+    const RUN: u64 = 64 << 10;
+    let data = Bytes::from(vec![0x5a; RUN as usize]);
+    let bytes = VOLUME_BYTES + JOURNAL_BYTES;
+    let runs = (0..bytes / RUN).map(|run| run * RUN % VOLUME_BYTES);
+    let writes = runs.map(|offset| volume.write_at(offset, data.clone()));
+    let mut writes = futures_util::stream::iter(writes).buffer_unordered(64);
+    while let Some(written) = writes.next().await {
+        written?;
+    }
+    Ok(())
 }
 
 /// Writes for a while with `depth` in flight; returns writes per second and the median latency.

@@ -1,12 +1,10 @@
 //! The `trefoil` binary.
 
+mod memory;
+
 use std::process::ExitCode;
 
-/// A write takes a dozen allocations that end on other threads or much later; the C library's
-/// allocator gives their memory back to the system and asks for it again, with every write.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    memory::keep_what_is_free();
     trefoil_daemon::cli::main()
 }
