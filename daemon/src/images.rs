@@ -40,7 +40,8 @@ pub async fn export(
     fs::create_dir_all(dir).await.map_err(failed)?;
     let snapshot = group.snapshot(update).await?;
     let mut images = Vec::new();
-    for (index, volume) in (0..).zip(&group.status().volumes) {
+    let volumes = group.status().volumes.clone();
+    for (index, volume) in (0..).zip(volumes.iter()) {
         if volume.is_removed() {
             continue;
         }

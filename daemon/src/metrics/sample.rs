@@ -275,7 +275,7 @@ fn role(labels: &Labels, status: &GroupStatus, entry: &GroupEntry) {
 
 fn volumes(labels: &Labels, status: &GroupStatus) {
     let writable = status.role == Role::Primary && status.serving;
-    for volume in &status.volumes {
+    for volume in status.volumes.iter() {
         let labels = labels.with("volume", volume.name.as_str());
         set("trefoil_volume_writable", &labels, flag(writable && !volume.is_removed()));
         set("trefoil_volume_size_bytes", &labels, number(volume.size));

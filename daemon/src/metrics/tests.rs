@@ -5,6 +5,7 @@ use super::*;
 use crate::builtin;
 use crate::nbd::NbdCounters;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use trefoil_core::engine::headroom::{FullForecast, Headroom};
 use trefoil_core::engine::readiness::{Candidacy, Forecast, How, Stake};
@@ -121,10 +122,10 @@ pub(crate) fn group_status() -> GroupStatus {
             consented: Generation::NONE,
         }),
         durability: Durability::Flush,
-        volumes: vec![
+        volumes: Arc::from([
             VolumeSpec { name: VolumeName::new("db0").unwrap(), size: 256 << 20 },
             VolumeSpec { name: VolumeName::new("log0").unwrap(), size: 64 << 20 },
-        ],
+        ]),
         volumes_to_come: Vec::new(),
         newest,
         marks: Marks {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use trefoil_core::engine::headroom::{FullForecast, Headroom};
 use trefoil_core::engine::judge::Plan;
 use trefoil_core::engine::readiness::Forecast;
@@ -33,7 +34,7 @@ pub struct GroupStatus {
     /// When a host write is answered.
     pub durability: Durability,
     /// The volumes that are open here, by index; one that was removed has no bytes.
-    pub volumes: Vec<VolumeSpec>,
+    pub volumes: Arc<[VolumeSpec]>,
     /// The volumes that the group has at the end of this site's history, while others are open
     /// here; empty when they are the same.
     #[serde(default)]

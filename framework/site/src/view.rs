@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use trefoil_core::model::{
     Generation, LegMode, LegState, Marks, PlanKind, Position, Role, SiteName, UpdateNumber,
+    VolumeSpec,
 };
 
 /// How often status is put together while the group moves.
@@ -19,7 +20,11 @@ const STATUS_EVERY: Duration = Duration::from_millis(50);
 const STATUS_SELDOM: Duration = Duration::from_millis(250);
 
 /// The status before the first one is put together.
-pub(crate) fn blank_status(site: &SiteName, config: &GroupConfig) -> GroupStatus {
+pub(crate) fn blank_status(
+    site: &SiteName,
+    config: &GroupConfig,
+    volumes: Arc<[VolumeSpec]>,
+) -> GroupStatus {
     GroupStatus {
         group: config.group.clone(),
         site: site.clone(),
@@ -29,7 +34,7 @@ pub(crate) fn blank_status(site: &SiteName, config: &GroupConfig) -> GroupStatus
         generation: Generation::NONE,
         charter: None,
         durability: config.durability,
-        volumes: config.volumes.clone(),
+        volumes,
         volumes_to_come: Vec::new(),
         newest: Position::START,
         marks: Marks::default(),
@@ -129,7 +134,6 @@ fn status(crew: &CrewRef) -> GroupStatus {
             true => Vec::new(),
             false => state.volumes.at(marks.newest.get().number).to_vec(),
         },
-        volumes: open.specs.clone(),
         automatic_takeover: crew.stands_by.borrow().clone(),
         journal_bytes_per_second: crew.fill_rate.borrow().bytes_per_second(),
         journal_kept_bytes: room.kept_bytes,
@@ -138,7 +142,7 @@ fn status(crew: &CrewRef) -> GroupStatus {
         forecasts: crew.forecasts.borrow().all.clone(),
         arbiter: arbiter(crew),
         totals: shared.totals.read(),
-        ..blank_status(&shared.site, &shared.config)
+        ..blank_status(&shared.site, &shared.config, open.specs.clone())
     }
 }
 

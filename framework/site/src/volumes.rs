@@ -36,7 +36,7 @@ pub(crate) struct GroupToOpen {
 #[derive(Clone)]
 pub(crate) struct OpenVolumes {
     /// By index; one that was removed has no bytes, and no store.
-    pub specs: Vec<VolumeSpec>,
+    pub specs: Arc<[VolumeSpec]>,
     pub stores: Vec<Option<Arc<dyn BlockStore>>>,
     /// The update since which they are so.
     pub since: UpdateNumber,
@@ -46,7 +46,7 @@ impl OpenVolumes {
     /// Those that are given.
     pub fn given(specs: Vec<VolumeSpec>, stores: Vec<Arc<dyn BlockStore>>) -> Self {
         let stores = stores.into_iter().map(Some).collect();
-        Self { specs, stores, since: UpdateNumber::ZERO }
+        Self { specs: specs.into(), stores, since: UpdateNumber::ZERO }
     }
 
     /// The store of a volume.
@@ -130,7 +130,7 @@ pub(crate) async fn become_these(
         };
         stores.push(store);
     }
-    let next = OpenVolumes { specs: wanted.to_vec(), stores, since };
+    let next = OpenVolumes { specs: wanted.into(), stores, since };
     let whole = shared.restoring.write().await;
     shared.set_volumes(next);
     drop(whole);

@@ -30,7 +30,7 @@ pub(crate) fn greeting(
         from: crew.site().clone(),
         to: to.clone(),
         claim: crew.claim(),
-        volumes: crew.shared.volumes().specs.clone(),
+        volumes: crew.shared.volumes().specs.to_vec(),
         arbiter: crew.arbiter.as_ref().map(|arbiter| arbiter.kind()),
         link,
         replaces,

@@ -284,7 +284,7 @@ impl Resync<'_> {
     /// they are consistent now, nothing of them is of another branch, and it fits.
     fn stage(&self, newest: Position) {
         let fits = self.planned().bytes() <= stage_bytes(&self.crew.shared.config.limits) / 2;
-        let same = *self.crew.plan_volumes.borrow() == self.crew.shared.volumes().specs;
+        let same = self.crew.plan_volumes.borrow()[..] == *self.crew.shared.volumes().specs;
         let behind = self.plan.kind == PlanKind::Map
             && self.plan.drop_to >= newest.number
             && newest.number > UpdateNumber::ZERO;

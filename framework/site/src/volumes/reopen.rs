@@ -44,7 +44,7 @@ pub(crate) async fn reopen(
             zero(store, volume.size).await?;
         }
     }
-    Ok(OpenVolumes { specs, stores, since: sets.since(UpdateNumber::MAX) })
+    Ok(OpenVolumes { specs: specs.into(), stores, since: sets.since(UpdateNumber::MAX) })
 }
 
 /// Opens all of `specs` on some threads, each a row of neighbours; in the order of their indices.

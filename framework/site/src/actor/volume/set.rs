@@ -33,7 +33,7 @@ impl VolumeActor {
         };
         let state = crew.state.borrow();
         let open = crew.shared.volumes();
-        if open.specs != state.volumes.current() {
+        if *open.specs != *state.volumes.current() {
             return Err(Error::refused(format!(
                 "{change}: the change before this one is still being carried out here"
             )));
