@@ -5,6 +5,7 @@ use crate::actor::{
     Depose, Dismiss, FollowView, FollowerActor, JournalActor, OwnMarks, PeerActor, ReignActor,
     RestorerActor, ShipperActor, VolumeActor,
 };
+use crate::busy_poll::BusyPoll;
 use crate::history::History;
 use crate::journal_io::JournalIo;
 use crate::readiness::Forecasts;
@@ -183,6 +184,8 @@ pub(crate) struct Crew {
     pub history: RefCell<History>,
     /// How this site follows, for status.
     pub following: RefCell<FollowView>,
+    /// Whether this thread polls instead of sleeping.
+    pub busy_poll: BusyPoll,
     /// Whoever waits for a status wants it now.
     pub refresh: tokio::sync::Notify,
     /// The status is put together seldom, for nothing moves.

@@ -4,6 +4,7 @@ use crate::actor::{
     AcceptLink, FollowerActor, JournalActor, JournalDurable, PeerActor, Received, ReignActor,
     RestorerActor, StopFollowing, StopShipping, VolumeActor, greeting, last_checkpoint, quiesce,
 };
+use crate::busy_poll::{BusyPoll, keep_awake};
 use crate::clock::Clock;
 use crate::courier::{GroupLinks, Linked};
 use crate::crew::{Crew, CrewRef, Watermarks, post};
@@ -53,6 +54,7 @@ pub(crate) struct Running {
     crew: CrewRef,
     io_task: tokio::task::JoinHandle<()>,
     status_task: tokio::task::JoinHandle<()>,
+    awake_task: tokio::task::JoinHandle<()>,
     peers: BTreeMap<SiteName, String>,
 }
 
@@ -81,7 +83,7 @@ impl Running {
         let (io, io_task) = JournalIo::start(journal);
         let window = usize::try_from(config.limits.window_bytes).unwrap_or(usize::MAX);
         let window = window.min(Semaphore::MAX_PERMITS);
-        let blank = blank_status(&around.site, &config);
+        let blank = blank_status(&around.site, &config, found.volumes.specs.clone());
         let shared = Arc::new(Shared {
             site: around.site.clone(),
             open: parking_lot::RwLock::new(Arc::new(found.volumes.clone())),
@@ -119,8 +121,9 @@ impl Running {
             arbiter.join(Arc::new(GroupLinks { linked: crew.shared.linked.clone(), peers }));
         }
         let status_task = tokio::task::spawn_local(keep_status(crew.clone()));
+        let awake_task = tokio::task::spawn_local(keep_awake(crew.clone()));
         crew.transports.borrow_mut().clone_from(&transports);
-        Ok(Self { crew, io_task, status_task, peers: transports })
+        Ok(Self { crew, io_task, status_task, awake_task, peers: transports })
     }
 
     /// The handle for hosts and operators.
@@ -220,6 +223,7 @@ impl Running {
     /// Ends everything at once, as a crash does.
     pub async fn end(self) {
         self.status_task.abort();
+        self.awake_task.abort();
         self.crew.dismiss();
         // The store is closed, and its lock given back, when the last handle on its task is gone.
         self.crew.io.borrow_mut().take();
@@ -263,6 +267,7 @@ fn crew(
 ) -> Crew {
     let marks = Watermarks::default();
     let tail_bytes = shared.config.limits.tail_bytes;
+    let busy_poll = BusyPoll::new(shared.config.timing.busy_poll);
     marks.newest.set(found.newest);
     marks.submitted.set(found.newest);
     marks.durable.set(found.newest.number);
@@ -305,6 +310,7 @@ fn crew(
         transports: RefCell::default(),
         history: RefCell::default(),
         following: RefCell::default(),
+        busy_poll,
         refresh: tokio::sync::Notify::new(),
         status_rests: Cell::new(false),
         relay: Cell::new(None),

@@ -16,6 +16,7 @@
 
 mod actor;
 mod builder;
+mod busy_poll;
 mod clock;
 pub mod config;
 mod courier;

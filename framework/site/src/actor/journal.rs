@@ -251,6 +251,7 @@ impl Handler<Submit> for JournalActor {
             }
         }
         self.crew.marks.submitted.set(self.engine.submitted());
+        self.crew.busy_poll.written(records.len(), &*self.crew.shared.clock);
         self.crew.history.borrow_mut().note(&records);
         self.crew.to(&self.crew.restorer, Received(records));
         self.rouse(ctx);

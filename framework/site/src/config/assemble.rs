@@ -189,6 +189,7 @@ impl TimingEntry {
             leg_grace,
             write_timeout,
             takeover_delay,
+            busy_poll,
         } = self;
         Timing {
             lease: lease.unwrap_or(defaults.lease),
@@ -198,6 +199,7 @@ impl TimingEntry {
             leg_grace: leg_grace.unwrap_or(defaults.leg_grace),
             write_timeout: write_timeout.unwrap_or(defaults.write_timeout),
             takeover_delay,
+            busy_poll: busy_poll.unwrap_or(defaults.busy_poll),
             // The others follow from these, or are not for tuning: their defaults hold.
             ..defaults
         }

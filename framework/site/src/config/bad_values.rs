@@ -103,6 +103,7 @@ pub(super) const BAD_VALUES: &[Row] = &[
         "14:8",
         "[group.h.volume.db0]",
     ),
+    ("[timing]\nbusy_poll = \"1s\"\n", "bad_value", "expected 0s to 10ms", "15:13", ""),
     (
         "[timing]\nheartbeat = \"9s\"\nlink_timeout = \"3s\"\n",
         "bad_value",

@@ -131,6 +131,7 @@ pub(super) struct TimingTable {
     pub(super) link_timeout: Option<Duration>,
     pub(super) leg_grace: Option<Duration>,
     pub(super) write_timeout: Option<Duration>,
+    pub(super) busy_poll: Option<Duration>,
 }
 
 /// Reads everything, and reports what is not understood.
@@ -374,6 +375,7 @@ fn timing_table(mut arbiter: Section, mut timing: Section, report: &mut Report) 
             report,
             within(MS(1000), MS(3_600_000)),
         )),
+        busy_poll: value(timing.parsed("busy_poll", report, within(MS(0), MS(10)))),
     };
     arbiter.finish(report);
     timing.finish(report);

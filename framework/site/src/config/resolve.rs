@@ -210,6 +210,7 @@ fn times(table: TimingTable, report: &mut Report) -> TimingEntry {
         link_timeout,
         leg_grace,
         write_timeout,
+        busy_poll,
     } = table;
     let longest = link_timeout.into_iter().chain(lease).min();
     if let (Some(heartbeat), Some(longest)) = (heartbeat, longest)
@@ -228,6 +229,7 @@ fn times(table: TimingTable, report: &mut Report) -> TimingEntry {
         leg_grace,
         write_timeout,
         takeover_delay,
+        busy_poll,
     }
 }
 

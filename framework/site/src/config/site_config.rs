@@ -199,6 +199,8 @@ pub struct TimingEntry {
     /// After which silence of the primary an in-sync site takes over by itself; `None`: it waits
     /// for the operator.
     pub takeover_delay: Option<Duration>,
+    /// For how long after a write the group's thread polls instead of sleeping.
+    pub busy_poll: Option<Duration>,
 }
 
 /// Who may connect as a host.
