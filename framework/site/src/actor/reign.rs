@@ -345,7 +345,12 @@ impl ReignActor {
     fn publish(&self) {
         let crew = &self.crew;
         crew.leads.set(self.engine.leads());
-        crew.serves.set(self.engine.is_active());
+        let serves = self.engine.is_active();
+        if serves && !crew.serves.replace(serves) {
+            // Legs that the charter does not name may be sent something from now on.
+            crew.kick_shippers();
+        }
+        crew.serves.set(serves);
         let role = self.engine.role();
         if crew.role.replace(role) != role {
             crew.stirred();
