@@ -13,14 +13,16 @@ use trefoil_core::engine::reign::Known;
 use trefoil_core::engine::retention::WaterMarks;
 use trefoil_core::model::{Charter, Generation, SiteName, UpdateNumber};
 
-/// Forecasts are at most this old, in microseconds.
+/// Forecasts are at most this old, in microseconds, where that does not take too much of the
+/// thread: else as many times as old as it takes to put them together.
 const FORECAST_US: u64 = 250_000;
+const FORECAST_COST: u64 = 64;
 
 /// What would happen if a site were lost, as status shows it.
 #[derive(Debug, Default)]
 pub(crate) struct Forecasts {
-    /// When that was put together, by this site's clock.
-    at_us: u64,
+    /// When they are to be put together again, by this site's clock.
+    due_us: u64,
     /// The rank of the charter that it is about.
     charter: Option<(Generation, u64)>,
     pub all: Vec<Forecast>,
@@ -30,7 +32,7 @@ impl Forecasts {
     /// Whether they are still to be shown. Those of an earlier charter would name what a site was
     /// then: beside who leads now that is a contradiction.
     fn hold(&self, now_us: u64, charter: Option<(Generation, u64)>) -> bool {
-        charter == self.charter && now_us.saturating_sub(self.at_us) < FORECAST_US
+        charter == self.charter && now_us < self.due_us
     }
 }
 
@@ -72,7 +74,9 @@ pub(crate) async fn refresh(crew: &CrewRef) {
     let charter = crew.state.borrow().charter.as_ref().map(Charter::rank);
     if !crew.forecasts.borrow().hold(now, charter) {
         let all = ask(crew, single_losses);
-        *crew.forecasts.borrow_mut() = Forecasts { at_us: now, charter, all };
+        let took_us = crew.shared.clock.now_us().saturating_sub(now);
+        let due_us = now + FORECAST_US.max(took_us.saturating_mul(FORECAST_COST));
+        *crew.forecasts.borrow_mut() = Forecasts { due_us, charter, all };
     }
     let oldest = crew.marks.base.get().number.next();
     let there = oldest <= crew.marks.newest.get().number;

@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use after::{Pace, Resync, resyncs};
 
+/// At most so many survivors are tried as candidates.
+const CANDIDATES_MAX: usize = 8;
+
 /// What one site knows when it asks what would happen.
 pub struct Situation<'a> {
     /// The group.
@@ -104,7 +107,8 @@ pub struct Forecast {
     pub waits_us: Option<u64>,
     /// All of it in one sentence.
     pub why: String,
-    /// Every survivor as a candidate, where the site that leads would be lost.
+    /// The survivors as candidates, where the site that leads would be lost: of many the likeliest
+    /// eight.
     pub candidates: Vec<Candidacy>,
     /// How the other survivors would follow.
     pub resyncs: Vec<Resync>,
@@ -132,12 +136,7 @@ pub fn all_losses(situation: &Situation<'_>) -> Vec<Forecast> {
 
 /// What would happen if `lost` were lost now.
 pub fn forecast(situation: &Situation<'_>, lost: &BTreeSet<SiteName>) -> Forecast {
-    let left: BTreeMap<SiteName, Known> = situation
-        .known
-        .iter()
-        .filter(|(site, _)| !lost.contains(*site))
-        .map(|(site, known)| (site.clone(), known.clone()))
-        .collect();
+    let left = situation.known.iter().filter(|(site, _)| !lost.contains(*site)).collect();
     let registered = situation.registered.iter();
     let silent = registered.filter(|site| !situation.known.contains_key(*site));
     let silent: Vec<SiteName> = silent.filter(|site| !lost.contains(*site)).cloned().collect();
@@ -153,7 +152,7 @@ pub fn forecast(situation: &Situation<'_>, lost: &BTreeSet<SiteName>) -> Forecas
 struct Case<'a> {
     situation: &'a Situation<'a>,
     lost: &'a BTreeSet<SiteName>,
-    left: BTreeMap<SiteName, Known>,
+    left: BTreeMap<&'a SiteName, &'a Known>,
     silent: Vec<SiteName>,
 }
 
@@ -219,7 +218,7 @@ impl Case<'_> {
     /// The site that leads is gone: the best of the survivors takes over.
     fn primary_lost(&self, charter: &Charter) -> Forecast {
         let played: Vec<(Candidacy, Rehearsed)> =
-            self.left.keys().map(|site| self.candidacy(site)).collect();
+            self.likely(charter).into_iter().map(|site| self.candidacy(site)).collect();
         let modes = (self.situation.config)(&charter.primary).modes;
         let fit = played.iter().filter(|(candidacy, _)| candidacy.verdict.is_some());
         let best = fit.min_by_key(|(candidacy, rehearsed)| {
@@ -266,10 +265,30 @@ impl Case<'_> {
         self.left.get(site).map(|known| known.view.incarnation).unwrap_or_default()
     }
 
+    /// The survivors that may be the best to lead: those that the charter names, then whoever has
+    /// most. To play a takeover costs the more, the more sites there are, and for each of them.
+    fn likely(&self, charter: &Charter) -> Vec<&SiteName> {
+        let mut sites: Vec<(&SiteName, &Known)> =
+            self.left.iter().map(|(site, known)| (*site, *known)).collect();
+        sites.sort_by_key(|(site, known)| {
+            (charter.member(site).is_none(), Reverse(known.view.newest.rank()))
+        });
+        let mut likely: Vec<_> =
+            sites.into_iter().take(CANDIDATES_MAX).map(|(site, _)| site).collect();
+        likely.sort_unstable();
+        likely
+    }
+
+    /// The survivors without `site`.
+    fn others(&self, site: &SiteName) -> BTreeMap<SiteName, Known> {
+        let others = self.left.iter().filter(|(other, _)| **other != site);
+        others.map(|(other, known)| ((*other).clone(), (*known).clone())).collect()
+    }
+
     /// A takeover at `site`, played to its end.
     fn candidacy(&self, site: &SiteName) -> (Candidacy, Rehearsed) {
-        let mut others = self.left.clone();
-        let known = others.remove(site).unwrap_or_else(Known::blank);
+        let others = self.others(site);
+        let known = self.left.get(site).map_or_else(Known::blank, |known| (*known).clone());
         let now = self.situation.now;
         let reign = Reign::imagined((self.situation.config)(site), &known, &others, now);
         let options = TakeoverOptions { accept_loss: true, primary_is_fenced: false };
@@ -288,12 +307,7 @@ impl Case<'_> {
     fn followers(&self, leader: &SiteName, rehearsed: &Rehearsed) -> Vec<Resync> {
         let Ok(completed) = &rehearsed.outcome else { return Vec::new() };
         let maps = self.left.get(leader).map(|known| known.maps.clone()).unwrap_or_default();
-        let others: BTreeMap<SiteName, Known> = self
-            .left
-            .iter()
-            .filter(|(site, _)| *site != leader)
-            .map(|(site, known)| (site.clone(), known.clone()))
-            .collect();
+        let others = self.others(leader);
         resyncs(self.situation.figures, leader, &rehearsed.own, completed, &maps, &others)
     }
 }
