@@ -6,59 +6,20 @@ Environment: TREFOIL, the program; FULL=1 for the sizes of the goals (a journal 
 flood, 10,000 volumes) instead of small ones. Works with real processes, as scripts/e2e does.
 """
 
-import os
-import shutil
 import statistics
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
-HERE = Path(__file__).resolve()
-sys.path[:0] = [str(HERE.parents[2] / "scripts" / "e2e"), str(HERE.parents[1] / "peers")]
-
-import nbd  # noqa: E402
-import jobs  # noqa: E402
-import systems  # noqa: E402
-from layout import Layout  # noqa: E402
-from trio import Trio  # noqa: E402
-
-FULL = bool(os.environ.get("FULL"))
-MIB = 1 << 20
-
-
-def line(name, figures, met=None):
-    """One result."""
-    word = {None: "", True: "**met**: ", False: "**not met**: "}[met]
-    print(f"- {name}: {word}{figures}", flush=True)
-
-
-class Measured:
-    """A site's trio as the jobs of the peers' bench see a system."""
-
-    def __init__(self, trio, sites, size, volume="disk", at="a"):
-        self.name, self.size, self.trio, self.sites = "trefoil", size, trio, sites
-        self.uri = trio.uri(at, volume)
-
-    def ticks(self):
-        """CPU seconds of each site so far."""
-        return [systems.cpu(self.trio.running[site].pid) for site in self.sites]
-
-    def settle(self, patience=15):
-        """Waits until nothing is done any more."""
-        systems.settle(self.ticks, 0.03, patience)
-
-
-def job(name):
-    """A job of the peers' bench."""
-    return next(j for j in jobs.JOBS if j.name == name)
-
-
-def layout(size, journal="1GiB", **more):
-    """One volume `disk` of `size` MiB at each site."""
-    journals = {site: journal for site in "abc"}
-    return Layout(volumes={"disk": f"{size}MiB"}, journal=journals, **more)
+# First: it says where the others are.
+from common import FULL, MIB, Measured, job, layout, line
+import jobs
+import nbd
+import systems
+from layout import Layout
+from resync import delta_amounts, delta_journals, delta_or_copy, delta_volumes, resync
+from trio import Trio
 
 
 def third_site():
@@ -131,49 +92,6 @@ def lag():
         level = time.monotonic() - begun
         figures = f"C at most {most[0]:.2f} s behind at {rate:.0f} writes/s, level {level:.2f} s after"
         line("lag", figures, most[0] <= 1.0)
-
-
-def resync():
-    """What a site that was away is sent, against what it lacks and against a full copy."""
-    for size in (256, 2048) if not FULL else (10240, 1048576):
-        with Trio(layout(size)) as trio:
-            trio.start()
-            system = Measured(trio, "ab", 64 * MIB)
-            trio.quiet("a", "b", "c")
-            trio.kill("c")
-            before = totals(trio)
-            wrote = jobs.run(job("w4k-q16"), system, 2)
-            missing = totals(trio)["appended_bytes"] - before["appended_bytes"]
-            shipped = totals(trio)
-            begun = time.monotonic()
-            trio.run("c")
-            trio.until_paired("a", "c")
-            trio.wait("c", trio.wait("a"))
-            delta = time.monotonic() - begun
-            now = totals(trio)
-            moved = sum(now[k] - shipped[k] for k in ("shipped_bytes", "copied_bytes"))
-            figures = (
-                f"volume of {size} MiB: {missing / MIB:.1f} MiB missing, {moved / MIB:.1f} MiB moved "
-                f"({moved / max(1, missing):.3f} ×, goal 1.02), {delta:.2f} s from the start of C's "
-                f"process ({wrote['iops']:.0f} writes/s were made)"
-            )
-            line("delta resync", figures, moved <= 1.02 * missing + 4096)
-            if size > 4096:
-                continue
-            trio.kill("c")
-            shutil.rmtree(trio.dir / "c")
-            before, begun = totals(trio), time.monotonic()
-            trio.run("c")
-            trio.until_paired("a", "c")
-            trio.wait("c", trio.wait("a"))
-            now = totals(trio)
-            moved = sum(now[k] - before[k] for k in ("shipped_bytes", "copied_bytes"))
-            line("full copy", f"the same: {moved / MIB:.1f} MiB moved, {time.monotonic() - begun:.2f} s")
-
-
-def totals(trio, site="a"):
-    """The counters of a site."""
-    return trio.status(site)["totals"]
 
 
 def takeover():
@@ -345,9 +263,24 @@ def flood():
         line("memory under flood", figures, most[0] <= budget + 64 * MIB)
 
 
+MEASURES = (
+    third_site,
+    lag,
+    resync,
+    delta_amounts,
+    delta_volumes,
+    delta_journals,
+    delta_or_copy,
+    takeover,
+    recovery,
+    scale,
+    flood,
+)
+
+
 def main():
     wanted = sys.argv[1:]
-    for measure in (third_site, lag, resync, takeover, recovery, scale, flood):
+    for measure in MEASURES:
         if not wanted or any(word in measure.__name__ for word in wanted):
             try:
                 measure()
