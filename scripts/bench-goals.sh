@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The goals that are no comparison with peers (third site, lag, resync, takeover, restart, scale,
-# memory): one line of figures each.
+# The goals that are no comparison with peers (third site, lag, resync, deltas, latency, packing,
+# takeover, restart, scale, memory): one line of figures each.
 #
 # usage: [FULL=1] [GOALS="lag takeover"] scripts/bench-goals.sh
 #
-# Needs fio with its nbd engine and python3 with libnbd (Debian: python3-libnbd).
+# Needs fio with its nbd engine, a C compiler and python3 with libnbd (Debian: python3-libnbd).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

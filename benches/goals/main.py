@@ -18,6 +18,7 @@ import jobs
 import nbd
 import systems
 from layout import Layout
+from latency import durable_latency, packing_many, packing_one
 from resync import delta_amounts, delta_journals, delta_or_copy, delta_volumes, resync
 from trio import Trio
 
@@ -271,6 +272,9 @@ MEASURES = (
     delta_volumes,
     delta_journals,
     delta_or_copy,
+    durable_latency,
+    packing_one,
+    packing_many,
     takeover,
     recovery,
     scale,
