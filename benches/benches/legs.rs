@@ -203,8 +203,8 @@ fn measure(runtime: &tokio::runtime::Runtime, legs: usize, mesh: bool) -> Result
         }
         let [rate, p50, level, spent] = [rates, medians, levels, spent].map(middle);
         println!(
-            "| {kind} | {legs} | {started:.1} s | {idle:.1} % | {rss:.0} MiB | {depth} | {rate:.0}/s \
-             | {p50:.0} µs | {level:.2} s | {spent:.0} µs | {:.0} MiB |",
+            "| {kind} | {legs} | {started:.1} s | {idle:.1} % | {rss:.0} MiB | {depth} \
+             | {rate:.0}/s | {p50:.0} µs | {level:.2} s | {spent:.0} µs | {:.0} MiB |",
             resident()?
         );
     }
