@@ -86,7 +86,7 @@ fn tell_group(document: &GroupDocument, now_us: u64) -> String {
         let _ = write!(text, "\nlinks: {}", links.join("; "));
     }
     let _ = write!(text, "\n{}", readiness(status));
-    for forecast in &status.forecasts {
+    for forecast in status.forecasts.iter() {
         let lost: Vec<String> = forecast.lost.iter().map(ToString::to_string).collect();
         let _ = write!(text, "\nif {} is lost now: {}", lost.join(" and "), forecast.why);
     }

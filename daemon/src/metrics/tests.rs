@@ -162,7 +162,7 @@ pub(crate) fn group_status() -> GroupStatus {
             in_us: 1_740_000_000,
             then: OnFull::Map,
         }),
-        forecasts: vec![loss_of_a()],
+        forecasts: Arc::from([loss_of_a()]),
         arbiter: Some(silent_arbiter()),
         totals: Totals { writes: 4000, takeovers: 1, automatic_takeovers: 2, ..Totals::default() },
     }

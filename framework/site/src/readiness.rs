@@ -6,6 +6,7 @@ use crate::actor::reign_config;
 use crate::crew::{Crew, CrewRef};
 use crate::status::LegStatus;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tokio::sync::oneshot;
 use trefoil_core::engine::headroom::{FullForecast, Headroom, JournalFill};
 use trefoil_core::engine::readiness::{Figures, Forecast, Pace, Situation, single_losses};
@@ -25,7 +26,7 @@ pub(crate) struct Forecasts {
     due_us: u64,
     /// The rank of the charter that it is about.
     charter: Option<(Generation, u64)>,
-    pub all: Vec<Forecast>,
+    pub all: Arc<[Forecast]>,
 }
 
 impl Forecasts {
@@ -73,7 +74,7 @@ pub(crate) async fn refresh(crew: &CrewRef) {
     crew.fill_rate.borrow_mut().look(now, appended);
     let charter = crew.state.borrow().charter.as_ref().map(Charter::rank);
     if !crew.forecasts.borrow().hold(now, charter) {
-        let all = ask(crew, single_losses);
+        let all = ask(crew, single_losses).into();
         let took_us = crew.shared.clock.now_us().saturating_sub(now);
         let due_us = now + FORECAST_US.max(took_us.saturating_mul(FORECAST_COST));
         *crew.forecasts.borrow_mut() = Forecasts { due_us, charter, all };

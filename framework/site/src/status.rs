@@ -98,7 +98,7 @@ pub struct GroupStatus {
     pub journal_full: Option<FullForecast>,
     /// What would happen for every single loss, by what this site knows.
     #[serde(default)]
-    pub forecasts: Vec<Forecast>,
+    pub forecasts: Arc<[Forecast]>,
     /// The arbiter that keeps the charter; `None` where the sites decide among themselves.
     #[serde(default)]
     pub arbiter: Option<ArbiterStatus>,

@@ -59,7 +59,7 @@ pub(crate) fn blank_status(
         journal_kept_bytes: 0,
         journal_oldest_us: 0,
         journal_full: None,
-        forecasts: Vec::new(),
+        forecasts: Arc::from([]),
         arbiter: None,
         totals: Totals::default(),
     }

@@ -65,6 +65,11 @@ pub(crate) struct RaiseFloor {
     pub fork: Option<UpdateNumber>,
 }
 
+/// What another site knows of the durable positions of many was heard.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct RaiseFloors(pub Vec<(SiteName, Position)>);
+
 /// Everything up to here is durable in the block stores, and the state says so.
 #[derive(Message)]
 #[rtype(result = "()")]

@@ -26,8 +26,8 @@ pub(crate) use follower::{
     StopFollowing,
 };
 pub(crate) use journal::{
-    AskJournal, Checkpointed, JournalActor, PrepareReset, RaiseFloor, ReadRecords, ResetJournal,
-    Submit, SyncTo, hold_trims, position_at, quiesce, settle_journal,
+    AskJournal, Checkpointed, JournalActor, PrepareReset, RaiseFloor, RaiseFloors, ReadRecords,
+    ResetJournal, Submit, SyncTo, hold_trims, position_at, quiesce, settle_journal,
 };
 pub(crate) use link::greeting;
 pub(crate) use peer::{AskNewest, Beat, PeerActor, Redial, SendControl};

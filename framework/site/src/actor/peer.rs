@@ -6,7 +6,7 @@ use super::reign::WasSetBack;
 use super::replaced;
 use super::way::{Known, Way};
 use super::{
-    Differs, FollowRequest, FollowerProgress, FromPeer, LinkChanged, PlanAsked, RaiseFloor,
+    Differs, FollowRequest, FollowerProgress, FromPeer, LinkChanged, PlanAsked, RaiseFloors,
     SourceEnded, StopShipping, SyncTo, Unfollowed,
 };
 use crate::crew::{CrewRef, MAILBOX_MAX, crew_send, post};
@@ -239,7 +239,9 @@ impl PeerActor {
             self.lower("nothing was heard for too long", ctx);
             return;
         }
-        self.beat();
+        if self.up.is_some() {
+            self.beat();
+        }
     }
 
     fn heartbeat(&mut self, beat: Box<Heartbeat>) {
@@ -267,13 +269,12 @@ impl PeerActor {
             // This history is a beginning of the source's: who holds more of that holds all of
             // this, in whatever generation the rest was made.
             let newest = marks.newest.get();
-            for (site, position) in &beat.floors {
-                if site != self.crew.site() {
-                    let beyond = position.number > newest.number;
-                    let (site, position) = (site.clone(), if beyond { newest } else { *position });
-                    self.crew.to(&self.crew.journal, RaiseFloor { site, position, fork: None });
-                }
-            }
+            let others = beat.floors.iter().filter(|(site, _)| *site != self.crew.site());
+            let floors = others.map(|(site, position)| {
+                let beyond = position.number > newest.number;
+                (site.clone(), if beyond { newest } else { *position })
+            });
+            self.crew.to(&self.crew.journal, RaiseFloors(floors.collect()));
         }
         self.relayed(&beat);
         let from = self.site.clone();

@@ -1,6 +1,6 @@
 //! What of the journal may go: floors, trims, and beginning anew.
 
-use super::{JournalActor, PrepareReset, RaiseFloor, ResetJournal};
+use super::{JournalActor, PrepareReset, RaiseFloor, RaiseFloors, ResetJournal};
 use crate::shared::add;
 use actix::prelude::*;
 use std::collections::BTreeSet;
@@ -121,6 +121,21 @@ impl JournalActor {
         self.publish_retention();
     }
 
+    fn raise(&mut self, floors: &[(SiteName, Position)]) {
+        let newest = self.engine.received();
+        {
+            let lineage = &self.crew.state.borrow().lineage;
+            for (site, position) in floors {
+                self.retention.raise(site, *position, lineage, &newest);
+            }
+            // A map that a trim is waiting for is needed as soon as that trim is done, whatever the
+            // base is until then.
+            let base = self.crew.marks.base.get().number;
+            self.retention.end_maps(base.max(self.trimming.unwrap_or(base)));
+        }
+        self.publish_retention();
+    }
+
     /// Puts floors and maps into the state, to be saved with it.
     fn publish_retention(&self) {
         let mut state = self.crew.state.borrow_mut();
@@ -134,19 +149,18 @@ impl Handler<RaiseFloor> for JournalActor {
 
     fn handle(&mut self, floor: RaiseFloor, _: &mut Context<Self>) {
         let RaiseFloor { site, position, fork } = floor;
-        let newest = self.engine.received();
-        {
-            let state = self.crew.state.borrow();
-            if let Some(fork) = fork {
-                self.retention.follow(&site, fork, &state.lineage);
-            }
-            self.retention.raise(&site, position, &state.lineage, &newest);
-            // A map that a trim is waiting for is needed as soon as that trim is done, whatever the
-            // base is until then.
-            let base = self.crew.marks.base.get().number;
-            self.retention.end_maps(base.max(self.trimming.unwrap_or(base)));
+        if let Some(fork) = fork {
+            self.retention.follow(&site, fork, &self.crew.state.borrow().lineage);
         }
-        self.publish_retention();
+        self.raise(&[(site, position)]);
+    }
+}
+
+impl Handler<RaiseFloors> for JournalActor {
+    type Result = ();
+
+    fn handle(&mut self, RaiseFloors(floors): RaiseFloors, _: &mut Context<Self>) {
+        self.raise(&floors);
     }
 }
 
