@@ -231,6 +231,7 @@ fn timing(dice: &mut Dice) -> Timing {
         checkpoint: ms(dice.pick(&[50, 300, 1000])),
         follow_again: ms(dice.pick(&[20, 60])),
         takeover_delay: None,
+        busy_poll: Duration::ZERO,
         write_timeout: ms(dice.part(7).pick(&[300, 1500])),
         handover: ms(400),
     }
