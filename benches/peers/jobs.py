@@ -26,11 +26,15 @@ PLAIN = ("trefoil", "quorum", "qemu", "nbdkit-file", "limit")
 DURABLE = ("trefoil-ds", "quorum-ds", "qemu-ds", "limit-ds")
 FLUSHED = ("trefoil", "quorum", "qemu", "nbdkit-file", "limit")
 
+ONE_AT_A_TIME = (("quorum", 0.35, "<="),)
+
 JOBS = [
-    Job("w4k-q1", random_write(1), PLAIN, (("quorum", 0.35, "<="),), "p50"),
+    Job("w4k-q1", random_write(1), PLAIN, ONE_AT_A_TIME, "p50"),
+    Job("poll-w4k-q1", random_write(1), ("trefoil-poll", "quorum", "limit"), ONE_AT_A_TIME, "p50"),
     Job("w4k-q16", random_write(16), PLAIN, (("quorum", 3.8, ">="), ("limit", 0.85, ">="))),
     Job("w4k-q64", random_write(64), PLAIN, (("quorum", 4.7, ">="), ("limit", 0.85, ">="))),
     Job("ds-w4k-q1", random_write(1), DURABLE, (), "p50"),
+    Job("poll-ds-w4k-q1", random_write(1), ("trefoil-ds-poll", "quorum-ds", "limit-ds"), (), "p50"),
     Job(
         "ds-w4k-q16",
         random_write(16),
@@ -45,6 +49,12 @@ JOBS = [
     ),
     Job("ds-w4k-q16-p99", random_write(16), DURABLE, (("quorum-ds", 0.2, "<="),), "p99"),
     Job("wf4k-q1", random_write(1, "--fsync=1"), FLUSHED, (("quorum", 2.2, ">="),)),
+    Job(
+        "poll-wf4k-q1",
+        random_write(1, "--fsync=1"),
+        ("trefoil-poll", "quorum", "limit"),
+        (("quorum", 2.2, ">="),),
+    ),
     Job("wf4k-q16", random_write(16, "--fsync=1"), FLUSHED, (("quorum", 8.0, ">="),)),
     Job("wf4k-q64", random_write(64, "--fsync=1"), FLUSHED, (("quorum", 9.0, ">="),)),
     Job(

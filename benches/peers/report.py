@@ -65,6 +65,8 @@ def write_csv(path, samples):
 COLOURS = {
     "trefoil": "#1b6ca8",
     "trefoil-ds": "#1b6ca8",
+    "trefoil-poll": "#1b6ca8",
+    "trefoil-ds-poll": "#1b6ca8",
     "quorum": "#c8553d",
     "quorum-ds": "#c8553d",
     "qemu": "#e0a458",

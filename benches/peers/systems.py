@@ -219,10 +219,15 @@ def await_mirror(system, count, patience=120):
     raise RuntimeError(f"{system.name} did not pair: {now}")
 
 
+#: For one write at a time; both sites read it.
+POLL = '[timing]\nbusy_poll = "200us"\n'
+
 #: Every system by name: how it is started, and what else that takes.
 ALL = {
     "trefoil": (trefoil, {"program": "trefoil"}),
     "trefoil-ds": (trefoil, {"program": "trefoil", "durable": True}),
+    "trefoil-poll": (trefoil, {"program": "trefoil", "more": POLL}),
+    "trefoil-ds-poll": (trefoil, {"program": "trefoil", "durable": True, "more": POLL}),
     "quorum": (quorum, {}),
     "quorum-ds": (quorum, {"durable": True}),
     "qemu": (qemu, {}),

@@ -25,6 +25,6 @@ impl RestorerActor {
     pub(super) fn may_gather(&self) -> u64 {
         let overlay = self.crew.shared.config.limits.overlay_bytes;
         let journal = self.crew.marks.journal_capacity.get();
-        (overlay / 4).min(journal / 8)
+        (overlay / 4).min(journal / 4)
     }
 }
