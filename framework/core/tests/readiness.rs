@@ -98,9 +98,15 @@ impl World {
         self.known.get_mut(&site(name)).unwrap()
     }
 
+    /// The three, and whoever else is heard.
+    fn registered(&self) -> Vec<SiteName> {
+        let three = NAMES.iter().map(|name| site(name));
+        three.chain(self.known.keys().cloned()).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     fn config(&self, of: &SiteName) -> ReignConfig {
-        let registered: Vec<SiteName> = NAMES.iter().map(|name| site(name)).collect();
-        let remote = |name: &SiteName| name.as_str() == "c";
+        let registered = self.registered();
+        let remote = |name: &SiteName| !["a", "b"].contains(&name.as_str());
         let mode = |other: &SiteName| {
             if remote(of) || remote(other) { LegMode::Async } else { LegMode::Sync }
         };
@@ -123,7 +129,7 @@ impl World {
     }
 
     fn ask<T>(&self, question: impl FnOnce(&Situation<'_>) -> T) -> T {
-        let registered: Vec<SiteName> = NAMES.iter().map(|name| site(name)).collect();
+        let registered = self.registered();
         question(&Situation {
             group: &GroupName::new("orders").unwrap(),
             known: &self.known,
@@ -163,6 +169,25 @@ fn the_third_site_proves_zero_loss_through_the_mirror() {
     let told = World::new([100, 100, 90], &["a", "b"]).without(&["a"]);
     let c = told.candidates.iter().find(|candidate| candidate.site == site("c")).unwrap();
     assert_eq!((c.verdict.clone(), c.reads.clone()), (Some(Verdict::Zero), vec![site("b")]));
+}
+
+#[test]
+fn of_many_survivors_the_likeliest_are_played() {
+    let mut world = World::new([100, 100, 50], &["a", "b"]);
+    for at in 0..40 {
+        // All of them come before b in the alphabet, and none has as much.
+        let mut known = world.of("c").clone();
+        known.view.newest.number = number(60 + at % 4);
+        world.known.insert(site(&format!("aa{at}")), known);
+    }
+    let told = world.without(&["a"]);
+    assert_eq!((told.how, told.serves.clone()), (How::TakesOver, Some(site("b"))), "{told:?}");
+    assert_eq!((told.verdict.clone(), told.candidates.len()), (Some(Verdict::Zero), 8));
+    let played: Vec<&SiteName> = told.candidates.iter().map(|played| &played.site).collect();
+    assert!(played.is_sorted() && played.contains(&&site("b")), "{played:?}");
+    let best = |played: &&SiteName| world.known[*played].view.newest.number >= number(63);
+    assert!(played.iter().all(best), "{played:?}");
+    assert_eq!(told.resyncs.len(), 41, "all survivors follow");
 }
 
 #[test]
