@@ -346,11 +346,10 @@ impl ReignActor {
         let crew = &self.crew;
         crew.leads.set(self.engine.leads());
         let serves = self.engine.is_active();
-        if serves && !crew.serves.replace(serves) {
+        if !crew.serves.replace(serves) && serves {
             // Legs that the charter does not name may be sent something from now on.
             crew.kick_shippers();
         }
-        crew.serves.set(serves);
         let role = self.engine.role();
         if crew.role.replace(role) != role {
             crew.stirred();
