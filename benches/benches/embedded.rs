@@ -7,7 +7,7 @@
 
 use std::sync::Barrier;
 use std::time::Duration;
-use trefoil_benches::load::{fill, write_for};
+use trefoil_benches::load::{Load, fill, write_for};
 use trefoil_benches::{Setup, World, builders, paired, prototype};
 use trefoil_core::model::{Durability, GroupName, VolumeName};
 use trefoil_core::{Error, Result};
@@ -39,7 +39,8 @@ async fn each_depth(volume: &Volume) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for depth in DEPTHS {
         write_for(volume, depth, 0.3).await?;
-        figures.push(write_for(volume, depth, SECONDS).await?);
+        let Load { rate, p50, .. } = write_for(volume, depth, SECONDS).await?;
+        figures.push((rate, p50));
     }
     Ok(figures)
 }

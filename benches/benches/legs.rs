@@ -8,19 +8,17 @@
 //! followers do not reach each other, so that what is measured is the legs.
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trefoil_backends::memory::MemoryDisk;
-use trefoil_benches::group_config;
-use trefoil_benches::load::{BLOCK, Offsets};
+use trefoil_benches::load::{BLOCK, write_for};
+use trefoil_benches::{group_config, middle};
 use trefoil_core::model::{GroupName, LegMode, SiteName, UpdateNumber, VolumeName, VolumeSpec};
 use trefoil_core::port::Transport;
 use trefoil_core::topology::Topology;
 use trefoil_core::{Error, Result};
-use trefoil_site::{Group, GroupConfig, GroupParts, PeerLink, Site, Volume};
+use trefoil_site::{Group, GroupConfig, GroupParts, PeerLink, Site};
 use trefoil_transports::memory::MemoryNetwork;
 
 /// Small: every site has a copy.
@@ -114,43 +112,6 @@ impl World {
     }
 }
 
-/// What the host saw in one load.
-struct Load {
-    /// Writes a second, and of one the median.
-    rate: f64,
-    p50: Duration,
-    /// The newest update.
-    last: UpdateNumber,
-    writes: usize,
-}
-
-/// Random writes for a while with `depth` in flight.
-async fn write_for(volume: &Volume, depth: usize, seconds: f64) -> Result<Load> {
-    let data = Bytes::from(vec![0x5a; BLOCK]);
-    let mut offsets = Offsets::new(7, VOLUME_BYTES);
-    let write = |offset| {
-        let (volume, data) = (volume.clone(), data.clone());
-        async move {
-            let begun = Instant::now();
-            volume.write_at(offset, data).await.map(|update| (update, begun.elapsed()))
-        }
-    };
-    let mut flying: FuturesUnordered<_> = (0..depth).map(|_| write(offsets.draw())).collect();
-    let (begun, mut times, mut last) = (Instant::now(), Vec::new(), UpdateNumber::ZERO);
-    while let Some(written) = flying.next().await {
-        let (update, time) = written?;
-        last = last.max(update);
-        times.push(time);
-        if begun.elapsed().as_secs_f64() < seconds {
-            flying.push(write(offsets.draw()));
-        }
-    }
-    let (rate, writes) = (times.len() as f64 / begun.elapsed().as_secs_f64(), times.len());
-    times.sort_unstable();
-    let p50 = times.get(times.len() / 2).copied().unwrap_or_default();
-    Ok(Load { rate, p50, last, writes })
-}
-
 /// A figure of this process, by its line's beginning in a file of `/proc/self`.
 fn own(file: &str, field: usize) -> Result<f64> {
     let text = std::fs::read_to_string(format!("/proc/self/{file}"));
@@ -168,12 +129,6 @@ fn cpu() -> Result<f64> {
 /// Resident memory in MiB, in pages of 4 KiB.
 fn resident() -> Result<f64> {
     Ok(own("statm", 1)? / 256.0)
-}
-
-/// The middle one of some figures.
-fn middle(mut all: Vec<f64>) -> f64 {
-    all.sort_by(f64::total_cmp);
-    all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// One row: so many legs.

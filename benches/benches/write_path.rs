@@ -3,7 +3,7 @@
 //!
 //! `cargo bench -p trefoil-benches --bench write_path`
 
-use trefoil_benches::load::write_for;
+use trefoil_benches::load::{Load, write_for};
 use trefoil_benches::{Setup, World};
 use trefoil_core::Result;
 use trefoil_core::model::Durability;
@@ -26,7 +26,7 @@ fn main() -> Result<()> {
         let volume = world.volume()?;
         for depth in [1, 16, 64] {
             runtime.block_on(write_for(&volume, depth, 0.3))?;
-            let (rate, p50) = runtime.block_on(write_for(&volume, depth, SECONDS))?;
+            let Load { rate, p50, .. } = runtime.block_on(write_for(&volume, depth, SECONDS))?;
             println!("{name:<26} {depth:>6} {rate:>12.0} {:>8} us", p50.as_micros());
         }
         for site in world.sites {

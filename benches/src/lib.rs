@@ -174,7 +174,11 @@ fn storage(
 
 /// The median of what `measure` returns in `rounds` runs.
 pub fn median(rounds: usize, mut measure: impl FnMut() -> f64) -> f64 {
-    let mut all: Vec<f64> = (0..rounds).map(|_| measure()).collect();
+    middle((0..rounds).map(|_| measure()).collect())
+}
+
+/// The median of some figures.
+pub fn middle(mut all: Vec<f64>) -> f64 {
     all.sort_by(f64::total_cmp);
-    all.get(rounds / 2).copied().unwrap_or(f64::NAN)
+    all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
 }

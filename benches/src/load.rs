@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::time::{Duration, Instant};
 use trefoil_core::Result;
+use trefoil_core::model::UpdateNumber;
 use trefoil_site::Volume;
 
 /// The size of a write in bytes.
@@ -50,29 +51,45 @@ pub async fn fill(volume: &Volume) -> Result<()> {
     Ok(())
 }
 
-/// Writes for a while with `depth` in flight; returns writes per second and the median latency.
+/// What a host saw.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Writes a second.
+    pub rate: f64,
+    /// How long the median write took.
+    pub p50: Duration,
+    /// How many there were.
+    pub writes: usize,
+    /// The newest update.
+    pub last: UpdateNumber,
+}
+
+/// Writes all over the volume for a while, with `depth` in flight.
 ///
 /// # Errors
 /// What the first write says that fails.
-pub async fn write_for(volume: &Volume, depth: usize, seconds: f64) -> Result<(f64, Duration)> {
+pub async fn write_for(volume: &Volume, depth: usize, seconds: f64) -> Result<Load> {
     let data = Bytes::from(vec![0x5a; BLOCK]);
-    let mut offsets = Offsets::new(7, VOLUME_BYTES);
+    let mut offsets = Offsets::new(7, volume.size());
     let write = |offset| {
         let (volume, data) = (volume.clone(), data.clone());
         async move {
             let begun = Instant::now();
-            volume.write_at(offset, data).await.map(|_| begun.elapsed())
+            volume.write_at(offset, data).await.map(|update| (update, begun.elapsed()))
         }
     };
     let mut flying: FuturesUnordered<_> = (0..depth).map(|_| write(offsets.draw())).collect();
-    let (begun, mut latencies) = (Instant::now(), Vec::new());
-    while let Some(latency) = flying.next().await {
-        latencies.push(latency?);
+    let (begun, mut times, mut last) = (Instant::now(), Vec::new(), UpdateNumber::ZERO);
+    while let Some(written) = flying.next().await {
+        let (update, time) = written?;
+        last = last.max(update);
+        times.push(time);
         if begun.elapsed().as_secs_f64() < seconds {
             flying.push(write(offsets.draw()));
         }
     }
-    let rate = latencies.len() as f64 / begun.elapsed().as_secs_f64();
-    latencies.sort_unstable();
-    Ok((rate, latencies.get(latencies.len() / 2).copied().unwrap_or_default()))
+    let (rate, writes) = (times.len() as f64 / begun.elapsed().as_secs_f64(), times.len());
+    times.sort_unstable();
+    let p50 = times.get(times.len() / 2).copied().unwrap_or_default();
+    Ok(Load { rate, p50, writes, last })
 }
