@@ -11,7 +11,6 @@ use crate::crew::CrewRef;
 use crate::parts::micros;
 use std::cell::Cell;
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// Where more than so many writes come at once, the next ones come before this thread would sleep:
 /// polling would only take the core from others.
@@ -22,30 +21,21 @@ pub(crate) struct BusyPoll {
     span_us: u64,
     until_us: Cell<u64>,
     polls: Cell<bool>,
-    begin: Notify,
 }
 
 impl BusyPoll {
     /// Polls for `span` after a write; never, where that is zero.
     pub fn new(span: Duration) -> Self {
-        let (until_us, polls, begin) = (Cell::new(0), Cell::new(false), Notify::new());
-        Self { span_us: micros(span), until_us, polls, begin }
+        Self { span_us: micros(span), until_us: Cell::new(0), polls: Cell::new(false) }
     }
 
-    /// Notes that so many writes came in now.
-    pub fn written(&self, writes: usize, clock: &dyn Clock) {
+    /// Notes that so many writes came in now; whether polling is to begin.
+    fn written(&self, writes: usize, clock: &dyn Clock) -> bool {
         if self.span_us == 0 || writes > WRITES_MAX {
-            return;
+            return false;
         }
         self.until_us.set(clock.now_us() + self.span_us);
-        if !self.polls.replace(true) {
-            self.begin.notify_one();
-        }
-    }
-
-    /// Waits until there is a reason to poll.
-    async fn begun(&self) {
-        self.begin.notified().await;
+        !self.polls.replace(true)
     }
 
     /// Whether to go on polling.
@@ -56,16 +46,19 @@ impl BusyPoll {
     }
 }
 
-/// Keeps the group's thread awake while it should poll.
-pub(crate) async fn keep_awake(crew: CrewRef) {
-    loop {
-        crew.busy_poll.begun().await;
-        while crew.busy_poll.goes_on(&*crew.shared.clock) {
-            // Whoever waits for this core goes first; then the runtime looks at its sockets, and
-            // at every task that is ready, before it comes here again.
-            std::thread::yield_now();
-            tokio::task::yield_now().await;
-        }
+/// So many writes came in: keeps the group's thread awake for the next, where that is wanted.
+pub(crate) fn stay_awake(crew: &CrewRef, writes: usize) {
+    if crew.busy_poll.written(writes, &*crew.shared.clock) {
+        drop(actix::spawn(poll(crew.clone())));
+    }
+}
+
+async fn poll(crew: CrewRef) {
+    while crew.busy_poll.goes_on(&*crew.shared.clock) {
+        // Whoever waits for this core goes first; then the runtime looks at its sockets, and at
+        // every task that is ready, before it comes here again.
+        std::thread::yield_now();
+        tokio::task::yield_now().await;
     }
 }
 
@@ -87,32 +80,30 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn it_polls_for_the_span_after_the_last_of_a_few_writes() {
+    #[test]
+    fn it_polls_for_the_span_after_the_last_of_a_few_writes() {
         let (poll, clock) = (BusyPoll::new(Duration::from_micros(50)), Hand::default());
         assert!(!poll.goes_on(&clock), "nothing was written");
-        poll.written(1, &clock);
-        poll.begun().await;
+        assert!(poll.written(1, &clock));
         clock.0.store(40, Ordering::Relaxed);
         assert!(poll.goes_on(&clock));
-        poll.written(WRITES_MAX, &clock);
+        assert!(!poll.written(WRITES_MAX, &clock), "it polls already");
         clock.0.store(89, Ordering::Relaxed);
         assert!(poll.goes_on(&clock));
         clock.0.store(90, Ordering::Relaxed);
         assert!(!poll.goes_on(&clock));
-        poll.written(1, &clock);
-        poll.begun().await;
+        assert!(poll.written(1, &clock));
         assert!(poll.goes_on(&clock), "it begins again");
     }
 
-    #[tokio::test]
-    async fn many_writes_at_once_and_no_span_do_not_make_it_poll() {
+    #[test]
+    fn many_writes_at_once_and_no_span_do_not_make_it_poll() {
         let clock = Hand::default();
         let poll = BusyPoll::new(Duration::from_micros(50));
-        poll.written(WRITES_MAX + 1, &clock);
+        assert!(!poll.written(WRITES_MAX + 1, &clock));
         assert!(!poll.goes_on(&clock));
         let never = BusyPoll::new(Duration::ZERO);
-        never.written(1, &clock);
+        assert!(!never.written(1, &clock));
         assert!(!never.goes_on(&clock));
     }
 }

@@ -4,7 +4,7 @@ use crate::actor::{
     AcceptLink, FollowerActor, JournalActor, JournalDurable, PeerActor, Received, ReignActor,
     RestorerActor, StopFollowing, StopShipping, VolumeActor, greeting, last_checkpoint, quiesce,
 };
-use crate::busy_poll::{BusyPoll, keep_awake};
+use crate::busy_poll::BusyPoll;
 use crate::clock::Clock;
 use crate::courier::{GroupLinks, Linked};
 use crate::crew::{Crew, CrewRef, Watermarks, post};
@@ -54,7 +54,6 @@ pub(crate) struct Running {
     crew: CrewRef,
     io_task: tokio::task::JoinHandle<()>,
     status_task: tokio::task::JoinHandle<()>,
-    awake_task: tokio::task::JoinHandle<()>,
     peers: BTreeMap<SiteName, String>,
 }
 
@@ -121,9 +120,8 @@ impl Running {
             arbiter.join(Arc::new(GroupLinks { linked: crew.shared.linked.clone(), peers }));
         }
         let status_task = tokio::task::spawn_local(keep_status(crew.clone()));
-        let awake_task = tokio::task::spawn_local(keep_awake(crew.clone()));
         crew.transports.borrow_mut().clone_from(&transports);
-        Ok(Self { crew, io_task, status_task, awake_task, peers: transports })
+        Ok(Self { crew, io_task, status_task, peers: transports })
     }
 
     /// The handle for hosts and operators.
@@ -223,7 +221,6 @@ impl Running {
     /// Ends everything at once, as a crash does.
     pub async fn end(self) {
         self.status_task.abort();
-        self.awake_task.abort();
         self.crew.dismiss();
         // The store is closed, and its lock given back, when the last handle on its task is gone.
         self.crew.io.borrow_mut().take();

@@ -10,6 +10,7 @@ pub(crate) use self::view::AskJournal;
 
 use super::tick::{Ticking, Ticks};
 use super::{JournalDurable, Received};
+use crate::busy_poll::stay_awake;
 use crate::crew::{CrewRef, JOURNAL, MAILBOX_MAX};
 use crate::parts::micros;
 use crate::shared::add;
@@ -256,7 +257,7 @@ impl Handler<Submit> for JournalActor {
             }
         }
         self.crew.marks.submitted.set(self.engine.submitted());
-        self.crew.busy_poll.written(records.len(), &*self.crew.shared.clock);
+        stay_awake(&self.crew, records.len());
         self.crew.history.borrow_mut().note(&records);
         self.crew.to(&self.crew.restorer, Received(records));
         self.rouse(ctx);
