@@ -12,6 +12,7 @@ mod store;
 mod tails;
 mod threads;
 mod volume;
+mod write_back;
 
 pub(crate) use extent::data_from;
 pub use journal::{FileJournal, Medium, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};

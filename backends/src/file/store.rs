@@ -3,6 +3,7 @@
 use super::extent::data_from;
 use super::threads::{IoThreads, Turn};
 use super::volume::{open_volume, poisoned};
+use super::write_back::WriteBack;
 use crate::range::{check_batch, check_range};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -51,6 +52,7 @@ struct Shared {
     poisoned: AtomicBool,
     /// The file system cannot punch holes.
     no_holes: AtomicBool,
+    write_back: WriteBack,
 }
 
 impl FileStore {
@@ -68,6 +70,7 @@ impl FileStore {
             syncing: Mutex::new(()),
             poisoned: AtomicBool::new(false),
             no_holes: AtomicBool::new(false),
+            write_back: WriteBack::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -135,6 +138,8 @@ impl Shared {
     }
 
     fn write_parts(&self, offset: u64, parts: &[&[u8]]) -> Result<()> {
+        let bytes = parts.iter().map(|part| part.len() as u64).sum();
+        self.write_back.note(offset, bytes);
         write_parts(&self.file, offset, parts).map_err(self.io("write"))
     }
 
@@ -172,7 +177,7 @@ impl Shared {
     fn sync(&self) -> Result<()> {
         let _one_at_a_time = self.syncing.lock();
         self.check_poison()?;
-        self.file.sync_data().map_err(|source| {
+        self.write_back.run(&self.file).and_then(|()| self.file.sync_data()).map_err(|source| {
             self.poisoned.store(true, Ordering::SeqCst);
             // Whatever the kernel calls it (no space, quota): the data is lost.
             let doing = format!("sync {}", self.path.display());
