@@ -120,8 +120,8 @@ impl BatchMaker {
         let mut alive = Vec::new();
         for (volume, map) in self.volumes {
             let mut of_volume = Vec::new();
-            for (offset, piece) in map.into_pieces() {
-                let length = piece.end - offset;
+            for piece in map.into_pieces() {
+                let (offset, length) = (piece.start, piece.end - piece.start);
                 alive.push(piece.number);
                 bytes = bytes.saturating_add(length);
                 match extents.last_mut() {
