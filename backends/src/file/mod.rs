@@ -3,6 +3,7 @@
 //! Blocking I/O goes to a small pool of threads of its own (`threads`); an append to a journal
 //! is written on the caller's thread (it ends in the page cache), its fdatasync on the journal's.
 
+mod awaited;
 mod extent;
 mod journal;
 mod layout;

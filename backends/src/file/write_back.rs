@@ -1,13 +1,12 @@
 //! What was written to a volume goes to the disk little by little: a sync that hands over all of
 //! it at once fills the disk's queue, and who syncs a journal meanwhile waits behind it.
 
+use super::awaited::JOURNALS;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Error;
 use std::os::fd::AsRawFd;
-use std::sync::LazyLock;
-use std::time::{Duration, Instant};
 
 /// The unit in which it is remembered where a file was written, in bytes.
 const PLACE_BYTES: u64 = 256 << 10;
@@ -16,10 +15,8 @@ const PLACES_MAX: usize = 1 << 16;
 /// So much is handed over in one go, in bytes. The less it is, the sooner others have their turn,
 /// and the more it costs: each go is waited for.
 const GO_BYTES: u64 = 1 << 20;
-/// The same while somebody waits for the journal again and again.
+/// The same while somebody waits for journals.
 const SHORT_GO_BYTES: u64 = 256 << 10;
-/// A journal that is synced again within this time is waited for.
-const AGAIN: Duration = Duration::from_millis(50);
 
 /// Where a file was written since its last sync: place → bytes.
 #[derive(Debug, Default)]
@@ -52,7 +49,7 @@ impl WriteBack {
     pub(super) fn run(&self, file: &File) -> std::io::Result<()> {
         let mut rest = std::mem::take(&mut *self.written.lock());
         while !rest.is_empty() {
-            let bytes = if JOURNAL.is_awaited() { SHORT_GO_BYTES } else { GO_BYTES };
+            let bytes = if JOURNALS.are_awaited() { SHORT_GO_BYTES } else { GO_BYTES };
             let go = next_go(&mut rest, bytes);
             for place in &go {
                 if !begin(file, *place)? {
@@ -89,44 +86,15 @@ fn begin(file: &File, place: u64) -> std::io::Result<bool> {
 }
 
 fn call(file: &File, place: u64, flags: libc::c_uint) -> std::io::Result<()> {
+    #![expect(unsafe_code, reason = "no crate offers this call")]
     // A file is shorter than what an offset can say.
     let offset = i64::try_from(place * PLACE_BYTES).unwrap_or(i64::MAX);
+    let bytes = PLACE_BYTES as i64;
     // SAFETY: the call reads and writes no memory of this process, and `file` is open.
-    #[expect(unsafe_code, reason = "no crate offers this call")]
-    let done =
-        unsafe { libc::sync_file_range(file.as_raw_fd(), offset, PLACE_BYTES as i64, flags) };
+    let done = unsafe { libc::sync_file_range(file.as_raw_fd(), offset, bytes, flags) };
     match done {
         0 => Ok(()),
         _ => Err(Error::last_os_error()),
-    }
-}
-
-/// When the journals of this process were synced: they and the volumes mostly share a disk.
-pub(super) static JOURNAL: LazyLock<Syncs> = LazyLock::new(Syncs::default);
-
-/// When something was synced last, and the time before.
-#[derive(Debug, Default)]
-pub(super) struct Syncs(Mutex<Option<(Instant, Option<Duration>)>>);
-
-impl Syncs {
-    /// A sync begins.
-    pub(super) fn begin(&self) {
-        self.begin_at(Instant::now());
-    }
-
-    fn begin_at(&self, now: Instant) {
-        let mut last = self.0.lock();
-        *last = Some((now, last.map(|(at, _)| now.duration_since(at))));
-    }
-
-    fn is_awaited(&self) -> bool {
-        self.is_awaited_at(Instant::now())
-    }
-
-    fn is_awaited_at(&self, now: Instant) -> bool {
-        self.0.lock().is_some_and(|(at, pause)| {
-            now.duration_since(at) < AGAIN && pause.is_some_and(|pause| pause < AGAIN)
-        })
     }
 }
 
@@ -186,16 +154,11 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_is_awaited_while_it_is_synced_again_and_again() {
-        let (syncs, start) = (Syncs::default(), Instant::now());
-        let ms = |ms| start + Duration::from_millis(ms);
-        assert!(!syncs.is_awaited_at(start));
-        syncs.begin_at(ms(0));
-        assert!(!syncs.is_awaited_at(ms(1)), "once only");
-        syncs.begin_at(ms(100));
-        assert!(!syncs.is_awaited_at(ms(101)), "because time has passed");
-        syncs.begin_at(ms(110));
-        assert!(syncs.is_awaited_at(ms(159)));
-        assert!(!syncs.is_awaited_at(ms(160)), "no more");
+    fn what_the_kernel_refuses_is_an_error() {
+        let write_back = WriteBack::default();
+        write_back.note(0, 1);
+        let no_file = File::open("/dev/null").unwrap();
+        let error = write_back.run(&no_file).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ESPIPE));
     }
 }

@@ -2,9 +2,9 @@
 
 use super::medium::SegmentFile;
 use super::poison::Poison;
+use crate::file::awaited::JOURNALS;
 use crate::file::layout::{Boot, STAMPS_AT, Stamp};
 use crate::file::sync_directory;
-use crate::file::write_back::JOURNAL;
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
@@ -180,7 +180,7 @@ impl Shared {
 
     fn sync_all(&self, dirty: &BTreeMap<u64, Arc<SegmentFile>>, directory: bool) -> Result<()> {
         self.poison.check()?;
-        JOURNAL.begin();
+        JOURNALS.begin();
         for file in dirty.values() {
             file.sync().map_err(|source| self.failed(source))?;
         }

@@ -162,8 +162,8 @@ impl PieceMap {
     }
 }
 
-/// Inserts a piece into a list, at its place in it; what becomes of the rest of a list that is full,
-/// and where that begins.
+/// Inserts a piece into a list, at its place in it; the rest of a list that was full, and where it
+/// begins.
 fn put(list: &mut Vec<Piece>, at: usize, new: Piece) -> Option<(u64, Vec<Piece>)> {
     if list.len() < LIST_MAX {
         if list.len() == list.capacity() {
@@ -315,7 +315,7 @@ mod tests {
 
     fn bytes_of(map: &PieceMap, start: u64, end: u64) -> Vec<Option<u64>> {
         let mut bytes = vec![None; (end - start) as usize];
-        for (_, list) in &map.lists {
+        for list in map.lists.values() {
             for piece in list {
                 let (from, to) = (piece.start.max(start), piece.end.min(end));
                 if from < to {
