@@ -39,10 +39,12 @@ def third_site():
             found["with"].append(jobs.run(job("w4k-q16"), all3, seconds))
         rate = {k: statistics.median(s["iops"] for s in v) for k, v in found.items()}
         spent = {k: statistics.median(s["cpu"] for s in v) for k, v in found.items()}
+        sites = zip("abc", zip(*(s["cpu_each"] for s in found["with"])))
+        each = ", ".join(f"{site} {statistics.median(s):.4f}" for site, s in sites)
         ratio = rate["with"] / rate["without"]
         figures = (
             f"{rate['with']:.0f}/s with C, {rate['without']:.0f}/s without: {ratio:.2f} (goal 0.7); "
-            f"CPU of all sites {spent['with']:.4f} and {spent['without']:.4f} s per 1,000 writes"
+            f"CPU for 1,000 writes {spent['with']:.4f} s ({each}), without {spent['without']:.4f} s"
         )
         line("third site", figures, ratio >= 0.7)
         away(three, all3, 60 if FULL else 5)

@@ -79,7 +79,8 @@ SAME_RUN = {"ds-w4k-q16-p99": "ds-w4k-q16", "cpu-w4k-q16": "w4k-q16"}
 
 
 def run(job, system, seconds):
-    """Runs the job once; iops, p50 and p99 in µs, CPU seconds of the servers per 1,000 requests."""
+    """Runs the job once; iops, p50 and p99 in µs, CPU seconds of the servers per 1,000 requests, and
+    of each of them."""
     system.settle()
     before = system.ticks()
     words = [
@@ -105,13 +106,15 @@ def run(job, system, seconds):
     side = said["read"] if "randread" in job.words[0] else said["write"]
     # The start is in the CPU time and not in the counts of fio: corrected by the times.
     share = said["job_runtime"] / 1000 / (said["job_runtime"] / 1000 + 0.3)
-    spent = [(now - then) * share for then, now in zip(before, system.ticks())]
+    per_1000 = share * 1000 / max(1, side["total_ios"])
+    spent = [(now - then) * per_1000 for then, now in zip(before, system.ticks())]
     percent = side["clat_ns"]["percentile"]
     return {
         "iops": side["iops"],
         "p50": percent["50.000000"] / 1000,
         "p99": percent["99.000000"] / 1000,
-        "cpu": sum(spent) * 1000 / max(1, side["total_ios"]),
+        "cpu": sum(spent),
+        "cpu_each": spent,
     }
 
 

@@ -55,7 +55,7 @@ def write_csv(path, samples):
     """Every sample of every round."""
     names = ["round", "job", "system", "iops", "p50", "p99", "cpu", "load"]
     with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer = csv.DictWriter(file, names, "", "ignore", lineterminator="\n")
         writer.writeheader()
         for sample in samples:
             whole = {k: round(v, 5) if isinstance(v, float) else v for k, v in sample.items()}

@@ -9,8 +9,8 @@ use crate::{Error, Result};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// What one piece costs in memory beside its payload, in bytes: its map entry and its share of
-/// the tree. An estimate that errs upwards.
+/// What one piece costs in memory beside its payload, in bytes: itself, what its list keeps free,
+/// and its share of the tree. An estimate that errs upwards.
 pub const PIECE_OVERHEAD_BYTES: u64 = 128;
 
 /// The extent map of updates that the journal holds and the block store does not yet; the newest

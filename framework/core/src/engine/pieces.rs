@@ -283,7 +283,7 @@ mod tests {
         for (begin, list) in &map.lists {
             assert!(!list.is_empty() && last_begin < Some(*begin));
             assert!(before <= *begin && *begin <= list[0].start, "{map:?}");
-            assert!(list.capacity() <= 2 * list.len().max(LIST_MAX / 2), "{}", list.capacity());
+            assert!(list.capacity() <= (2 * list.len() + 1).max(4), "{}", list.capacity());
             for piece in list {
                 assert!(before <= piece.start && piece.start < piece.end);
                 assert_eq!(piece.content.length(), piece.end - piece.start);
