@@ -323,8 +323,8 @@ async fn replay(
             time = record.time();
             restorer.push(record)?;
         }
-        while let Some(mut batch) = restorer.next_batch() {
-            crate::actor::write_batch(volumes, &mut batch).await?;
+        while let Some(batch) = restorer.next_batch() {
+            crate::actor::write_batch(volumes, &batch).await?;
             written.extend(batch.writes.keys().copied());
             restorer.applied(batch.last);
         }

@@ -258,9 +258,9 @@ async fn make(shared: &Shared, mut making: Making) -> Result<Batch> {
 }
 
 /// Applies a batch, and takes out of the overlay what the stores have then.
-async fn apply(shared: Arc<Shared>, mut batch: Batch, then: Addr<RestorerActor>) {
+async fn apply(shared: Arc<Shared>, batch: Batch, then: Addr<RestorerActor>) {
     let whole = shared.restoring.write().await;
-    let result = write_batch(&shared.volumes(), &mut batch).await;
+    let result = write_batch(&shared.volumes(), &batch).await;
     drop(whole);
     let result = match result {
         Ok(()) => compare::compare(&shared, &batch.compared).await,
@@ -275,9 +275,8 @@ async fn apply(shared: Arc<Shared>, mut batch: Batch, then: Addr<RestorerActor>)
     crate::crew::post(&then, Applied { batch, result });
 }
 
-/// Writes a batch to the stores; of what it wrote only the names of the volumes are left in it.
-pub(crate) async fn write_batch(volumes: &OpenVolumes, batch: &mut Batch) -> Result<()> {
-    for (volume, writes) in &mut batch.writes {
+pub(crate) async fn write_batch(volumes: &OpenVolumes, batch: &Batch) -> Result<()> {
+    for (volume, writes) in &batch.writes {
         if volumes.is_removed(volume.0) {
             // Replayed up to its removal, which was carried out before.
             continue;
@@ -290,7 +289,8 @@ pub(crate) async fn write_batch(volumes: &OpenVolumes, batch: &mut Batch) -> Res
         let store = store.ok_or_else(|| {
             Error::corrupt(format!("restore updates of volume {volume}: there is no such volume"))
         })?;
-        store.write(std::mem::take(writes)).await?;
+        // A copy: where there is no room the same batch is tried again.
+        store.write(writes.clone()).await?;
     }
     Ok(())
 }
