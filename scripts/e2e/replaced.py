@@ -44,7 +44,10 @@ def for_good(report, _short):
             elsewhere.returncode == 3 and "`trefoil site replace c --at a" in elsewhere.stderr,
             "B, which does not lead, names the site that does", elsewhere.stderr.strip(),
         )
-        plan = trio.answer("plan", "site-replace", "c", "--at", "a")
+        # A hears of a B that was filled a moment ago with the next heartbeat.
+        ready = ("plan", "site-replace", "c", "--at", "a")
+        until("A knows that B is filled", lambda: trio.trefoil(*ready).returncode == 0, 5.0)
+        plan = trio.answer(*ready)
         report.claim(
             plan["outcome"] == "ready"
             and plan["next"] == ["trefoil site replace c --at a --group orders"],
