@@ -1,5 +1,6 @@
 //! The restorer: what is durable in the journal goes to the block stores, in order, in batches.
 
+mod apply;
 mod checkpoint;
 mod compare;
 mod gather;
@@ -8,6 +9,7 @@ mod ticks;
 mod unjournaled;
 mod volumes;
 
+pub(crate) use apply::write_batch;
 pub(crate) use checkpoint::last_checkpoint;
 pub(crate) use compare::CompareIn;
 pub(crate) use stage::{HoldImage, InPlace, stage_bytes};
@@ -16,22 +18,17 @@ pub(crate) use unjournaled::ForgetAfter;
 use super::tick::{Ticking, Ticks};
 use super::{Checkpointed, OwnMarks};
 use crate::crew::{CrewRef, MAILBOX_MAX, VOLUMES};
-use crate::shared::{Shared, add};
-use crate::volumes::OpenVolumes;
+use crate::shared::add;
 use actix::prelude::*;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use trefoil_core::engine::copy::CopyFollower;
-use trefoil_core::engine::restorer::{Batch, CopiedBlock, Making, RestorerEngine, RestorerLimits};
+use trefoil_core::engine::restorer::{Batch, CopiedBlock, RestorerEngine, RestorerLimits};
 use trefoil_core::model::{Extent, UpdateNumber, VolumeId};
 use trefoil_core::record::Record;
 use trefoil_core::wire::CopyBlock;
-use trefoil_core::{Error, ErrorKind, Result};
-
-/// So much of a batch is done in one go: the host's writes share the thread.
-const AT_ONCE: usize = 256;
+use trefoil_core::{ErrorKind, Result};
 
 /// Records were submitted to the journal.
 #[derive(Message)]
@@ -170,22 +167,6 @@ impl RestorerActor {
         self.checkpoint_if_due(ctx);
     }
 
-    /// Makes a batch, step by step, then applies it.
-    fn begin(&mut self, making: Making, ctx: &mut Context<Self>) {
-        let (shared, address) = (self.crew.shared.clone(), ctx.address());
-        debug_assert!(
-            making.last() <= self.crew.marks.durable.get(),
-            "rule write_ahead: {} is not durable",
-            making.last()
-        );
-        actix::spawn(async move {
-            // Without a batch the site is stopping: what waits stays in the journal.
-            if let Ok(batch) = make(&shared, making).await {
-                apply(shared, batch, address).await;
-            }
-        });
-    }
-
     fn applied(&mut self, batch: &Batch) {
         self.note_unsynced(batch);
         let marks = &self.crew.marks;
@@ -243,56 +224,6 @@ impl RestorerActor {
         let left = self.copies.as_ref().map_or(0, |copies| copies.bytes_left().max(1));
         self.crew.marks.debt_bytes.set(left);
     }
-}
-
-/// Makes a batch: on another thread where there are some, else step by step, for a large one takes
-/// milliseconds.
-async fn make(shared: &Shared, mut making: Making) -> Result<Batch> {
-    if shared.threads && making.left() > AT_ONCE {
-        return shared.aside(move || making.finish()).await;
-    }
-    while making.step(AT_ONCE) {
-        tokio::task::yield_now().await;
-    }
-    Ok(making.finish())
-}
-
-/// Applies a batch, and takes out of the overlay what the stores have then.
-async fn apply(shared: Arc<Shared>, batch: Batch, then: Addr<RestorerActor>) {
-    let whole = shared.restoring.write().await;
-    let result = write_batch(&shared.volumes(), &batch).await;
-    drop(whole);
-    let result = match result {
-        Ok(()) => compare::compare(&shared, &batch.compared).await,
-        Err(error) => Err(error),
-    };
-    if result.is_ok() {
-        for extents in batch.extents.chunks(AT_ONCE) {
-            shared.overlay.write().remove_restored(extents.iter().copied(), batch.last);
-            tokio::task::yield_now().await;
-        }
-    }
-    crate::crew::post(&then, Applied { batch, result });
-}
-
-pub(crate) async fn write_batch(volumes: &OpenVolumes, batch: &Batch) -> Result<()> {
-    for (volume, writes) in &batch.writes {
-        if volumes.is_removed(volume.0) {
-            // Replayed up to its removal, which was carried out before.
-            continue;
-        }
-        let store = volumes.stores.get(volume.0 as usize).and_then(Option::as_ref);
-        if store.is_none() && batch.copied.iter().any(|extent| extent.volume == *volume) {
-            // Owed by a tail that had it: with the tail the volume is gone, too.
-            continue;
-        }
-        let store = store.ok_or_else(|| {
-            Error::corrupt(format!("restore updates of volume {volume}: there is no such volume"))
-        })?;
-        // A copy: where there is no room the same batch is tried again.
-        store.write(writes.clone()).await?;
-    }
-    Ok(())
 }
 
 impl Actor for RestorerActor {
@@ -437,7 +368,7 @@ impl Handler<Applied> for RestorerActor {
                 ctx.run_later(Duration::from_millis(500), move |actor, ctx| {
                     actor.blocked = false;
                     let shared = actor.crew.shared.clone();
-                    actix::spawn(apply(shared, batch, ctx.address()));
+                    actix::spawn(apply::apply(shared, batch, ctx.address()));
                 });
             }
             Err(error) => self.crew.fail(&error),

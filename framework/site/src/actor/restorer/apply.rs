@@ -1,0 +1,118 @@
+//! A batch goes to the block stores, and leaves the overlay.
+//!
+//! Tens of thousands of updates may be in it, and the host's writes share the thread: whatever is
+//! done for each of them is done for some at a time.
+
+use super::{Applied, RestorerActor, compare};
+use crate::shared::Shared;
+use crate::volumes::OpenVolumes;
+use actix::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::vec::IntoIter;
+use tokio::task::yield_now;
+use trefoil_core::engine::restorer::{Batch, Making};
+use trefoil_core::port::BlockWrite;
+use trefoil_core::{Error, Result};
+
+/// So much of a batch is done in one go.
+const AT_ONCE: usize = 256;
+
+/// So many writes are handed to a store at once: it does them one after the other on a thread of
+/// its own, and waking that costs as much as some of them.
+const WRITTEN_AT_ONCE: usize = 1024;
+
+impl RestorerActor {
+    /// Makes a batch, step by step, then applies it.
+    pub(super) fn begin(&mut self, making: Making, ctx: &mut Context<Self>) {
+        let (shared, address) = (self.crew.shared.clone(), ctx.address());
+        debug_assert!(
+            making.last() <= self.crew.marks.durable.get(),
+            "rule write_ahead: {} is not durable",
+            making.last()
+        );
+        actix::spawn(async move {
+            // Without a batch the site is stopping: what waits stays in the journal.
+            if let Ok(batch) = make(&shared, making).await {
+                apply(shared, batch, address).await;
+            }
+        });
+    }
+}
+
+/// Makes a batch: on another thread where there are some, else step by step, for a large one takes
+/// milliseconds.
+async fn make(shared: &Shared, mut making: Making) -> Result<Batch> {
+    if shared.threads && making.left() > AT_ONCE {
+        return shared.aside(move || making.finish()).await;
+    }
+    while making.step(AT_ONCE) {
+        yield_now().await;
+    }
+    Ok(making.finish())
+}
+
+/// Applies a batch, and takes out of the overlay what the stores have then.
+pub(super) async fn apply(shared: Arc<Shared>, mut batch: Batch, then: Addr<RestorerActor>) {
+    let whole = shared.restoring.write().await;
+    let result = write_batch(&shared.volumes(), &batch).await;
+    drop(whole);
+    let result = match result {
+        Ok(()) => compare::compare(&shared, &batch.compared).await,
+        Err(error) => Err(error),
+    };
+    if result.is_ok() {
+        take_out(&shared, &mut batch).await;
+    }
+    crate::crew::post(&then, Applied { batch, result });
+}
+
+/// Takes out of the overlay what a batch has written, and lets go of that.
+async fn take_out(shared: &Shared, batch: &mut Batch) {
+    let volumes = std::mem::take(&mut batch.writes);
+    let mut writes: BTreeMap<_, _> =
+        volumes.into_iter().map(|(volume, writes)| (volume, writes.into_iter())).collect();
+    for extents in batch.extents.chunks(AT_ONCE) {
+        shared.overlay.write().remove_restored(extents.iter().copied(), batch.last);
+        // Overlay and batch count whom a payload has in the same place: it is at hand now.
+        for extent in extents {
+            let writes = writes.get_mut(&extent.volume);
+            writes.into_iter().for_each(|writes| let_go_up_to(writes, extent.end()));
+        }
+        yield_now().await;
+    }
+    batch.writes = writes.into_keys().map(|volume| (volume, Vec::new())).collect();
+}
+
+/// Drops the first writes, those that begin before `end`.
+fn let_go_up_to(writes: &mut IntoIter<BlockWrite>, end: u64) {
+    while writes.as_slice().first().is_some_and(|write| write.offset < end) {
+        writes.next();
+    }
+}
+
+/// Writes what a batch brings to each volume.
+///
+/// # Errors
+/// What the stores say. A part may be written then, and all of it is to be written again.
+pub(crate) async fn write_batch(volumes: &OpenVolumes, batch: &Batch) -> Result<()> {
+    for (volume, writes) in &batch.writes {
+        if volumes.is_removed(volume.0) {
+            // Replayed up to its removal, which was carried out before.
+            continue;
+        }
+        let store = volumes.stores.get(volume.0 as usize).and_then(Option::as_ref);
+        if store.is_none() && batch.copied.iter().any(|extent| extent.volume == *volume) {
+            // Owed by a tail that had it: with the tail the volume is gone, too.
+            continue;
+        }
+        let store = store.ok_or_else(|| {
+            Error::corrupt(format!("restore updates of volume {volume}: there is no such volume"))
+        })?;
+        for writes in writes.chunks(WRITTEN_AT_ONCE) {
+            // A copy: where there is no room the same batch is tried again.
+            store.write(writes.to_vec()).await?;
+        }
+    }
+    Ok(())
+}
