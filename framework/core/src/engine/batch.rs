@@ -112,14 +112,15 @@ impl BatchMaker {
 
     /// The batch.
     pub(super) fn finish(self) -> Batch {
+        let count = self.volumes.values().map(PieceMap::count).sum();
         let mut writes = BTreeMap::new();
-        let mut extents: Vec<Extent> = Vec::new();
+        let mut extents: Vec<Extent> = Vec::with_capacity(count);
         let mut bytes: u64 = 0;
         // A copied block lies under the number of the update before it, which then counts as
         // written: the count is never too high.
-        let mut alive = Vec::new();
+        let mut alive = Vec::with_capacity(count);
         for (volume, map) in self.volumes {
-            let mut of_volume = Vec::new();
+            let mut of_volume = Vec::with_capacity(map.count());
             for piece in map.into_pieces() {
                 let (offset, length) = (piece.start, piece.end - piece.start);
                 alive.push(piece.number);

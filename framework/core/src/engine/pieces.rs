@@ -156,6 +156,11 @@ impl PieceMap {
         })
     }
 
+    /// How many pieces there are.
+    pub(super) fn count(&self) -> usize {
+        self.lists.values().map(Vec::len).sum()
+    }
+
     /// All pieces, in order.
     pub(super) fn into_pieces(self) -> impl Iterator<Item = Piece> {
         self.lists.into_values().flatten()

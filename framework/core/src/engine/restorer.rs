@@ -130,6 +130,20 @@ impl Making {
     }
 }
 
+/// The part of what waits that makes a batch.
+#[derive(Default)]
+struct Cut {
+    count: usize,
+    bytes: u64,
+    /// Of those, the bytes of what is copied or compared.
+    copies: u64,
+    /// Bytes of content that the block stores take.
+    content: u64,
+    updates: u64,
+    urgent: u64,
+    last: UpdateNumber,
+}
+
 /// The batch that is being applied.
 #[derive(Debug)]
 struct InFlight {
@@ -242,50 +256,55 @@ impl RestorerEngine {
         if self.in_flight.is_some() || self.holds > 0 || self.staged {
             return None;
         }
-        let mut taken = Vec::new();
-        let (mut bytes, mut copies, mut content, mut updates) = (0, 0, 0, 0);
-        let mut last = self.restored;
+        let cut = self.cut();
+        if cut.count == 0 {
+            return None;
+        }
+        // Exactly as long as it must be: it is megabytes, and what grows is copied again and again.
+        let taken: Vec<Waiting> = self.waiting.drain(..cut.count).collect();
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(cut.bytes);
+        self.copies_bytes = self.copies_bytes.saturating_sub(cut.copies);
+        self.waiting_updates = self.waiting_updates.saturating_sub(cut.updates);
+        self.urgent = self.urgent.saturating_sub(cut.urgent);
+        // What is left came later than this.
+        self.since_ms = None;
+        self.in_flight = Some(InFlight { last: cut.last, updates: cut.updates, bytes: cut.bytes });
+        self.checkpoint.bytes_since = self.checkpoint.bytes_since.saturating_add(cut.content);
+        let maker = BatchMaker::new(self.restored);
+        Some(Making { maker, last: cut.last, entries: taken.into_iter() })
+    }
+
+    /// How much of what waits is the next batch.
+    fn cut(&self) -> Cut {
+        let mut cut = Cut { last: self.restored, ..Cut::default() };
         let compares = matches!(self.waiting.front(), Some(Waiting::Compared(_)));
         let bytes_max = if compares { COMPARE_BYTES_MAX } else { self.limits.batch_bytes_max };
-        while let Some(entry) = self.waiting.front() {
+        for entry in &self.waiting {
             let cost = entry.bytes();
-            let full = taken.len() as u64 >= self.limits.batch_updates_max
-                || bytes + cost > bytes_max
+            let full = cut.count as u64 >= self.limits.batch_updates_max
+                || cut.bytes + cost > bytes_max
                 || matches!(entry, Waiting::Compared(_)) != compares;
-            if !taken.is_empty() && full {
+            if cut.count > 0 && full {
                 break;
             }
             if matches!(entry, Waiting::Record(record) if record.number() > self.durable) {
                 break;
             }
-            let Some(entry) = self.waiting.pop_front() else { break };
-            self.urgent = self.urgent.saturating_sub(u64::from(entry.is_urgent()));
-            bytes += cost;
-            copies += if entry.is_record() { 0 } else { cost };
-            content += if compares { 0 } else { cost - HEADER_BYTES as u64 };
-            let mut ends = false;
-            if let Waiting::Record(record) = &entry {
-                updates += 1;
-                last = record.number();
+            cut.count += 1;
+            cut.bytes += cost;
+            cut.copies += if entry.is_record() { 0 } else { cost };
+            cut.content += if compares { 0 } else { cost - HEADER_BYTES as u64 };
+            cut.urgent += u64::from(entry.is_urgent());
+            if let Waiting::Record(record) = entry {
+                cut.updates += 1;
+                cut.last = record.number();
                 // What comes after it is for the volumes that it names.
-                ends = record.kind() == RecordKind::Volumes;
-            }
-            taken.push(entry);
-            if ends {
-                break;
+                if record.kind() == RecordKind::Volumes {
+                    break;
+                }
             }
         }
-        if taken.is_empty() {
-            return None;
-        }
-        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
-        self.copies_bytes = self.copies_bytes.saturating_sub(copies);
-        self.waiting_updates = self.waiting_updates.saturating_sub(updates);
-        // What is left came later than this.
-        self.since_ms = None;
-        self.in_flight = Some(InFlight { last, updates, bytes });
-        self.checkpoint.bytes_since = self.checkpoint.bytes_since.saturating_add(content);
-        Some(Making { maker: BatchMaker::new(self.restored), last, entries: taken.into_iter() })
+        cut
     }
 
     /// As [`RestorerEngine::begin_batch`], made at once.
