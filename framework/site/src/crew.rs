@@ -71,6 +71,8 @@ pub(crate) struct Watermarks {
     pub horizon: Cell<UpdateNumber>,
     /// The newest position submitted to the journal: numbered, in the overlay, maybe not appended.
     pub submitted: Cell<Position>,
+    /// When a host's write was numbered last, in microseconds of this site's clock.
+    pub host_wrote_us: Cell<u64>,
     /// Bytes submitted to the journal and not appended.
     pub journal_waiting: Cell<u64>,
     pub journal_used: Cell<u64>,

@@ -1,6 +1,7 @@
 //! One leg at its source: judges the follower, then sends what it lacks, within its credit.
 
 mod at_hand;
+mod beside_hosts;
 mod compare;
 mod job;
 mod plan;
@@ -132,6 +133,11 @@ impl ShipperActor {
         limit(acking, newest, marks.horizon.get())
     }
 
+    /// Whether hosts wait for the follower.
+    fn is_acking(&self) -> bool {
+        self.crew.marks.acking.borrow().contains(&self.peer)
+    }
+
     /// Whether the charter names the follower.
     fn is_named(&self) -> bool {
         let state = self.crew.state.borrow();
@@ -149,7 +155,7 @@ impl ShipperActor {
         let lane = self.crew.shared.lane(&self.peer);
         let traffic = lane.rates.now();
         let batch = batch_bytes(
-            traffic.batch_bytes,
+            self.batch_max(&traffic),
             lane.rate(),
             self.follow.credit,
             BATCH_BYTES_MIN.min(traffic.batch_bytes),
@@ -198,9 +204,7 @@ impl ShipperActor {
         ctx: &mut Context<Self>,
     ) -> bool {
         let delay = micros(traffic.batch_delay);
-        let awaited = self.follow.roll_forward
-            || !self.crew.serves.get()
-            || self.crew.marks.acking.borrow().contains(&self.peer);
+        let awaited = self.follow.roll_forward || !self.crew.serves.get() || self.is_acking();
         let Some(engine) = &self.engine else { return false };
         let (sent, copying) = (engine.sent(), engine.copying());
         let enough = || self.crew.history.borrow().since(sent, 0).1 >= batch;
@@ -286,7 +290,7 @@ impl ShipperActor {
             Ok(judged) => judged,
             Err(error) => return self.end(error.to_string(), ctx),
         };
-        let member = self.is_named() || self.crew.marks.acking.borrow().contains(&self.peer);
+        let member = self.is_named() || self.is_acking();
         if plan.leaves_debt() && member {
             let report = LegReport { must_leave: true, connected: false, ..self.report() };
             self.crew.to(&self.crew.reign, LegChanged { site: self.peer.clone(), report });
@@ -396,8 +400,7 @@ impl Handler<SyncTo> for ShipperActor {
     type Result = ();
 
     fn handle(&mut self, SyncTo(number): SyncTo, _: &mut Context<Self>) {
-        let acking = self.crew.marks.acking.borrow().contains(&self.peer);
-        if acking && number > self.told_sync {
+        if self.is_acking() && number > self.told_sync {
             self.told_sync = number;
             let session = self.follow.session;
             crew_send(&self.crew, &self.peer, &ControlMessage::SyncTo { session, number });

@@ -177,6 +177,9 @@ impl VolumeActor {
                 }
             }
         }
+        if !records.is_empty() {
+            self.crew.marks.host_wrote_us.set(self.crew.shared.clock.now_us());
+        }
         self.submit(records);
     }
 

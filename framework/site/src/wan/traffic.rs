@@ -36,7 +36,8 @@ pub struct Traffic {
     /// whatever updates leave.
     pub copy_rate: Option<u64>,
     /// The most bytes of records in one batch. Default [`BATCH_BYTES_MAX`]; a leg uses less where
-    /// that would be more than 100 ms of the link or a sixteenth of the follower's credit.
+    /// that would be more than 100 ms of the link or a sixteenth of the follower's credit, and at
+    /// most 256 KiB while hosts write that do not wait for the follower.
     pub batch_bytes: u64,
     /// How long a leg that nobody waits for may gather updates for a batch. Default 0.
     pub batch_delay: Duration,
