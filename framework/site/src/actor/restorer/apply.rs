@@ -81,6 +81,7 @@ async fn take_out(shared: &Shared, batch: &mut Batch) {
         }
         yield_now().await;
     }
+    // Which volumes were written is told with the batch.
     batch.writes = writes.into_keys().map(|volume| (volume, Vec::new())).collect();
 }
 
@@ -115,4 +116,56 @@ pub(crate) async fn write_batch(volumes: &OpenVolumes, batch: &Batch) -> Result<
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trefoil_backends::memory::MemoryStore;
+    use trefoil_core::engine::restorer::{RestorerEngine, RestorerLimits};
+    use trefoil_core::model::{
+        Generation, Position, UpdateNumber, VolumeId, VolumeName, VolumeSpec,
+    };
+    use trefoil_core::port::BlockStore;
+    use trefoil_core::record::Record;
+
+    /// Single bytes with a gap behind each, so that no two are one extent.
+    const COUNT: usize = 2 * WRITTEN_AT_ONCE + 7;
+
+    fn batch() -> Batch {
+        let generation = Generation { count: 1, id: 9 };
+        let mut at = Position { generation, ..Position::START };
+        let mut engine = RestorerEngine::new(RestorerLimits::default(), UpdateNumber::ZERO, 0);
+        for n in 0..COUNT as u64 {
+            let byte = vec![n as u8 | 1].into();
+            let record = Record::write(&at, 0, VolumeId(0), 2 * n, byte).unwrap();
+            at = record.position();
+            engine.push(record).unwrap();
+        }
+        engine.durable(at.number);
+        engine.next_batch().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_batch_of_more_writes_than_are_handed_over_at_once_is_written_whole() {
+        let store = Arc::new(MemoryStore::new(2 * COUNT as u64));
+        let spec = VolumeSpec { name: VolumeName::new("db").unwrap(), size: store.size() };
+        let volumes = OpenVolumes::given(vec![spec], vec![store.clone()]);
+        write_batch(&volumes, &batch()).await.unwrap();
+        let bytes = store.read(0, 2 * COUNT).await.unwrap();
+        let expected = (0..COUNT).flat_map(|n| [n as u8 | 1, 0]);
+        assert!(bytes.iter().copied().eq(expected));
+    }
+
+    #[test]
+    fn what_lies_before_an_end_is_let_go_and_nothing_else() {
+        let writes = batch().writes.into_values().next().unwrap();
+        let mut writes = writes.into_iter();
+        let_go_up_to(&mut writes, 21);
+        assert_eq!(writes.as_slice().first().unwrap().offset, 22);
+        let_go_up_to(&mut writes, 22);
+        assert_eq!(writes.len(), COUNT - 11);
+        let_go_up_to(&mut writes, u64::MAX);
+        assert_eq!(writes.len(), 0);
+    }
 }
