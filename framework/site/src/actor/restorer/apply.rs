@@ -7,9 +7,7 @@ use super::{Applied, RestorerActor, compare};
 use crate::shared::Shared;
 use crate::volumes::OpenVolumes;
 use actix::prelude::*;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::vec::IntoIter;
 use tokio::task::yield_now;
 use trefoil_core::engine::restorer::{Batch, Making};
 use trefoil_core::port::BlockWrite;
@@ -67,29 +65,24 @@ pub(super) async fn apply(shared: Arc<Shared>, mut batch: Batch, then: Addr<Rest
     crate::crew::post(&then, Applied { batch, result });
 }
 
-/// Takes out of the overlay what a batch has written, and lets go of that.
+/// Takes out of the overlay what a batch has written, and lets go of that, from the end: of the
+/// writes only the names of their volumes are left in it.
 async fn take_out(shared: &Shared, batch: &mut Batch) {
-    let volumes = std::mem::take(&mut batch.writes);
-    let mut writes: BTreeMap<_, _> =
-        volumes.into_iter().map(|(volume, writes)| (volume, writes.into_iter())).collect();
-    for extents in batch.extents.chunks(AT_ONCE) {
+    for extents in batch.extents.rchunks(AT_ONCE) {
         shared.overlay.write().remove_restored(extents.iter().copied(), batch.last);
         // Overlay and batch count whom a payload has in the same place: it is at hand now.
-        for extent in extents {
-            let writes = writes.get_mut(&extent.volume);
-            writes.into_iter().for_each(|writes| let_go_up_to(writes, extent.end()));
+        for extent in extents.iter().rev() {
+            if let Some(writes) = batch.writes.get_mut(&extent.volume) {
+                let_go_from(writes, extent.offset);
+            }
         }
         yield_now().await;
     }
-    // Which volumes were written is told with the batch.
-    batch.writes = writes.into_keys().map(|volume| (volume, Vec::new())).collect();
 }
 
-/// Drops the first writes, those that begin before `end`.
-fn let_go_up_to(writes: &mut IntoIter<BlockWrite>, end: u64) {
-    while writes.as_slice().first().is_some_and(|write| write.offset < end) {
-        writes.next();
-    }
+/// Drops the last writes, those that begin at `start` or later.
+fn let_go_from(writes: &mut Vec<BlockWrite>, start: u64) {
+    while writes.pop_if(|write| write.offset >= start).is_some() {}
 }
 
 /// Writes what a batch brings to each volume.
@@ -158,14 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_before_an_end_is_let_go_and_nothing_else() {
-        let writes = batch().writes.into_values().next().unwrap();
-        let mut writes = writes.into_iter();
-        let_go_up_to(&mut writes, 21);
-        assert_eq!(writes.as_slice().first().unwrap().offset, 22);
-        let_go_up_to(&mut writes, 22);
-        assert_eq!(writes.len(), COUNT - 11);
-        let_go_up_to(&mut writes, u64::MAX);
+    fn what_begins_behind_a_start_is_let_go_and_nothing_else() {
+        let mut writes = batch().writes.into_values().next().unwrap();
+        let_go_from(&mut writes, 21);
+        assert_eq!(writes.last().unwrap().offset, 20);
+        let_go_from(&mut writes, 20);
+        assert_eq!(writes.len(), 10);
+        let_go_from(&mut writes, 0);
         assert_eq!(writes.len(), 0);
     }
 }
