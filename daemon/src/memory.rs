@@ -11,12 +11,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 /// What is free goes back to the system after so many milliseconds.
-const KEPT_MS: c_long = 10_000;
+const KEPT_MS: c_long = 300_000;
 
-/// Keeps free memory for longer than the second that is the default. What waits to be restored
-/// comes and goes in waves of about that length: the system would clear each page anew for every
-/// wave, which is a tenth of what a write costs. Three times as long would save some more, and hold
-/// a third more memory under a flood. `MIMALLOC_PURGE_DELAY` says otherwise.
+/// Keeps free memory for longer than the second that is the default: a burst that comes within five
+/// minutes of the last one meets memory that is there. What was given back comes again in pages of
+/// 4 KiB, each of which the system clears: with ten seconds that was a fifth of what hosts could
+/// write after a pause of ten seconds. How much is kept is bounded by the limits of the groups.
+/// `MIMALLOC_PURGE_DELAY` says otherwise.
 pub fn keep_what_is_free() {
     #![expect(unsafe_code, reason = "the allocator has no other way to be told")]
     // SAFETY: it stores a number, under a valid index, in a table of options that is there from the

@@ -3,38 +3,71 @@
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
-/// A journal that is synced again within this time is waited for. Where nobody waits it is synced
-/// ten times a second, unless that was set otherwise.
-const AGAIN: Duration = Duration::from_millis(50);
+/// A journal that is synced again within this time after the last sync is waited for: syncs that
+/// nobody waits for leave the disk alone for longer.
+const AGAIN: Duration = Duration::from_millis(2);
 
 /// The journals of this process: they and its volumes mostly share a disk.
-pub(super) static JOURNALS: Syncs = Syncs(Mutex::new(None));
+pub(super) static JOURNALS: Syncs = Syncs::new();
 
-/// When one of them was synced last, and how long after the time before.
+/// When they are synced.
 #[derive(Debug)]
-pub(super) struct Syncs(Mutex<Option<(Instant, Option<Duration>)>>);
+pub(super) struct Syncs(Mutex<Seen>);
+
+#[derive(Debug)]
+struct Seen {
+    running: usize,
+    /// When the last one ended.
+    ended: Option<Instant>,
+    /// The last one began while another ran or right after it.
+    again: bool,
+}
+
+/// A sync that runs until this is dropped.
+#[derive(Debug)]
+pub(super) struct Running<'a>(&'a Syncs);
 
 impl Syncs {
-    /// A sync begins.
-    pub(super) fn begin(&self) {
-        self.begin_at(Instant::now());
+    const fn new() -> Self {
+        Self(Mutex::new(Seen { running: 0, ended: None, again: false }))
     }
 
-    fn begin_at(&self, now: Instant) {
-        let mut last = self.0.lock();
-        *last = Some((now, last.map(|(at, _)| now.duration_since(at))));
+    /// A sync begins.
+    pub(super) fn begin(&self) -> Running<'_> {
+        self.0.lock().begin(Instant::now());
+        Running(self)
     }
 
     /// Whether somebody waits for them, again and again: they are not synced just because time has
-    /// passed.
+    /// passed, or much has gathered.
     pub(super) fn are_awaited(&self) -> bool {
-        self.are_awaited_at(Instant::now())
+        self.0.lock().are_awaited(Instant::now())
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.0.lock().end(Instant::now());
+    }
+}
+
+impl Seen {
+    fn begin(&mut self, now: Instant) {
+        self.again = self.is_recent(now);
+        self.running += 1;
     }
 
-    fn are_awaited_at(&self, now: Instant) -> bool {
-        self.0.lock().is_some_and(|(at, pause)| {
-            now.duration_since(at) < AGAIN && pause.is_some_and(|pause| pause < AGAIN)
-        })
+    fn end(&mut self, now: Instant) {
+        self.running -= 1;
+        self.ended = Some(now);
+    }
+
+    fn is_recent(&self, now: Instant) -> bool {
+        self.running > 0 || self.ended.is_some_and(|at| now.duration_since(at) < AGAIN)
+    }
+
+    fn are_awaited(&self, now: Instant) -> bool {
+        self.again && self.is_recent(now)
     }
 }
 
@@ -44,15 +77,20 @@ mod tests {
 
     #[test]
     fn journals_are_awaited_while_they_are_synced_again_and_again() {
-        let (syncs, start) = (Syncs(Mutex::new(None)), Instant::now());
-        let ms = |ms| start + Duration::from_millis(ms);
-        assert!(!syncs.are_awaited_at(start));
-        syncs.begin_at(ms(0));
-        assert!(!syncs.are_awaited_at(ms(1)), "once only");
-        syncs.begin_at(ms(100));
-        assert!(!syncs.are_awaited_at(ms(101)), "because time has passed");
-        syncs.begin_at(ms(110));
-        assert!(syncs.are_awaited_at(ms(159)));
-        assert!(!syncs.are_awaited_at(ms(160)), "no more");
+        let (syncs, start) = (Syncs::new(), Instant::now());
+        let mut seen = syncs.0.lock();
+        let us = |us| start + Duration::from_micros(us);
+        assert!(!seen.are_awaited(start));
+        seen.begin(us(0));
+        assert!(!seen.are_awaited(us(10_000)), "once only, however slow the disk is");
+        seen.end(us(15_000));
+        seen.begin(us(25_000));
+        assert!(!seen.are_awaited(us(25_001)), "because time has passed");
+        seen.end(us(40_000));
+        seen.begin(us(40_500));
+        assert!(seen.are_awaited(us(55_000)), "right after the one before");
+        seen.end(us(55_500));
+        assert!(seen.are_awaited(us(57_499)));
+        assert!(!seen.are_awaited(us(57_500)), "no more");
     }
 }

@@ -180,7 +180,7 @@ impl Shared {
 
     fn sync_all(&self, dirty: &BTreeMap<u64, Arc<SegmentFile>>, directory: bool) -> Result<()> {
         self.poison.check()?;
-        JOURNALS.begin();
+        let _running = JOURNALS.begin();
         for file in dirty.values() {
             file.sync().map_err(|source| self.failed(source))?;
         }

@@ -8,12 +8,22 @@ use std::collections::VecDeque;
 /// The most bytes of one append. What gathers meanwhile is the next one.
 const APPEND_BYTES_MAX: usize = 4 << 20;
 
+/// Nobody waits for what is appended, but it is restored only once it is durable: until then it
+/// takes memory, and the more that is, the slower all become that share its caches. So this many
+/// bytes are a reason for a sync as well.
+const UNSYNCED_BYTES_MAX: u64 = 4 << 20;
+
+/// Unless the disk is slow: after a sync that nobody waited for it is left alone for so many times
+/// as long as that took.
+const REST_AFTER_SYNC: u64 = 9;
+
 /// How often the journal is synced, when nobody waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SyncPolicy {
     /// Sync after every append.
     pub always: bool,
-    /// Else at the latest this long after the last sync, in microseconds.
+    /// Else at the latest this long after the last sync, in microseconds; and sooner when 4 MiB
+    /// gathered, where syncs take the disk a tenth of the time at most.
     pub interval_us: u64,
 }
 
@@ -34,7 +44,12 @@ pub struct JournalEngine {
     syncing: Option<UpdateNumber>,
     /// Somebody waits until this is durable.
     wanted: UpdateNumber,
+    /// Appended since the last sync began, in bytes.
+    unsynced_bytes: u64,
+    sync_began_at: u64,
+    /// When the last sync ended, and how long it took, in microseconds.
     synced_at: u64,
+    sync_took_us: u64,
 }
 
 impl JournalEngine {
@@ -52,7 +67,10 @@ impl JournalEngine {
             durable: newest.number,
             syncing: None,
             wanted: UpdateNumber::ZERO,
+            unsynced_bytes: 0,
+            sync_began_at: now,
             synced_at: now,
+            sync_took_us: 0,
         }
     }
 
@@ -122,6 +140,7 @@ impl JournalEngine {
     pub fn appended(&mut self) {
         if let Some(position) = self.appending.take() {
             self.received = position;
+            self.unsynced_bytes += self.appending_bytes;
             self.waiting_bytes = self.waiting_bytes.saturating_sub(self.appending_bytes);
             self.append_bytes_max = APPEND_BYTES_MAX;
         }
@@ -146,12 +165,21 @@ impl JournalEngine {
         if self.syncing.is_some() || self.received.number <= self.durable {
             return false;
         }
-        let due = now >= self.synced_at.saturating_add(self.policy.interval_us);
-        if !self.policy.always && self.wanted <= self.durable && !due {
+        if !self.policy.always && self.wanted <= self.durable && !self.sync_is_due(now) {
             return false;
         }
         self.syncing = Some(self.received.number);
+        self.sync_began_at = now;
+        self.unsynced_bytes = 0;
         true
+    }
+
+    /// Whether to sync although nobody waits.
+    fn sync_is_due(&self, now: u64) -> bool {
+        let passed = now.saturating_sub(self.synced_at);
+        let rested = passed >= self.sync_took_us.saturating_mul(REST_AFTER_SYNC);
+        passed >= self.policy.interval_us
+            || (self.unsynced_bytes >= UNSYNCED_BYTES_MAX && rested)
     }
 
     /// The sync is done.
@@ -159,6 +187,7 @@ impl JournalEngine {
         if let Some(number) = self.syncing.take() {
             self.durable = self.durable.max(number);
             self.synced_at = now;
+            self.sync_took_us = now.saturating_sub(self.sync_began_at);
         }
     }
 
@@ -188,6 +217,7 @@ impl JournalEngine {
         self.received = base;
         self.durable = base.number;
         self.wanted = UpdateNumber::ZERO;
+        self.unsynced_bytes = 0;
     }
 }
 
@@ -238,6 +268,49 @@ mod tests {
         assert_eq!(journal.durable().value(), 1, "the second one came too late for that sync");
         assert!(!journal.is_quiet());
         assert!(journal.next_sync(5000));
+    }
+
+    /// Appends `count` records of 1 MiB.
+    fn append(journal: &mut JournalEngine, count: usize) {
+        for _ in 0..count {
+            let (after, data) = (journal.submitted(), vec![7; 1 << 20].into());
+            let record = Record::write(&after, 0, VolumeId(0), 0, data).unwrap();
+            journal.submit(&[record]).unwrap();
+            while journal.next_append().is_some() {
+                journal.appended();
+            }
+        }
+    }
+
+    #[test]
+    fn much_that_is_not_durable_is_synced_before_the_interval_is_over() {
+        let policy = SyncPolicy { always: false, interval_us: 100_000 };
+        let mut journal = JournalEngine::new(policy, Position::START, 0);
+        append(&mut journal, 3);
+        assert!(!journal.next_sync(10), "it is not that much");
+        append(&mut journal, 1);
+        assert!(journal.next_sync(10));
+        append(&mut journal, 3);
+        journal.synced(110);
+        assert!(!journal.next_sync(50_000), "what that sync was about does not count");
+        append(&mut journal, 1);
+        assert!(journal.next_sync(50_000));
+    }
+
+    #[test]
+    fn a_slow_disk_is_not_kept_busy_by_syncs_that_nobody_waits_for() {
+        let policy = SyncPolicy { always: false, interval_us: 100_000 };
+        let mut journal = JournalEngine::new(policy, Position::START, 0);
+        append(&mut journal, 5);
+        assert!(journal.next_sync(0));
+        journal.synced(5_000);
+        append(&mut journal, 5);
+        assert!(!journal.next_sync(49_999), "a tenth of the time");
+        assert!(journal.next_sync(50_000));
+        journal.synced(90_000);
+        append(&mut journal, 5);
+        assert!(!journal.next_sync(189_999));
+        assert!(journal.next_sync(190_000), "the interval holds however slow it is");
     }
 
     #[test]

@@ -7,6 +7,11 @@ use std::time::Duration;
 /// At a site that nobody waits for updates gather for so long at most before they are restored.
 const LINGER_BEHIND_MAX: Duration = Duration::from_millis(50);
 
+/// The most that gathers, in bytes. It stays in memory meanwhile, and memory that comes and goes in
+/// large waves is cold whenever it is used again: what a wave of some hundred megabytes saves in
+/// writes to the volumes it costs several times over.
+const GATHERED_BYTES_MAX: u64 = 4 << 20;
+
 impl RestorerActor {
     /// How long updates gather before they are restored. Where nobody waits for this site it is
     /// behind already, by the way to it and what gathers there; and it has the time.
@@ -25,6 +30,6 @@ impl RestorerActor {
     pub(super) fn may_gather(&self) -> u64 {
         let overlay = self.crew.shared.config.limits.overlay_bytes;
         let journal = self.crew.marks.journal_capacity.get();
-        (overlay / 4).min(journal / 4)
+        GATHERED_BYTES_MAX.min(overlay / 4).min(journal / 4)
     }
 }
