@@ -28,9 +28,9 @@ const INLINE_READ_BYTES_MAX: usize = 128 << 10;
 const PARTS_MAX: usize = 1024;
 
 /// The most bytes of a volume in one write. The page cache keeps what one write brings in one
-/// folio, and each later write of a single block into a folio looks at all of its blocks: a large
-/// one costs more than it saves.
-const RUN_BYTES_MAX: usize = 64 << 10;
+/// folio, and each later write of a single block into a folio looks at all of its blocks, as its
+/// write-back does: a large one costs more than it saves.
+const RUN_BYTES_MAX: usize = 16 << 10;
 
 /// The unit in which zeroes are written where no hole can be punched, in bytes.
 static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
