@@ -178,8 +178,7 @@ impl JournalEngine {
     fn sync_is_due(&self, now: u64) -> bool {
         let passed = now.saturating_sub(self.synced_at);
         let rested = passed >= self.sync_took_us.saturating_mul(REST_AFTER_SYNC);
-        passed >= self.policy.interval_us
-            || (self.unsynced_bytes >= UNSYNCED_BYTES_MAX && rested)
+        passed >= self.policy.interval_us || (self.unsynced_bytes >= UNSYNCED_BYTES_MAX && rested)
     }
 
     /// The sync is done.
