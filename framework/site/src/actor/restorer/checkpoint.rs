@@ -22,7 +22,7 @@ use trefoil_core::model::{Debt, UpdateNumber, VolumeId};
 
 /// The most content between two checkpoints, in bytes, and the part of the journal that it may be.
 const BYTES_MAX: u64 = 256 << 20;
-const JOURNAL_SHARE: u64 = 8;
+const JOURNAL_SHARE: u64 = 4;
 /// A batch that is on its way to the stores of a site that stops may take so long.
 const STILL_WITHIN: Duration = Duration::from_secs(5);
 /// The pause between checkpoints, in milliseconds, where something waits for them.
