@@ -41,12 +41,12 @@ pub struct JournalEngine {
     /// The most that is appended at once: less after an append found no room.
     append_bytes_max: usize,
     durable: UpdateNumber,
-    syncing: Option<UpdateNumber>,
+    /// Up to where a sync is under way, and since when.
+    syncing: Option<(UpdateNumber, u64)>,
     /// Somebody waits until this is durable.
     wanted: UpdateNumber,
     /// Appended since the last sync began, in bytes.
     unsynced_bytes: u64,
-    sync_began_at: u64,
     /// When the last sync ended, and how long it took, in microseconds.
     synced_at: u64,
     sync_took_us: u64,
@@ -68,7 +68,6 @@ impl JournalEngine {
             syncing: None,
             wanted: UpdateNumber::ZERO,
             unsynced_bytes: 0,
-            sync_began_at: now,
             synced_at: now,
             sync_took_us: 0,
         }
@@ -168,8 +167,7 @@ impl JournalEngine {
         if !self.policy.always && self.wanted <= self.durable && !self.sync_is_due(now) {
             return false;
         }
-        self.syncing = Some(self.received.number);
-        self.sync_began_at = now;
+        self.syncing = Some((self.received.number, now));
         self.unsynced_bytes = 0;
         true
     }
@@ -183,10 +181,10 @@ impl JournalEngine {
 
     /// The sync is done.
     pub fn synced(&mut self, now: u64) {
-        if let Some(number) = self.syncing.take() {
+        if let Some((number, began_at)) = self.syncing.take() {
             self.durable = self.durable.max(number);
             self.synced_at = now;
-            self.sync_took_us = now.saturating_sub(self.sync_began_at);
+            self.sync_took_us = now.saturating_sub(began_at);
         }
     }
 
