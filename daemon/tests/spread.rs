@@ -129,8 +129,9 @@ impl Spread {
 
     /// Waits until a group is served at a, and b and c follow with nothing left to copy.
     fn until_filled(&self, group: &str) {
-        self.until("a serves and waits for b", "a", group, |known| {
-            known["serving"] == true && known["legs"]["b"]["acking"] == true
+        self.until("a serves, and answers nothing without b", "a", group, |known| {
+            let in_sync = known["charter"]["in_sync"].as_array();
+            known["serving"] == true && in_sync.is_some_and(|members| members.len() == 2)
         });
         for site in ["b", "c"] {
             self.until("it follows a", site, group, |known| {

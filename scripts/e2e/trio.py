@@ -128,13 +128,17 @@ class Trio:
         return self.until_status(f"{site} serves", site, lambda s: s["serving"], patience)
 
     def until_paired(self, source, *legs, patience=60.0):
-        """Waits until the legs of `source` are paired."""
-        return self.until_status(
-            f"{', '.join(legs)} paired",
-            source,
-            lambda s: all(s["legs"][leg]["state"] == "paired" for leg in legs),
-            patience,
-        )
+        """Waits until the legs of `source` are paired, and those that it waits for are in sync."""
+
+        def paired(status):
+            named = {member["site"] for member in status["charter"]["in_sync"]}
+            known = {leg: status["legs"][leg] for leg in legs}
+            return all(
+                leg["state"] == "paired" and (leg["mode"] != "sync" or site in named)
+                for site, leg in known.items()
+            )
+
+        return self.until_status(f"{', '.join(legs)} paired", source, paired, patience)
 
     def wait(self, site, update="latest", timeout=60):
         """`trefoil wait` until an update is restored at `site`; its number."""

@@ -130,11 +130,12 @@ impl Trio {
         panic!("not within {PATIENCE:?}: {what}; last status {last:#?}, log of {site}:\n{log}");
     }
 
-    /// Waits until site a serves, and the others follow it with nothing left to copy.
+    /// Waits until site a serves in step with b, and the others follow it with nothing left to copy.
     pub fn until_filled(&self) {
-        self.until("a serves and waits for b", "a", |status| {
+        self.until("a serves, and answers nothing without b", "a", |status| {
             let group = &status["groups"][0];
-            group["serving"] == true && group["legs"]["b"]["acking"] == true
+            let in_sync = group["charter"]["in_sync"].as_array();
+            group["serving"] == true && in_sync.is_some_and(|members| members.len() == 2)
         });
         for site in ["b", "c"] {
             self.until("it follows a, and owes nothing", site, |status| {
