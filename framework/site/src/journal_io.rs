@@ -113,15 +113,23 @@ impl JournalIo {
     /// What the records after `after` up to `up_to` changed.
     pub async fn changed(&self, after: UpdateNumber, up_to: UpdateNumber) -> Result<Changed> {
         let mut changed = ExtentSet::new();
+        let mut gathered = Vec::new();
+        let enter = |changed: &mut ExtentSet, gathered: &mut Vec<_>| {
+            changed.add_all(&gathered.drain(..).collect());
+            changed.bridge(RANGES_MAX);
+        };
         let mut next = after.next();
         while next <= up_to {
             let records = self.read(next, SCAN_BYTES).await?;
             let Some(last) = records.last().map(Record::number) else { break };
-            let extents = records.iter().filter(|record| record.number() <= up_to);
-            extents.filter_map(Record::extent).for_each(|extent| changed.insert(extent));
-            changed.bridge(RANGES_MAX);
+            let records = records.iter().filter(|record| record.number() <= up_to);
+            gathered.extend(records.filter_map(Record::extent));
+            if gathered.len() >= RANGES_MAX {
+                enter(&mut changed, &mut gathered);
+            }
             next = last.next();
         }
+        enter(&mut changed, &mut gathered);
         Ok(Changed::Extents(changed))
     }
 

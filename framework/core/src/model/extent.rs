@@ -25,6 +25,12 @@ impl Extent {
 /// The smallest gap that is bridged first, in bytes: a block of most file systems.
 const BRIDGE_BYTES_MIN: u64 = 4096;
 
+/// A set that has so many times the ranges of another is not taken apart to add those.
+const MANY_TIMES: usize = 16;
+
+/// (volume, start) and end, of at least one byte.
+type Range = ((VolumeId, u64), u64);
+
 /// A set of byte ranges over the volumes of a group; neighbours are merged.
 ///
 /// Stored and sent as the list of its extents, and merged again when read, so that bytes from
@@ -93,28 +99,28 @@ impl ExtentSet {
 
     /// The bytes of both.
     pub fn add_all(&mut self, other: &Self) {
-        other.iter().for_each(|extent| self.insert(extent));
+        if other.len() < self.len() / MANY_TIMES {
+            other.iter().for_each(|extent| self.insert(extent));
+            return;
+        }
+        let mut ranges: Vec<Range> = std::mem::take(&mut self.ranges).into_iter().collect();
+        ranges.extend(other.ranges.iter().map(|(range, end)| (*range, *end)));
+        self.ranges = merged(ranges);
     }
 
     /// Merges ranges of a volume across the smaller gaps between them until about `ranges_max` are
     /// left (one a volume at least): what must fit into a fixed place names more bytes instead.
     pub fn bridge(&mut self, ranges_max: usize) {
+        if self.ranges.len() <= ranges_max {
+            return;
+        }
+        let mut ranges: Vec<Range> = std::mem::take(&mut self.ranges).into_iter().collect();
         let mut gap = BRIDGE_BYTES_MIN;
-        while self.ranges.len() > ranges_max && gap < u64::MAX / 2 {
-            let mut merged: BTreeMap<(VolumeId, u64), u64> = BTreeMap::new();
-            for ((volume, start), end) in std::mem::take(&mut self.ranges) {
-                match merged.last_entry() {
-                    Some(mut last)
-                        if last.key().0 == volume && start.saturating_sub(*last.get()) <= gap =>
-                    {
-                        last.insert(end);
-                    }
-                    _ => drop(merged.insert((volume, start), end)),
-                }
-            }
-            self.ranges = merged;
+        while ranges.len() > ranges_max && gap < u64::MAX / 2 {
+            merge(&mut ranges, gap);
             gap *= 2;
         }
+        self.ranges = ranges.into_iter().collect();
     }
 
     /// Adds a range.
@@ -184,12 +190,30 @@ impl From<ExtentSet> for Vec<Extent> {
 
 impl FromIterator<Extent> for ExtentSet {
     fn from_iter<I: IntoIterator<Item = Extent>>(extents: I) -> Self {
-        let mut set = Self::new();
-        for extent in extents {
-            set.insert(extent);
-        }
-        set
+        let extents = extents.into_iter().filter(|extent| extent.length > 0);
+        let ranges = extents.map(|extent| ((extent.volume, extent.offset), extent.end()));
+        Self { ranges: merged(ranges.collect()) }
     }
+}
+
+/// These ranges, which may overlap and come in any order. To sort many is several times faster than
+/// to look each one's place up in a tree.
+fn merged(mut ranges: Vec<Range>) -> BTreeMap<(VolumeId, u64), u64> {
+    // Mostly two lists that are in order already: a stable sort only merges those.
+    ranges.sort();
+    merge(&mut ranges, 0);
+    ranges.into_iter().collect()
+}
+
+/// Makes one of those neighbours, in order, that lie no more than `gap` bytes apart.
+fn merge(ranges: &mut Vec<Range>, gap: u64) {
+    ranges.dedup_by(|((volume, start), end), ((last_volume, _), last_end)| {
+        let near = volume == last_volume && start.saturating_sub(*last_end) <= gap;
+        if near {
+            *last_end = (*last_end).max(*end);
+        }
+        near
+    });
 }
 
 #[cfg(test)]
@@ -249,6 +273,30 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn many_at_once_are_the_same_as_one_after_the_other(
+            one in changes(),
+            other in changes(),
+            few in 0..4usize,
+        ) {
+            let extents = |changes: &[(bool, u32, u64, u64)]| -> Vec<Extent> {
+                changes.iter().map(|(_, v, offset, length)| extent(*v, *offset, *length)).collect()
+            };
+            let (one, other) = (extents(&one), extents(&other));
+            // Far from the others, and many.
+            let far = (0..200).map(|at| extent(0, 1000 + 10 * at, 5));
+            let all: Vec<Extent> = one.iter().copied().chain(far).collect();
+            let mut set = ExtentSet::new();
+            all.iter().for_each(|extent| set.insert(*extent));
+            prop_assert_eq!(&all.into_iter().collect::<ExtentSet>(), &set);
+            for other in [&other[..], &other[..few.min(other.len())], &one[..]] {
+                let mut both = set.clone();
+                both.add_all(&other.iter().copied().collect());
+                other.iter().for_each(|extent| set.insert(*extent));
+                prop_assert_eq!(&both, &set);
+            }
+        }
+
         #[test]
         fn the_set_holds_exactly_the_bytes_added_and_not_taken_out(changes in changes()) {
             let mut set = ExtentSet::new();
