@@ -130,7 +130,7 @@ impl Trio {
         panic!("not within {PATIENCE:?}: {what}; last status {last:#?}, log of {site}:\n{log}");
     }
 
-    /// Waits until site a serves in step with b, and the others follow it with nothing left to copy.
+    /// Waits until site a serves in step with b, and b and c follow it with nothing left to copy.
     pub fn until_filled(&self) {
         self.until("a serves, and answers nothing without b", "a", |status| {
             let group = &status["groups"][0];

@@ -6,7 +6,6 @@
 
 use super::rule::{Path, Rules};
 use crate::seed::Seed;
-use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -33,7 +32,8 @@ pub(crate) enum Attempt<T> {
 }
 
 enum Item {
-    Frame(Bytes),
+    /// A frame, and its length in bytes.
+    Frame(Frame, usize),
     /// The sender closed the lane in good order.
     Close,
     /// The other side went away.
@@ -117,12 +117,14 @@ impl LinkCore {
         let mut pushed = false;
         while let Some(frame) = frames.front() {
             let room = self.rules.lane_bytes_max.saturating_sub(pipe.bytes);
+            let length = frame.length();
             // A frame longer than the whole lane passes alone, else it would wait for ever.
-            if frame.length() > room && pipe.bytes > 0 {
+            if length > room && pipe.bytes > 0 {
                 break;
             }
             if let Some(frame) = frames.pop_front() {
-                pipe.put_frame(frame.into_bytes(), &state.paths[side], now);
+                pipe.bytes += length;
+                pipe.put(Item::Frame(frame, length), &state.paths[side], now);
                 pushed = true;
             }
         }
@@ -282,11 +284,6 @@ impl LinkCore {
 }
 
 impl Pipe {
-    fn put_frame(&mut self, bytes: Bytes, path: &Path, now: Instant) {
-        self.bytes += bytes.len();
-        self.put(Item::Frame(bytes), path, now);
-    }
-
     fn put(&mut self, item: Item, path: &Path, now: Instant) {
         let due = now + self.seed.between(path.delay_min, path.delay_max);
         // What was sent later never arrives earlier.
@@ -298,9 +295,9 @@ impl Pipe {
         let mut frames = Vec::new();
         while let Some((due, item)) = self.queue.pop_front() {
             match item {
-                Item::Frame(bytes) if due <= now => {
-                    self.bytes -= bytes.len();
-                    frames.push(Frame::of(bytes));
+                Item::Frame(frame, length) if due <= now => {
+                    self.bytes -= length;
+                    frames.push(frame);
                 }
                 item => {
                     self.queue.push_front((due, item));
@@ -322,7 +319,7 @@ impl Pipe {
 impl Item {
     fn length(&self) -> usize {
         match self {
-            Self::Frame(bytes) => bytes.len(),
+            Self::Frame(_, length) => *length,
             Self::Close | Self::Reset => 0,
         }
     }

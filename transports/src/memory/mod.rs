@@ -1,10 +1,9 @@
 //! Links inside one process.
 //!
-//! Nothing leaves the process and nothing runs in the background: a frame is handed over by
-//! moving its buffer (several parts are joined on the way in), and waiting uses tokio's
-//! primitives only, so the transport is deterministic on a current-thread runtime, under paused
-//! time too. Each lane holds at most [`LANE_BYTES_MAX`] bytes in each direction; then `send`
-//! waits.
+//! Nothing leaves the process and nothing runs in the background: a frame is handed over as it is,
+//! in its parts, of which nothing is copied, and waiting uses tokio's primitives only, so the
+//! transport is deterministic on a current-thread runtime, under paused time too. Each lane holds
+//! at most [`LANE_BYTES_MAX`] bytes in each direction; then `send` waits.
 
 mod half;
 mod link;

@@ -12,7 +12,7 @@ pub const FRAME_BYTES_MAX: usize = 4 << 20;
 pub const FRAME_PARTS_MAX: usize = 1024;
 
 /// A message as bytes, in parts that are written one after the other without being copied
-/// together. What is received always has one part.
+/// together. What is received may come in other parts than it was sent in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frame {
     /// The parts, in order.

@@ -4,6 +4,7 @@
 use super::compare::CompareBlock;
 use super::message::{ControlMessage, CopyBlock, DataMessage};
 use super::packing::MESSAGE_BYTES_MAX;
+use super::reader::FrameReader;
 use crate::model::{
     BlockHash, Durability, Extent, HASHED_BYTES, Lineage, Plan, Position, SessionId, UpdateNumber,
     VolumeId, VolumeSpec,
@@ -135,20 +136,19 @@ pub fn encode_data(message: DataMessage) -> Result<Frame> {
 ///
 /// # Errors
 /// [`ErrorKind::Corrupt`] if the bytes are not exactly one message with unharmed records.
-pub fn decode_data(bytes: &Bytes) -> Result<DataMessage> {
-    let (header, taken) = decode::<DataHeader>(bytes)?;
-    let mut rest = bytes.slice(taken..);
-    match header {
+pub fn decode_data(frame: Frame) -> Result<DataMessage> {
+    let mut frame = FrameReader::new(frame);
+    match decode_header(&mut frame)? {
         DataHeader::Plan { session, plan, lineage, durability, volumes } => {
             Ok(DataMessage::Plan { session, plan, lineage, durability, volumes })
         }
         DataHeader::Records { session, count } => {
-            let limit = RECORD_BATCH_COUNT_MAX.min(rest.len() / HEADER_BYTES);
+            let limit = RECORD_BATCH_COUNT_MAX.min(frame.length() / HEADER_BYTES);
             let mut records = Vec::with_capacity(limit.min(count as usize));
-            while !rest.is_empty() {
-                let (record, taken) = Record::decode(&rest)?;
-                rest = rest.slice(taken..);
-                records.push(record);
+            while frame.length() > 0 {
+                let payload_bytes = Record::payload_bytes_of(frame.peek(HEADER_BYTES)?)?;
+                let head = frame.take(HEADER_BYTES)?;
+                records.push(Record::from_parts(&head, frame.take(payload_bytes)?)?);
             }
             if records.len() != count as usize {
                 return Err(Error::corrupt("decode records: the count does not match"));
@@ -157,14 +157,26 @@ pub fn decode_data(bytes: &Bytes) -> Result<DataMessage> {
         }
         DataHeader::Copy { head, data, length } => {
             let CopyHead { session, volume, offset, low, high } = head;
+            let rest = frame.rest()?;
             let content = if data { Content::Data(rest.clone()) } else { Content::Zero(length) };
             if data == rest.is_empty() || content.length() != length {
                 return Err(Error::corrupt("decode copy: the length does not match"));
             }
             Ok(DataMessage::Copy(CopyBlock { session, volume, offset, content, low, high }))
         }
-        DataHeader::Compare { head, length } => decode_compare(head, length, &rest),
+        DataHeader::Compare { head, length } => decode_compare(head, length, &frame.rest()?),
     }
+}
+
+/// What comes before the raw bytes, taken out of the frame.
+fn decode_header(frame: &mut FrameReader) -> Result<DataHeader> {
+    let (header, taken) = match decode(frame.peek(1)?) {
+        Ok(decoded) => decoded,
+        // It may lie across parts.
+        Err(_) => decode(frame.peek(frame.length())?)?,
+    };
+    frame.take(taken)?;
+    Ok(header)
 }
 
 /// A range to compare, with as many hashes as its length asks for.
@@ -181,4 +193,85 @@ fn decode_compare(head: CopyHead, length: u64, rest: &[u8]) -> Result<DataMessag
     let hashes = told.iter().copied().map(BlockHash::from_bytes).collect();
     let extent = Extent { volume, offset, length };
     Ok(DataMessage::Compare(CompareBlock { session, extent, hashes, low, high }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn records() -> Vec<Record> {
+        let mut at = Position::START;
+        [5, 4096, 1]
+            .map(|length| {
+                let payload = Bytes::from(vec![length as u8; length]);
+                let record = Record::write(&at, 7, VolumeId(1), 4096, payload).unwrap();
+                at = record.position();
+                record
+            })
+            .to_vec()
+    }
+
+    fn messages() -> Vec<DataMessage> {
+        let (session, volume) = (SessionId(9), VolumeId(2));
+        let (low, high) = (UpdateNumber::new(3), Position::START);
+        let extent = Extent { volume, offset: 8192, length: 2 * HASHED_BYTES };
+        let content = Content::Data(Bytes::from(vec![7; 9000]));
+        vec![
+            DataMessage::Records { session, records: records() },
+            DataMessage::Records { session, records: Vec::new() },
+            DataMessage::Copy(CopyBlock { session, volume, offset: 512, content, low, high }),
+            DataMessage::Compare(CompareBlock {
+                session,
+                extent,
+                hashes: vec![BlockHash::from_bytes([1; 32]), BlockHash::from_bytes([2; 32])],
+                low,
+                high,
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_message_is_the_same_in_whatever_parts_its_frame_came(
+            which in 0..4usize,
+            lengths in prop::collection::vec(0..3000usize, 0..8),
+        ) {
+            let message = messages().swap_remove(which);
+            let sent = encode_data(message.clone()).unwrap();
+            prop_assert_eq!(&decode_data(sent.clone()).unwrap(), &message);
+            let mut rest = sent.into_bytes();
+            let mut parts: Vec<Bytes> =
+                lengths.iter().map(|length| rest.split_to((*length).min(rest.len()))).collect();
+            parts.push(rest);
+            prop_assert_eq!(decode_data(Frame { parts }).unwrap(), message);
+        }
+    }
+
+    #[test]
+    fn what_was_not_copied_on_its_way_is_not_copied_here() {
+        let sent = records();
+        let message = DataMessage::Records { session: SessionId(1), records: sent.clone() };
+        let DataMessage::Records { records, .. } =
+            decode_data(encode_data(message).unwrap()).unwrap()
+        else {
+            panic!("records went in");
+        };
+        for (sent, came) in sent.iter().zip(&records) {
+            assert_eq!(sent.payload().as_ptr(), came.payload().as_ptr());
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_cut_or_has_bytes_left_over_is_corrupt() {
+        for message in messages() {
+            let bytes = encode_data(message.clone()).unwrap().into_bytes();
+            for cut in [0, 1, bytes.len() / 2, bytes.len() - 1] {
+                let error = decode_data(Frame::of(bytes.slice(..cut))).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "{message:?} cut at {cut}");
+            }
+            let more = [&bytes[..], &[0]].concat();
+            assert!(decode_data(Frame::of(more.into())).is_err(), "{message:?}");
+        }
+    }
 }

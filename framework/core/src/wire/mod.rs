@@ -25,6 +25,7 @@ mod codec;
 mod compare;
 mod message;
 mod packing;
+mod reader;
 
 pub use codec::{
     RECORD_BATCH_BYTES_MAX, RECORD_BATCH_COUNT_MAX, decode_control, decode_data, encode_control,

@@ -9,9 +9,9 @@
 //! The packing is a layer of its own, below [`decode_data`](super::decode_data): who packs and
 //! unpacks needs libraries and threads, and messages are the same whichever way they came.
 
-use crate::port::FRAME_BYTES_MAX;
+use super::reader::FrameReader;
+use crate::port::{FRAME_BYTES_MAX, Frame};
 use crate::{Error, Result};
-use bytes::Bytes;
 
 /// The length of what stands in front, in bytes.
 pub const PACKING_BYTES: usize = 5;
@@ -38,7 +38,7 @@ pub struct Packed {
     /// How long it must be once it is unpacked; at most [`MESSAGE_BYTES_MAX`].
     pub length: usize,
     /// What is to be unpacked.
-    pub rest: Bytes,
+    pub rest: Frame,
 }
 
 impl Packing {
@@ -68,8 +68,10 @@ impl Packed {
     /// # Errors
     /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the kind is unknown, or the length
     /// beyond the limit or not that of a plain rest: nothing is allocated for such a frame.
-    pub fn of(frame: &Bytes) -> Result<Self> {
-        let Some((front, rest)) = frame.split_first_chunk::<PACKING_BYTES>() else {
+    pub fn of(frame: Frame) -> Result<Self> {
+        let mut frame = FrameReader::new(frame);
+        let front = frame.take(PACKING_BYTES)?;
+        let Some(front) = front.first_chunk::<PACKING_BYTES>() else {
             return Err(Error::corrupt("unpack message: the frame is too short"));
         };
         let packing = match front[0] {
@@ -87,30 +89,31 @@ impl Packed {
                 "unpack message: it claims {length} bytes, the limit is {MESSAGE_BYTES_MAX}"
             )));
         }
-        if packing == Packing::Plain && length != rest.len() {
+        if packing == Packing::Plain && length != frame.length() {
             return Err(Error::corrupt(format!(
                 "unpack message: it claims {length} bytes and has {}",
-                rest.len()
+                frame.length()
             )));
         }
-        Ok(Self { packing, length, rest: frame.slice(PACKING_BYTES..) })
+        Ok(Self { packing, length, rest: frame.into_frame() })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
-    fn frame(front: [u8; PACKING_BYTES], rest: &[u8]) -> Bytes {
-        [&front[..], rest].concat().into()
+    fn frame(front: [u8; PACKING_BYTES], rest: &[u8]) -> Frame {
+        Frame::of([&front[..], rest].concat().into())
     }
 
     #[test]
     fn a_front_is_read_as_it_was_written() {
         for packing in [Packing::Plain, Packing::Lz4, Packing::Zstd] {
-            let packed = Packed::of(&frame(packing.front(4).unwrap(), b"rest")).unwrap();
+            let packed = Packed::of(frame(packing.front(4).unwrap(), b"rest")).unwrap();
             assert_eq!((packed.packing, packed.length), (packing, 4));
-            assert_eq!(&packed.rest[..], b"rest");
+            assert_eq!(packed.rest, Frame::of(Bytes::from_static(b"rest")));
         }
     }
 
@@ -123,9 +126,9 @@ mod tests {
             frame([2, 255, 255, 255, 255], b"x"),
             frame([0, 2, 0, 0, 0], b"x"),
             frame([3, 1, 0, 0, 0], b"x"),
-            Bytes::from_static(b"\0\0\0"),
+            Frame::of(Bytes::from_static(b"\0\0\0")),
         ] {
-            let error = Packed::of(&bad).unwrap_err();
+            let error = Packed::of(bad).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::Corrupt, "{error}");
         }
         assert!(Packing::Plain.front(MESSAGE_BYTES_MAX).is_ok());

@@ -136,7 +136,7 @@ pub(super) async fn read_data(
 async fn open(frames: Vec<Frame>, threads: bool) -> Result<Vec<DataMessage>> {
     let mut messages = Vec::with_capacity(frames.len());
     for frame in frames {
-        messages.push(decode_data(&unpack(frame.into_bytes(), threads).await?)?);
+        messages.push(decode_data(unpack(frame, threads).await?)?);
     }
     Ok(messages)
 }

@@ -91,36 +91,38 @@ fn middle_of(message: &Frame) -> Vec<u8> {
 /// # Errors
 /// [`ErrorKind::Corrupt`] if it is not what its front says, to the byte: never more than that is
 /// unpacked.
-pub(crate) async fn unpack(frame: Bytes, threads: bool) -> Result<Bytes> {
-    let packed = Packed::of(&frame)?;
+pub(crate) async fn unpack(frame: Frame, threads: bool) -> Result<Frame> {
+    let packed = Packed::of(frame)?;
     match packed.packing {
         Packing::Plain => Ok(packed.rest),
         _ if threads && packed.length > INLINE_BYTES_MAX => {
-            let done = tokio::task::spawn_blocking(move || open(&packed)).await;
+            let done = tokio::task::spawn_blocking(move || open(packed)).await;
             done.map_err(|_| Error::closed("unpack message: the site is stopping"))?
         }
-        _ => open(&packed),
+        _ => open(packed),
     }
 }
 
-fn open(packed: &Packed) -> Result<Bytes> {
+fn open(packed: Packed) -> Result<Frame> {
     let Packed { packing, length, rest } = packed;
     let opened = match packing {
-        Packing::Plain => return Ok(rest.clone()),
-        Packing::Lz4 => lz4_flex::block::decompress(rest, *length).map_err(io::Error::other),
-        Packing::Zstd => zstd::bulk::decompress(rest, *length),
+        Packing::Plain => return Ok(rest),
+        Packing::Lz4 => {
+            lz4_flex::block::decompress(&rest.into_bytes(), length).map_err(io::Error::other)
+        }
+        Packing::Zstd => zstd::bulk::decompress(&rest.into_bytes(), length),
     };
     let bytes = opened.map_err(|source| {
         let what = format!("unpack message: it is not {length} bytes by {packing:?}");
         Error::with_source(ErrorKind::Corrupt, what, source)
     })?;
-    if bytes.len() != *length {
+    if bytes.len() != length {
         return Err(Error::corrupt(format!(
             "unpack message: it claims {length} bytes and has {}",
             bytes.len()
         )));
     }
-    Ok(bytes.into())
+    Ok(Frame::of(bytes.into()))
 }
 
 #[cfg(test)]
@@ -143,7 +145,7 @@ mod tests {
     }
 
     async fn back(outcome: Outcome, threads: bool) -> Result<Bytes> {
-        unpack(outcome.frame.into_bytes(), threads).await
+        unpack(outcome.frame, threads).await.map(Frame::into_bytes)
     }
 
     #[tokio::test]
@@ -176,7 +178,7 @@ mod tests {
             for claimed in [0, 1, 1000, (1 << 20) - 1, (1 << 20) + 1] {
                 let front = packing.front(claimed).unwrap();
                 let frame = [&front[..], &packed].concat();
-                let error = unpack(frame.into(), false).await.unwrap_err();
+                let error = unpack(Frame::of(frame.into()), false).await.unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Corrupt, "{how:?} {claimed}: {error}");
             }
         }
@@ -186,7 +188,7 @@ mod tests {
     async fn garbage_is_corrupt() {
         for kind in 0..=255u8 {
             let frame = [&[kind, 200, 0, 0, 0][..], &noise(100)].concat();
-            let error = unpack(frame.into(), false).await.unwrap_err();
+            let error = unpack(Frame::of(frame.into()), false).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt);
         }
     }
