@@ -1,6 +1,7 @@
 """What the host does, whom that is compared with, and what is to be reached."""
 
 import json
+import os
 import subprocess
 from dataclasses import dataclass
 
@@ -80,8 +81,10 @@ SAME_RUN = {"ds-w4k-q16-p99": "ds-w4k-q16", "cpu-w4k-q16": "w4k-q16"}
 
 def run(job, system, seconds):
     """Runs the job once; iops, p50 and p99 in µs, CPU seconds of the servers per 1,000 requests, and
-    of each of them."""
+    of each of them. What the systems before left in the page cache goes to the disk first: else
+    that is paid by whoever comes next."""
     system.settle()
+    os.sync()
     before = system.ticks()
     words = [
         "fio",
