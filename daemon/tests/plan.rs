@@ -17,17 +17,34 @@ use in_sync::until_in_sync;
 use nbd_client::NbdClient;
 use serde_json::Value;
 use std::process::Output;
+use std::time::Duration;
 
 /// A plan, with the exit code that it has to end with.
 fn plan(trio: &Trio, words: &[&str], code: i32) -> Value {
     let mut all = vec!["plan"];
     all.extend(words);
     all.extend(["-o", "json"]);
-    let before = charter(trio);
+    let before = settled_charter(trio);
     let output = trio.trefoil(&all);
     assert_eq!(output.status.code(), Some(code), "{words:?}: {}", stderr(&output));
     assert_eq!(charter(trio), before, "a plan changes nothing: {words:?}");
     json(&output)
+}
+
+/// The same once nothing changes it by itself any more: whoever comes back is let in, and every
+/// site hears of that with a heartbeat.
+fn settled_charter(trio: &Trio) -> Vec<Value> {
+    const HEARTBEATS: Duration = Duration::from_millis(600);
+    let mut last = charter(trio);
+    for _ in 0..25 {
+        std::thread::sleep(HEARTBEATS);
+        let now = charter(trio);
+        if now == last {
+            return now;
+        }
+        last = now;
+    }
+    panic!("who leads changes all the time: {last:#?}");
 }
 
 /// What all sites that answer say of who leads.
