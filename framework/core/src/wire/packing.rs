@@ -70,8 +70,9 @@ impl Packed {
     /// beyond the limit or not that of a plain rest: nothing is allocated for such a frame.
     pub fn of(frame: Frame) -> Result<Self> {
         let mut frame = FrameReader::new(frame);
-        let front = frame.take(PACKING_BYTES)?;
-        let Some(front) = front.first_chunk::<PACKING_BYTES>() else {
+        let front = frame.take(PACKING_BYTES).ok();
+        let Some(front) = front.as_ref().and_then(|front| front.first_chunk::<PACKING_BYTES>())
+        else {
             return Err(Error::corrupt("unpack message: the frame is too short"));
         };
         let packing = match front[0] {

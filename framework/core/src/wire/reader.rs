@@ -60,8 +60,8 @@ impl FrameReader {
     }
 
     fn join(&mut self) {
-        let parts = std::mem::take(&mut self.front);
-        let parts = std::iter::once(parts).chain(std::mem::take(&mut self.parts)).collect();
+        let front = std::mem::take(&mut self.front);
+        let parts = std::iter::once(front).chain(std::mem::take(&mut self.parts)).collect();
         self.front = Frame { parts }.into_bytes();
     }
 }
