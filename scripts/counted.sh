@@ -4,8 +4,8 @@
 #
 # usage: scripts/counted.sh [record]
 #
-# `record` writes what was counted, and 3 % more, as the new limits: for a change that is meant, and
-# for another version of the compiler, whose counts say nothing about these limits. Needs valgrind
+# `record` writes what was counted, and 5 % more, as the new limits (the same source in
+# another directory is laid out in up to 2 % more): for a change that is meant, and for another version of the compiler, whose counts say nothing about these limits. Needs valgrind
 # and installs it where it can (Debian: valgrind).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -44,7 +44,7 @@ for name in $names; do
         echo "$name: nothing was counted: $(tail -3 "$work/said")"
         exit 1
     fi
-    echo "$name $((count + count * 3 / 100))" >>"$work/limits"
+    echo "$name $((count + count * 5 / 100))" >>"$work/limits"
     limit=$(sed -n "s/^$name //p" "$LIMITS" 2>/dev/null || true)
     if [ "${1:-}" = record ]; then
         echo "$name: $count instructions a call"
