@@ -4,9 +4,10 @@
 #
 # usage: scripts/counted.sh [record]
 #
-# `record` writes what was counted, and 5 % more, as the new limits (the same source in
-# another directory is laid out in up to 2 % more): for a change that is meant, and for another version of the compiler, whose counts say nothing about these limits. Needs valgrind
-# and installs it where it can (Debian: valgrind).
+# `record` writes what was counted, and 5 % more, as the new limits (the same source in another
+# directory is laid out in up to 2 % more): for a change that is meant, and for another version of
+# the compiler, whose counts say nothing about these limits. Needs valgrind and installs it where it
+# can (Debian: valgrind).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
