@@ -6,14 +6,11 @@
 #[path = "support/daemons.rs"]
 #[expect(dead_code, reason = "the daemons serve other tests, too")]
 mod daemons;
-#[path = "support/in_sync.rs"]
-mod in_sync;
 #[path = "support/nbd_client.rs"]
 #[expect(dead_code, reason = "the client serves other tests, too")]
 mod nbd_client;
 
 use daemons::{Trio, json, stderr, stdout};
-use in_sync::until_in_sync;
 use nbd_client::NbdClient;
 use serde_json::Value;
 use std::process::Output;
@@ -75,7 +72,6 @@ fn forecast<'a>(document: &'a Value, lost: &[&str]) -> &'a Value {
 async fn what_a_plan_prints_is_run_and_ends_as_it_said() {
     let mut trio = Trio::start();
     trio.until_filled();
-    until_in_sync(&trio, "a");
     let host = NbdClient::connect(&trio.nbd("a"), "orders/db0").await.unwrap();
     for at in 0..64 {
         host.write(at * 4096, &[7; 4096], false).await.unwrap();
@@ -96,12 +92,12 @@ async fn what_a_plan_prints_is_run_and_ends_as_it_said() {
     drop(host);
     let done = run_printed(&trio, swap);
     assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
-    until_in_sync(&trio, "b");
+    trio.until_in_sync("b");
     assert_eq!(plan(&trio, &["swap", "--at", "b"], 0)["outcome"], "nothing_to_do");
     let back = plan(&trio, &["failback"], 0);
     let done = run_printed(&trio, &next(&back)[0]);
     assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
-    until_in_sync(&trio, "a");
+    trio.until_in_sync("a");
 
     // Every single and double loss is foretold, and the loss of A comes about.
     let losses = plan(&trio, &["loss"], 0);
@@ -136,7 +132,7 @@ async fn what_a_plan_prints_is_run_and_ends_as_it_said() {
     let printed = next(&of_a).into_iter().find(|c| c == "trefoil run --site a");
     assert!(printed.is_some(), "{of_a}");
     trio.run("a");
-    until_in_sync(&trio, "b");
+    trio.until_in_sync("b");
     let rejoin = plan(&trio, &["rejoin", "--at", "a"], 0);
     assert!(matches!(rejoin["resyncs"][0]["kind"].as_str(), Some("in_sync" | "delta")), "{rejoin}");
     assert_eq!(rejoin["set_aside"], 0, "{rejoin}");
@@ -174,7 +170,6 @@ fn journal(trio: &Trio, mark: u64) {
 fn a_loss_that_nobody_can_rule_out_is_named_and_needs_consent() {
     let mut trio = Trio::start();
     trio.until_filled();
-    until_in_sync(&trio, "a");
     trio.kill("b");
     trio.until("a goes on alone in the set", "a", |status| {
         status["groups"][0]["charter"]["in_sync"].as_array().unwrap().len() == 1

@@ -5,14 +5,11 @@
 #[path = "support/daemons.rs"]
 #[expect(dead_code, reason = "the daemons serve other tests, too")]
 mod daemons;
-#[path = "support/in_sync.rs"]
-mod in_sync;
 #[path = "support/nbd_client.rs"]
 #[expect(dead_code, reason = "the client serves other tests, too")]
 mod nbd_client;
 
 use daemons::{Trio, json, stderr};
-use in_sync::until_in_sync;
 use nbd_client::NbdClient;
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -58,7 +55,7 @@ fn group(trio: &Trio, site: &str) -> Value {
 }
 
 fn in_sync_without_a_copy(trio: &Trio, leader: &str) {
-    until_in_sync(trio, leader);
+    trio.until_in_sync(leader);
     for site in ["a", "b", "c"].into_iter().filter(|site| *site != leader) {
         let follows = group(trio, site)["follows"].clone();
         assert_eq!(follows["fetched"]["copied_bytes"], 0, "{site}: {follows}");

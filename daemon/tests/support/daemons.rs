@@ -132,15 +132,26 @@ impl Trio {
 
     /// Waits until site a serves in step with b, and b and c follow it with nothing left to copy.
     pub fn until_filled(&self) {
-        self.until("a serves, and answers nothing without b", "a", |status| {
+        self.until_in_sync("a");
+        for site in ["b", "c"] {
+            self.until("it owes nothing", site, |status| {
+                let group = &status["groups"][0];
+                group["follows"]["state"] == "paired" && group["debt_bytes"] == 0
+            });
+        }
+    }
+
+    /// Waits until `leader` serves with its pair whole, and both others follow it.
+    pub fn until_in_sync(&self, leader: &str) {
+        self.until("it serves, and the pair is whole", leader, |status| {
             let group = &status["groups"][0];
             let in_sync = group["charter"]["in_sync"].as_array();
             group["serving"] == true && in_sync.is_some_and(|members| members.len() == 2)
         });
-        for site in ["b", "c"] {
-            self.until("it follows a, and owes nothing", site, |status| {
-                let group = &status["groups"][0];
-                group["follows"]["state"] == "paired" && group["debt_bytes"] == 0
+        for site in SITES.into_iter().filter(|site| *site != leader) {
+            self.until("it follows whoever leads", site, |status| {
+                let follows = &status["groups"][0]["follows"];
+                follows["source"] == leader && follows["state"] == "paired"
             });
         }
     }
