@@ -170,7 +170,7 @@ def first_write(trio, site, volume):
     return total, ended[0]
 
 
-def recovery():
+def restart():
     """Start of a site after a kill and after a clean stop, with a large journal."""
     gib = 4 if FULL else 1
     shape = layout(512, journal=f"{gib * 2}GiB")
@@ -278,7 +278,7 @@ MEASURES = (
     packing_one,
     packing_many,
     takeover,
-    recovery,
+    restart,
     scale,
     flood,
 )
@@ -286,6 +286,10 @@ MEASURES = (
 
 def main():
     wanted = sys.argv[1:]
+    names = [measure.__name__ for measure in MEASURES]
+    for word in wanted:
+        if not any(word in name for name in names):
+            sys.exit(f"no goal is called {word}; there are: {', '.join(names)}")
     for measure in MEASURES:
         if not wanted or any(word in measure.__name__ for word in wanted):
             try:
