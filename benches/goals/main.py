@@ -285,13 +285,14 @@ MEASURES = (
 
 
 def main():
-    wanted = sys.argv[1:]
-    names = [measure.__name__ for measure in MEASURES]
-    for word in wanted:
-        if not any(word in name for name in names):
-            sys.exit(f"no goal is called {word}; there are: {', '.join(names)}")
+    found = {word: {m for m in MEASURES if word in m.__name__} for word in sys.argv[1:]}
+    for word, measures in found.items():
+        if not measures:
+            names = ", ".join(measure.__name__ for measure in MEASURES)
+            sys.exit(f"no goal is called {word}; there are: {names}")
+    wanted = set().union(*found.values()) or MEASURES
     for measure in MEASURES:
-        if not wanted or any(word in measure.__name__ for word in wanted):
+        if measure in wanted:
             try:
                 measure()
             except Exception as error:  # noqa: BLE001: the other measures are still wanted
